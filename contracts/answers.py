@@ -1,0 +1,94 @@
+"""What reads answer with: pages, series, service summaries, and the ledger behind the conservation equation."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from contracts.hot import Found
+from contracts.messages import Kind
+from contracts.query import Cursor
+from contracts.tenants import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class TierUse:
+    """What one tier gave to an answer.
+
+    Attributes:
+        rows: Rows of the answer that came from it.
+        days: Arrival days it answered for; () where it does not apply.
+        took_ms: Wall time.
+        error: Why it gave nothing although it was needed, or "".
+    """
+
+    rows: int = 0
+    days: tuple[dt.date, ...] = ()
+    took_ms: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next` is None on the last page; `partial` is true when a needed tier did not answer (see its `error`)."""
+
+    records: Sequence[Found]
+    next: Cursor | None
+    partial: bool
+    tiers: Mapping[str, TierUse]  # "hot", "lake"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points are (start of the step in epoch milliseconds, value), ascending; a step without points is left out."""
+
+    labels: Mapping[str, str]
+    points: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesAnswer:
+    series: Sequence[Series]
+    partial: bool
+    tiers: Mapping[str, TierUse]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSummary:
+    """One (service, env) with logs in the time range. `error_rate` is the share with severity_number >= 17, 0 to 1."""
+
+    name: str
+    env: str
+    hosts: tuple[str, ...]
+    last_seen_ns: int
+    logs: int
+    errors: int
+    logs_per_s: float
+    error_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesAnswer:
+    services: Sequence[ServiceSummary]
+    partial: bool
+    tiers: Mapping[str, TierUse]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTotal:
+    """What the flows have landed of one tenant and kind, summed over the ledger.
+
+    `received == landed + duplicates + dead_lettered + sum(dropped.values())`, by the flows' own count; `stored` is
+    what the Delta table really holds, counted independently. `lost` counts bus offsets that expired unread.
+    """
+
+    tenant: Tenant
+    kind: Kind
+    received: int
+    landed: int
+    duplicates: int
+    dead_lettered: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0
+    stored: int = 0

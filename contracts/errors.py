@@ -1,0 +1,71 @@
+"""The one exception tree.
+
+    HeadwaterError                 what went wrong, `hint` for the operator, `retry_after_s` where a retry helps
+    ├── ConfigError                a setting, key file or command line that cannot work
+    ├── BusError                   nothing was stored; the same call may be retried
+    │   ├── BusFull                the disk or the quota of the bus is exhausted
+    │   ├── OutcomeUnknown         a deadline passed after sending; it may be stored: send it again
+    │   └── OffsetExpired          retention has removed the offset; `first_offset` is what remains
+    ├── StoreError                 hot store or lake cannot answer or cannot write
+    └── QueryError                 a query that cannot be run as written; `position` points into its text
+
+Bad *data* is a value (`contracts.batches.Reject`), never an exception across a flow.
+"""
+
+from __future__ import annotations
+
+
+class HeadwaterError(Exception):
+    """A failure that says what to do.
+
+    Attributes:
+        hint: One sentence for the operator, or "" when the message says it all.
+        retry_after_s: Seconds after which the same call may succeed; None when a retry does not help.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.retry_after_s = retry_after_s
+
+
+class ConfigError(HeadwaterError):
+    """A setting, a key file or a command line that cannot work as given."""
+
+
+class BusError(HeadwaterError):
+    """The bus could not do it; nothing was stored and the same call may be retried."""
+
+
+class BusFull(BusError):
+    """The disk or the size limit of the bus is exhausted; nothing was stored."""
+
+
+class OutcomeUnknown(BusError):
+    """A deadline passed after sending: the messages may or may not be stored. Send them again; repeats are dropped."""
+
+
+class OffsetExpired(BusError):
+    """Retention has removed the offset that was asked for."""
+
+    def __init__(self, message: str, *, first_offset: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.first_offset = first_offset
+
+
+class StoreError(HeadwaterError):
+    """The hot store or the lake cannot be read or written."""
+
+
+class QueryError(HeadwaterError):
+    """A query that cannot be run as written.
+
+    Attributes:
+        position: Zero-based character index into the query's text, or None when no single place is at fault.
+        code: Stable machine-readable reason, e.g. "syntax", "too_long", "too_deep", "too_many_clauses", "bad_value".
+    """
+
+    def __init__(self, message: str, *, code: str = "syntax", position: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.position = position

@@ -1,0 +1,138 @@
+"""The query model: what both tiers must answer alike. Made from Lucene text by `query_api`, run by `lakehouse`.
+
+Fields. *Text* fields (`body`) are split into tokens: runs of Unicode alphanumeric characters, lower-cased. *Keyword*
+fields (service, env, host, severity_text, trace_id, span_id, name, producer, unit, metric_kind) and attributes
+(`attributes.KEY`) match whole values, case-sensitive. *Number* fields (severity_number, value) match as numbers. An
+attribute's value is compared by its text (strings as they are, numbers and booleans in JSON form); in a Range with two
+number bounds (or one and open) only numeric attribute values match, as numbers; else only strings match, by code points.
+`timestamp` in a Range takes integers, nanoseconds.
+
+Nodes. `Term` on a text field: all its tokens, adjacent and in order (no token: matches nothing); elsewhere equality.
+`Wildcard`: `*` any run, `?` any one character; on a text field it matches one token, lower-cased; elsewhere the whole
+value. `Exists`: the field is present and not empty. `Not` is the complement within the tenant and the time range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.messages import Kind
+
+TEXT_FIELDS = frozenset({"body"})
+NUMBER_FIELDS = frozenset({"severity_number", "value"})
+KEYWORD_FIELDS = {
+    Kind.LOGS: frozenset({"service", "env", "host", "severity_text", "trace_id", "span_id", "producer"}),
+    Kind.EVENTS: frozenset({"service", "env", "host", "name", "producer"}),
+    Kind.METRICS: frozenset({"service", "env", "host", "name", "unit", "metric_kind", "producer"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    field: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard:
+    field: str
+    pattern: str  # with "\\" escaping "*", "?" and itself
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`low`/`high` None: open on that side."""
+
+    field: str
+    low: str | int | float | None
+    high: str | int | float | None
+    include_low: bool = True
+    include_high: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    field: str
+
+
+Node = All | And | Or | Not | Term | Wildcard | Range | Exists
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Total order of records with equal timestamps: where each stands on the bus."""
+
+    partition: int
+    offset: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last record of a page: the next page starts strictly after it, in the page's order."""
+
+    timestamp_ns: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class RecordQuery:
+    """One page of logs or events, sorted by (timestamp, position).
+
+    Attributes:
+        start_ns, end_ns: Event time, inclusive and exclusive; None is open.
+        limit: Rows of the page, at least 1.
+        after: Where the previous page ended, None for the first.
+        newest_first: Descending order.
+    """
+
+    kind: Kind
+    where: Node
+    start_ns: int | None
+    end_ns: int | None
+    limit: int
+    after: Cursor | None = None
+    newest_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery:
+    """Aggregated series. `agg`: avg, min, max, sum, count, rate, p50, p90, p95, p99.
+
+    `rate` is the increase per second of a cumulative sum within each step, counted per raw series (all labels) with
+    resets seen as a restart from 0, then summed over the group.
+
+    Attributes:
+        name: Metric name, whole.
+        step_ns: Width of a point, at least 1 s; points start at multiples of the step.
+        group_by: service, env, host or attribute keys; () is one series.
+        where: Further filter.
+    """
+
+    name: str
+    agg: str
+    step_ns: int
+    start_ns: int
+    end_ns: int
+    where: Node
+    group_by: tuple[str, ...] = ()

@@ -1,0 +1,152 @@
+"""Every setting: environment variables with the prefix `HEADWATER_`, or a file `.env` in the working directory.
+
+Each limit has a default and a unit that ends its name. `docs/settings.md` names them all; a test keeps it so.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.errors import ConfigError
+
+MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """One frozen value, made once by each composition root and passed down."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADWATER_", env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        Path("data"), description="Folder of everything embedded: bus, hot store, lake, keys, state."
+    )
+    bus_url: str = Field("", description="Bus; empty is sqlite:///<data>/bus.db.")
+    hot_url: str = Field("", description="Hot store; empty is tantivy:///<data>/hot.")
+    lake_url: str = Field("", description="Delta tables: a folder or URL; empty is <data>/lake.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Level of our own JSON logs.")
+
+    bus_partitions: int = Field(2, ge=1, le=1024, description="Partitions of a new topic.")
+    bus_group_commit_ms: float = Field(
+        3.0, ge=0, le=1000, description="How long an append waits for company before the sync."
+    )
+    bus_retention_h: float = Field(72.0, gt=0, description="Age after which consumed messages leave the bus.")
+    bus_retention_mib: int = Field(
+        4096, ge=16, description="Size of the bus file above which the oldest consumed messages leave."
+    )
+    bus_max_mib: int = Field(
+        16384, ge=16, description="Size of the bus file above which appends are refused (503 bus_unavailable)."
+    )
+
+    ingest_url: str = Field("", description="Agent: base URL of the ingestion service.")
+    api_key: SecretStr = Field(SecretStr(""), description="Agent and command line: the key.")
+    query_url: str = Field(
+        "",
+        description="Command line: base URL of the query service; empty is HEADWATER_INGEST_URL or http://127.0.0.1:8080.",
+    )
+
+    agent_dir: Path | None = Field(None, description="Agent: buffer, positions, counters; empty is <data>/agent.")
+    agent_buffer_mib: int = Field(512, ge=1, description="Agent: size of the disk buffer; when full, reading stops.")
+    agent_segment_mib: int = Field(8, ge=1, description="Agent: size of one buffer segment.")
+    agent_batch_records: int = Field(1000, ge=1, le=10_000, description="Agent: most records of a request.")
+    agent_batch_kib: int = Field(1024, ge=1, description="Agent: most bytes of a request before compression.")
+    agent_batch_wait_s: float = Field(0.5, ge=0, description="Agent: how long a part-filled batch waits.")
+    agent_line_kib: int = Field(256, ge=1, description="Agent: a longer line is split, with a flag.")
+    agent_partial_line_s: float = Field(5.0, gt=0, description="Agent: how long a last line without newline is held.")
+    agent_poll_s: float = Field(0.25, gt=0, description="Agent: pause between looks at files that gave nothing.")
+    agent_compression: str = Field(
+        "zstd", pattern="^(zstd|gzip|none)$", description="Agent: content encoding of requests."
+    )
+    agent_retry_max_s: float = Field(30.0, gt=0, description="Agent: longest pause between retries.")
+    agent_timeout_s: float = Field(30.0, gt=0, description="Agent: how long a request may take.")
+
+    ingest_body_mib: int = Field(16, ge=1, description="Ingestion: largest body after decompression; more is 413.")
+    ingest_wire_mib: int = Field(16, ge=1, description="Ingestion: largest body as sent; more is 413.")
+    ingest_batch_records: int = Field(10_000, ge=1, le=65_536, description="Ingestion: most records of a request.")
+    ingest_record_kib: int = Field(1024, ge=1, description="Ingestion: largest record.")
+    ingest_attributes: int = Field(
+        256, ge=1, description="Ingestion: most attributes of a record, nested ones included."
+    )
+    ingest_depth: int = Field(16, ge=2, le=256, description="Ingestion: deepest nesting of a record.")
+    ingest_header_timeout_s: float = Field(10.0, gt=0, description="Ingestion: deadline for a request's headers.")
+    ingest_body_timeout_s: float = Field(30.0, gt=0, description="Ingestion: deadline for a request's body.")
+    ingest_bus_timeout_s: float = Field(
+        8.0, gt=0, description="Ingestion: deadline for the bus; past it, 503 outcome_unknown."
+    )
+    ingest_records_per_s: float = Field(0, ge=0, description="Ingestion: rate limit per tenant, records/s; 0 is none.")
+    ingest_bytes_per_s: float = Field(
+        0, ge=0, description="Ingestion: rate limit per tenant, bytes/s after decompression; 0 is none."
+    )
+    ingest_burst_s: float = Field(
+        10.0, gt=0, description="Ingestion: seconds of the rate limits that may be used at once."
+    )
+    ingest_concurrency: int = Field(
+        64, ge=1, description="Ingestion: requests in work at once; more wait, then 503 overloaded."
+    )
+    idempotency_h: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered.")
+    idempotency_keys: int = Field(
+        500_000, ge=1, description="Idempotency-Keys remembered per bus partition; the oldest go first."
+    )
+
+    foreign_tenant: str = Field("default", description="Tenant of bus messages without headers.")
+    future_limit_s: float = Field(
+        86_400.0, gt=0, description="An event time further ahead of arrival is kept and flagged."
+    )
+    flow_poll_ms: float = Field(50.0, gt=0, description="Flows: pause between looks at a bus that gave nothing.")
+    hot_commit_s: float = Field(0.5, gt=0, description="Flows: most time between commits of the hot store.")
+    hot_heap_mib: int = Field(64, ge=15, description="Tantivy: memory of the index writer of one kind.")
+    lake_commit_s: float = Field(10.0, gt=0, description="Flows: most time between commits of the lake.")
+    lake_commit_rows: int = Field(150_000, ge=1, description="Flows: rows after which the lake commits at once.")
+
+    query_chars: int = Field(2048, ge=1, description="Query: longest text.")
+    query_depth: int = Field(32, ge=1, description="Query: deepest nesting.")
+    query_clauses: int = Field(256, ge=1, description="Query: most clauses.")
+    query_rows: int = Field(10_000, ge=1, description="Query: most rows of a page.")
+    query_points: int = Field(11_000, ge=1, description="Query: most points of a metric series.")
+    query_timeout_s: float = Field(20.0, gt=0, description="Query: longest run; past it, 504.")
+    query_concurrency: int = Field(4, ge=1, description="Query: lake queries in work at once.")
+    query_memory_mib: int = Field(256, ge=16, description="Query: memory of one lake query.")
+
+    host: str = Field("127.0.0.1", description="Address the services listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port of `headwater up`; 0 takes a free one.")
+
+    @cached_property
+    def data(self) -> Path:
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def bus(self) -> str:
+        return self.bus_url or f"sqlite:///{self.data / 'bus.db'}"
+
+    @property
+    def hot(self) -> str:
+        return self.hot_url or f"tantivy:///{self.data / 'hot'}"
+
+    @property
+    def lake(self) -> str:
+        return self.lake_url or str(self.data / "lake")
+
+    @property
+    def keys_file(self) -> Path:
+        return self.data / "keys" / "keys.json"
+
+    @property
+    def agent_home(self) -> Path:
+        return self.agent_dir or self.data / "agent"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment; `overrides` win.
+
+    Raises:
+        ConfigError: A value is out of range or of the wrong type; the message names the variable.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "HEADWATER_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"{name}: {first['msg']} (got {first['input']!r})", hint="see docs/settings.md") from error
