@@ -113,7 +113,10 @@ class HotStore(Protocol):
         ...
 
     def drop_day(self, kind: Kind, day: dt.date) -> None:
-        """Forget a day for good; a replay does not bring it back. Idempotent; a reader in flight finishes or gets StoreError."""
+        """Forget a day for good; a replay does not bring it back. Idempotent.
+
+        A reader in flight finishes or gets StoreError.
+        """
         ...
 
     def size_bytes(self, kind: Kind, day: dt.date) -> int: ...

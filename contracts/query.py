@@ -4,7 +4,7 @@ Fields. *Text* fields (`body`) are split into tokens: runs of Unicode alphanumer
 fields (service, env, host, severity_text, trace_id, span_id, name, producer, unit, metric_kind) and attributes
 (`attributes.KEY`) match whole values, case-sensitive. *Number* fields (severity_number, value) match as numbers. An
 attribute's value is compared by its text (strings as they are, numbers and booleans in JSON form); in a Range with two
-number bounds (or one and open) only numeric attribute values match, as numbers; else only strings match, by code points.
+number bounds (or one and open) only numeric attribute values match, as numbers; else only strings, by code points.
 `timestamp` in a Range takes integers, nanoseconds.
 
 Nodes. `Term` on a text field: all its tokens, adjacent and in order (no token: matches nothing); elsewhere equality.

@@ -169,8 +169,8 @@ def attributes_text(attributes: Attributes) -> str:
 def record_id(tenant: str, producer: str, epoch: int, stream: str, sequence: int) -> str:
     """The 128-bit id of a record, 32 hex digits; derived wherever it is shown, stored nowhere.
 
-    MD5 of the five parts joined by "/", with "%" and "/" percent-escaped, so that any SQL engine can compute it from the lake's columns.
-    It identifies; it protects nothing.
+    MD5 of the five parts joined by "/", with "%" and "/" percent-escaped, so that any SQL engine can
+    compute it from the lake's columns. It identifies; it protects nothing.
     """
     parts = (
         part.replace("%", "%25").replace("/", "%2F") for part in (tenant, producer, str(epoch), stream, str(sequence))
