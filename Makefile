@@ -1,0 +1,41 @@
+# Headwater. `make help` lists what there is. Every target sets up its own .venv when it is missing or out of date.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help run test check bench soak lock clean setup
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY) ## start the embedded platform on a sample shop, ask it questions, check the answers
+	@$(BIN)/headwater demo --once
+
+test: $(READY) ## run every test
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## what pre-commit runs: black, isort, ruff, mypy --strict, the layer test
+	@$(BIN)/black --check --quiet . || { $(BIN)/black --diff --quiet . ; exit 1; }
+	@$(BIN)/isort --check-only --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m pytest tests/test_structure.py
+
+bench: $(READY) ## a small end-to-end benchmark and the stage benchmarks, as tables
+	@$(BIN)/python -m benchmarks
+
+soak: $(READY) ## the crash test, longer: SOAK_KILLS kills (default 200)
+	@HEADWATER_SOAK_KILLS=$${SOAK_KILLS:-200} $(BIN)/python -m pytest tests/e2e/test_crash.py -k soak -s
+
+lock: ## resolve dependencies again and write requirements.lock (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements.lock
+
+setup: $(READY) ## only set up .venv
+
+$(READY): requirements.lock pyproject.toml
+	@scripts/setup
+
+clean: ## remove .venv, caches and ./data
+	rm -rf .venv data build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
