@@ -1,0 +1,108 @@
+"""The corpus: a seed -> log lines of eleven services with known truth.
+
+Deterministic: the same seed and count give the same bytes. About 270 B a line; services are heavy-tailed (Zipf), 5 % of
+the lines carry a token that occurs once in the corpus, and time runs in bursts. Every line has a timestamp of its own,
+so that "the newest 100" is one well-defined list.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+BASE_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+SERVICES = (
+    "gateway",
+    "checkout",
+    "catalog",
+    "payment",
+    "search",
+    "inventory",
+    "auth",
+    "mailer",
+    "recommender",
+    "billing",
+    "cron",
+)
+WEIGHTS = tuple(1 / rank for rank in range(1, len(SERVICES) + 1))
+LEVELS = ("INFO", "INFO", "INFO", "INFO", "INFO", "INFO", "DEBUG", "DEBUG", "WARN", "ERROR")
+PATHS = ("/api/v1/cart", "/api/v1/products", "/api/v1/orders", "/healthz", "/api/v1/search", "/login")
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36"
+SENTENCES = (
+    "request finished and the response was sent to the client without any retry or fallback being necessary, see the runbook for what the fields mean",
+    "cache miss, the value was loaded from the primary database and stored for the next three hundred seconds, hits are counted by region and by shard",
+    "connection pool is close to its limit, new requests wait for a free connection before they are served, raise the limit when this lasts longer than a minute",
+    "upstream timeout while waiting for the payment provider, the attempt will be repeated with exponential delay, the order stays open until it is settled",
+    "background job picked up from the queue and started on this worker, the lease is extended every ten seconds, a lost lease hands it to the next worker in line",
+    "configuration reloaded from disk after a change was seen, two values differ from the ones that were in use, the old values are kept for one more generation",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line and what is true of it. `unique` is its once-only token, or ""."""
+
+    number: int
+    timestamp_ns: int
+    service: str
+    level: str
+    text: str
+    unique: str
+
+
+def stamp(timestamp_ns: int) -> str:
+    """RFC 3339 with microseconds."""
+    moment = dt.datetime.fromtimestamp(timestamp_ns // 1_000_000_000, dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ns // 1000 % 1_000_000:06d}Z"
+
+
+def _plain(now: str, level: str, service: str, rng: random.Random, tail: str) -> str:
+    sentence = SENTENCES[rng.randrange(len(SENTENCES))]
+    ids = f"request={rng.getrandbits(24):06x} user=u-{rng.randrange(5000)} worker={rng.randrange(32)}"
+    return f"{now} {level} [{service}] {sentence} {ids} took {rng.randrange(1, 2000)} ms and used {rng.randrange(64)} MiB{tail}"
+
+
+def _json(now: str, level: str, service: str, rng: random.Random, tail: str) -> str:
+    sentence = SENTENCES[rng.randrange(len(SENTENCES))]
+    return (
+        f'{{"time":"{now}","level":"{level.lower()}","msg":"{sentence}{tail}","user":"u-{rng.randrange(5000)}",'
+        f'"order":{rng.randrange(100000)},"duration_ms":{rng.randrange(1, 2000)},"region":"eu-{rng.randrange(4)}"}}'
+    )
+
+
+def _logfmt(now: str, level: str, service: str, rng: random.Random, tail: str) -> str:
+    sentence = SENTENCES[rng.randrange(len(SENTENCES))]
+    return (
+        f'ts={now} level={level.lower()} component={service} msg="{sentence}{tail}" user=u-{rng.randrange(5000)} '
+        f"attempt={rng.randrange(5)} shard={rng.randrange(16)} duration_ms={rng.randrange(1, 2000)}"
+    )
+
+
+def _access(now: str, level: str, service: str, rng: random.Random, tail: str) -> str:
+    moment = dt.datetime.fromisoformat(now)
+    status = 500 if level == "ERROR" else 404 if level == "WARN" else 200
+    path = f"{PATHS[rng.randrange(len(PATHS))]}/{rng.randrange(100000)}{tail.replace(' ', '?t=')}"
+    address = f"10.{rng.randrange(4)}.{rng.randrange(256)}.{rng.randrange(256)}"
+    return f'{address} - - [{moment:%d/%b/%Y:%H:%M:%S} +0000] "GET {path} HTTP/1.1" {status} {rng.randrange(90000)} "-" "{AGENT}"'
+
+
+_FORMS = {"checkout": _json, "search": _json, "catalog": _logfmt, "billing": _logfmt, "gateway": _plain}
+
+
+def lines(count: int, seed: int = 1, *, access: bool = False) -> Iterator[Line]:
+    """`count` lines; with `access`, the service "inventory" writes access-log lines (whole seconds, ties)."""
+    rng = random.Random(seed)
+    now_ns = BASE_NS
+    cumulative = list(itertools.accumulate(WEIGHTS))
+    for number in range(count):
+        now_ns += rng.randrange(1_000, 40_000) if number % 5000 < 1500 else rng.randrange(100_000, 2_000_000)
+        now_ns -= now_ns % 1000
+        service = rng.choices(SERVICES, cum_weights=cumulative)[0]
+        level = LEVELS[rng.randrange(len(LEVELS))]
+        unique = f"tok{number:x}x{rng.getrandbits(40):010x}" if rng.random() < 0.05 else ""
+        form = _access if access and service == "inventory" else _FORMS.get(service, _plain)
+        text = form(stamp(now_ns), level, service, rng, f" {unique}" if unique else "")
+        yield Line(number, now_ns, service, level, text, unique)

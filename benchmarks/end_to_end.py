@@ -1,0 +1,213 @@
+"""End to end: corpus lines in files -> agent -> ingestion -> bus -> flow -> hot store and Delta -> right answers.
+
+    python -m benchmarks.end_to_end [--records 1000000] [--seconds 20]
+
+Starts `headwater up` and `headwater agent logs` for real, on a temporary folder, and prints one table. CPU is summed
+over all processes; the corpus is written before the clock starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks.corpus import SERVICES, Line, lines
+from benchmarks.processes import Meter, folder_bytes, started
+from benchmarks.questions import ask, questions
+
+SERVICE = "shop"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started platform: where it listens, its keys, its folder."""
+
+    url: str
+    keys: dict[str, str]
+    data: Path
+    meter: Meter
+
+    def client(self, role: str) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.keys[f'HEADWATER_{role}_KEY']}"}, timeout=60
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def read_keys(path: Path) -> dict[str, str]:
+    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
+    return {name.removeprefix("export ").strip(): value.strip() for name, value in pairs}
+
+
+@contextlib.contextmanager
+def platform(folder: Path, meter: Meter) -> Iterator[Running]:
+    """`headwater up --no-batch` on `folder`, ready."""
+    port, data = free_port(), folder / "data"
+    command = ["-m", "headwater", "up", "--no-batch", "--data-dir", str(data), "--port", str(port)]
+    with started(command, folder / "up.log") as process:
+        meter.watch(process.pid, "headwater up")
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{url}/health/ready").status_code == 200:
+                    break
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"headwater up did not become ready:\n{(folder / 'up.log').read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield Running(url, read_keys(data / "keys" / "default.env"), data, meter)
+
+
+def write_corpus(folder: Path, count: int) -> list[Line]:
+    """The corpus as one file a service, in `folder`."""
+    corpus = list(lines(count))
+    folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context((folder / f"{name}.log").open("w")) for name in SERVICES}
+        for line in corpus:
+            files[line.service].write(line.text + "\n")
+    return corpus
+
+
+def account(client: httpx.Client) -> dict[str, int]:
+    """The conservation equation of the logs, as REST gives it."""
+    for entry in client.get("/conservation").raise_for_status().json()["accounts"]:
+        if entry["kind"] == "logs":
+            return dict(entry)
+    return {}
+
+
+def wait_until_landed(client: httpx.Client, count: int, timeout_s: float = 900) -> None:
+    """Until `count` logs are received and none is in flight to either store."""
+    deadline = time.monotonic() + timeout_s
+    entry: dict[str, int] = {}
+    while time.monotonic() < deadline:
+        entry = account(client)
+        if entry and entry["received"] >= count and not entry["in_flight"]:
+            return
+        time.sleep(0.25)
+    raise SystemExit(f"{count} records did not land in {timeout_s} s: {entry}")
+
+
+def ship(running: Running, folder: Path, logs: Path, count: int) -> tuple[float, float]:
+    """Tail `logs` with the real agent until everything has landed; wall seconds and CPU-seconds."""
+    environment = {
+        "HEADWATER_INGEST_URL": running.url,
+        "HEADWATER_API_KEY": running.keys["HEADWATER_INGEST_KEY"],
+        "HEADWATER_AGENT_DIR": str(folder / "agent"),
+    }
+    command = ["-m", "agents", "logs", "--path", str(logs / "*.log"), "--service", SERVICE, "--env", "bench"]
+    cpu, begun = running.meter.cpu_s(), time.perf_counter()
+    with (
+        running.client("READ") as client,
+        started([*command, "--exit-when-idle"], folder / "agent.log", environment) as process,
+    ):
+        running.meter.watch(process.pid, "agents")
+        wait_until_landed(client, count)
+        return time.perf_counter() - begun, running.meter.cpu_s() - cpu
+
+
+def post_load(running: Running, rate: float, stop: threading.Event) -> None:
+    """Post prepared records at `rate` records/s in batches of 500 until told to stop."""
+    batch = "\n".join(json.dumps({"body": line.text, "service": "load"}) for line in lines(500, seed=2)).encode()
+    due = time.perf_counter()
+    with running.client("INGEST") as client:
+        while not stop.is_set():
+            client.post("/logs", content=batch, headers={"Content-Type": "application/x-ndjson"})
+            due += 500 / rate
+            stop.wait(max(0.0, due - time.perf_counter()))
+
+
+def searchable_s(running: Running, rate: float, seconds: float) -> list[float]:
+    """Seconds from a record's 202 request until a search finds it, under load; ascending."""
+    stop = threading.Event()
+    load = threading.Thread(target=post_load, args=(running, rate, stop), daemon=True)
+    load.start()
+    delays: list[float] = []
+    ends = time.perf_counter() + seconds
+    with running.client("INGEST") as sender, running.client("READ") as reader:
+        while time.perf_counter() < ends:
+            token = f"probe{len(delays)}x{time.monotonic_ns():x}"
+            begun = time.perf_counter()
+            sender.post("/logs", json=[{"body": f"a probe {token}", "service": "probe"}]).raise_for_status()
+            while (
+                not reader.get("/logs/search", params={"q": token, "limit": "1"}).raise_for_status().json()["records"]
+            ):
+                time.sleep(0.02)
+            delays.append(time.perf_counter() - begun)
+    stop.set()
+    load.join()
+    return sorted(delays)
+
+
+def quantile(ascending: Sequence[float], share: float) -> float:
+    return ascending[min(len(ascending) - 1, int(share * len(ascending)))]
+
+
+def run(count: int, seconds: float, folder: Path) -> int:
+    """Measure and print; the number of wrong answers."""
+    meter = Meter()
+    corpus = write_corpus(folder / "logs", count)
+    with platform(folder, meter) as running:
+        wall, cpu = ship(running, folder, folder / "logs", count)
+        sizes = {
+            name: folder_bytes(running.data / path) / count
+            for name, path in (("bus", "bus.db"), ("hot", "hot"), ("lake", "lake"))
+        }
+        rows: list[tuple[str, str]] = [
+            ("records", f"{count:,}"),
+            ("wall", f"{wall:.1f} s, {count / wall:,.0f} records/s"),
+            ("CPU", f"{cpu * 1e6 / count:.1f} CPU-s per million records"),
+            *((f"  {name}", f"{s * 1e6 / count:.1f}") for name, s in sorted(meter.by_name().items())),
+            ("peak memory, all processes", f"{meter.peak_mib:.0f} MiB"),
+            *((f"bytes per record, {name}", f"{size:.0f}") for name, size in sizes.items()),
+        ]
+        with running.client("READ") as client:
+            answers = [ask(client, question) for question in questions(corpus, SERVICE)]
+        rows += [
+            (
+                f"query: {timed.name}",
+                f"{timed.p50_ms:.1f} ms, {timed.rows} rows{' WRONG: ' + timed.wrong if timed.wrong else ''}",
+            )
+            for timed in answers
+        ]
+        delays = searchable_s(running, count / wall / 2, seconds)
+        rows.append(
+            (
+                f"searchable at half load ({count / wall / 2:,.0f}/s)",
+                f"p50 {quantile(delays, 0.5):.2f} s, p99 {quantile(delays, 0.99):.2f} s of {len(delays)}",
+            )
+        )
+    meter.close()
+    for name, value in rows:
+        print(f"  {name:<40} {value}")
+    return sum(bool(timed.wrong) for timed in answers)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000, help="corpus size (default 1,000,000)")
+    parser.add_argument("--seconds", type=float, default=20, help="length of the half-load phase (default 20)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
+        return run(options.records, options.seconds, Path(folder))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
