@@ -29,15 +29,19 @@ SERVICES = (
 )
 WEIGHTS = tuple(1 / rank for rank in range(1, len(SERVICES) + 1))
 LEVELS = ("INFO", "INFO", "INFO", "INFO", "INFO", "INFO", "DEBUG", "DEBUG", "WARN", "ERROR")
-PATHS = ("/api/v1/cart", "/api/v1/products", "/api/v1/orders", "/healthz", "/api/v1/search", "/login")
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36"
 SENTENCES = (
-    "request finished and the response was sent to the client without any retry or fallback being necessary, see the runbook for what the fields mean",
-    "cache miss, the value was loaded from the primary database and stored for the next three hundred seconds, hits are counted by region and by shard",
-    "connection pool is close to its limit, new requests wait for a free connection before they are served, raise the limit when this lasts longer than a minute",
-    "upstream timeout while waiting for the payment provider, the attempt will be repeated with exponential delay, the order stays open until it is settled",
-    "background job picked up from the queue and started on this worker, the lease is extended every ten seconds, a lost lease hands it to the next worker in line",
-    "configuration reloaded from disk after a change was seen, two values differ from the ones that were in use, the old values are kept for one more generation",
+    "request finished and the response was sent to the client without any retry or fallback being necessary, "
+    "see the runbook for what the fields mean",
+    "cache miss, the value was loaded from the primary database and stored for the next three hundred seconds, "
+    "hits are counted by region and by shard",
+    "connection pool is close to its limit, new requests wait for a free connection before they are served, "
+    "raise the limit when this lasts longer than a minute",
+    "upstream timeout while waiting for the payment provider, the attempt will be repeated with exponential delay, "
+    "the order stays open until it is settled",
+    "background job picked up from the queue and started on this worker, "
+    "the lease is extended every ten seconds, a lost lease hands it to the next worker in line",
+    "configuration reloaded from disk after a change was seen, two values differ from the ones that were in use, "
+    "the old values are kept for one more generation",
 )
 
 
@@ -62,10 +66,11 @@ def stamp(timestamp_ns: int) -> str:
 def _plain(now: str, level: str, service: str, rng: random.Random, tail: str) -> str:
     sentence = SENTENCES[rng.randrange(len(SENTENCES))]
     ids = f"request={rng.getrandbits(24):06x} user=u-{rng.randrange(5000)} worker={rng.randrange(32)}"
-    return f"{now} {level} [{service}] {sentence} {ids} took {rng.randrange(1, 2000)} ms and used {rng.randrange(64)} MiB{tail}"
+    cost = f"took {rng.randrange(1, 2000)} ms and used {rng.randrange(64)} MiB"
+    return f"{now} {level} [{service}] {sentence} {ids} {cost}{tail}"
 
 
-def _json(now: str, level: str, service: str, rng: random.Random, tail: str) -> str:
+def _json(now: str, level: str, _service: str, rng: random.Random, tail: str) -> str:
     sentence = SENTENCES[rng.randrange(len(SENTENCES))]
     return (
         f'{{"time":"{now}","level":"{level.lower()}","msg":"{sentence}{tail}","user":"u-{rng.randrange(5000)}",'
@@ -81,19 +86,11 @@ def _logfmt(now: str, level: str, service: str, rng: random.Random, tail: str) -
     )
 
 
-def _access(now: str, level: str, service: str, rng: random.Random, tail: str) -> str:
-    moment = dt.datetime.fromisoformat(now)
-    status = 500 if level == "ERROR" else 404 if level == "WARN" else 200
-    path = f"{PATHS[rng.randrange(len(PATHS))]}/{rng.randrange(100000)}{tail.replace(' ', '?t=')}"
-    address = f"10.{rng.randrange(4)}.{rng.randrange(256)}.{rng.randrange(256)}"
-    return f'{address} - - [{moment:%d/%b/%Y:%H:%M:%S} +0000] "GET {path} HTTP/1.1" {status} {rng.randrange(90000)} "-" "{AGENT}"'
-
-
 _FORMS = {"checkout": _json, "search": _json, "catalog": _logfmt, "billing": _logfmt, "gateway": _plain}
 
 
-def lines(count: int, seed: int = 1, *, access: bool = False) -> Iterator[Line]:
-    """`count` lines; with `access`, the service "inventory" writes access-log lines (whole seconds, ties)."""
+def lines(count: int, seed: int = 1) -> Iterator[Line]:
+    """`count` lines in order of time."""
     rng = random.Random(seed)
     now_ns = BASE_NS
     cumulative = list(itertools.accumulate(WEIGHTS))
@@ -103,6 +100,6 @@ def lines(count: int, seed: int = 1, *, access: bool = False) -> Iterator[Line]:
         service = rng.choices(SERVICES, cum_weights=cumulative)[0]
         level = LEVELS[rng.randrange(len(LEVELS))]
         unique = f"tok{number:x}x{rng.getrandbits(40):010x}" if rng.random() < 0.05 else ""
-        form = _access if access and service == "inventory" else _FORMS.get(service, _plain)
+        form = _FORMS.get(service, _plain)
         text = form(stamp(now_ns), level, service, rng, f" {unique}" if unique else "")
         yield Line(number, now_ns, service, level, text, unique)

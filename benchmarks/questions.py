@@ -89,7 +89,7 @@ def questions(lines: Sequence[Line], service: str) -> list[Question]:
         return start <= line.timestamp_ns < end
 
     return [
-        _records("newest 100", "", lambda line: True, lines, PAGE),
+        _records("newest 100", "", lambda _: True, lines, PAGE),
         _records("a term that occurs once", unique, lambda line: unique in _words(line), lines, PAGE),
         _records("a common term, top 100", "timeout", lambda line: "timeout" in _words(line), lines, PAGE),
         _records(
