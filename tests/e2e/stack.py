@@ -1,0 +1,133 @@
+"""A platform of real processes for tests: API, flow and agent, each started, killed and started again by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from contracts.settings import Settings, load_settings
+from contracts.tenants import Role, tenant_named
+from web.keys import create_key
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], Any], timeout_s: float, what: str, pause_s: float = 0.1) -> Any:
+    """The first true value of `condition`; fails the test with `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(pause_s)
+    raise AssertionError(f"{what} did not happen within {timeout_s} s")
+
+
+class Stack:
+    """Processes over one data folder. `sabotage` names a patch of `tests.e2e.sabotage` that they start with."""
+
+    def __init__(self, folder: Path, sabotage: str = "", **settings: Any) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.settings: Settings = load_settings(_env_file=None, data_dir=folder / "data", **settings)
+        self._overrides = {f"HEADWATER_{name.upper()}": str(value) for name, value in settings.items()}
+        self._sabotage = sabotage
+        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings.data.mkdir(parents=True)
+        tenant = tenant_named("default")
+        self.keys = {role: create_key(self.settings.keys_file, tenant, role).token for role in Role}
+
+    def define(self, name: str, module: str, arguments: Sequence[str] = (), **environment: str) -> None:
+        """Name a command: `python -m module arguments`."""
+        self._commands[name] = ([module, *arguments], environment)
+
+    def start(self, name: str) -> None:
+        words, environment = self._commands[name]
+        command = [sys.executable, "-m", *(["tests.e2e.sabotage", self._sabotage] if self._sabotage else []), *words]
+        base = {key: value for key, value in os.environ.items() if not key.startswith("HEADWATER_")}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env={**base, "HEADWATER_DATA_DIR": str(self.settings.data), **self._overrides, **environment},
+            )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, at whatever it is doing."""
+        process = self._running[name]
+        process.kill()
+        process.wait()
+
+    def stop(self, name: str, timeout_s: float = 30) -> int:
+        """SIGTERM; the exit code."""
+        process = self._running[name]
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        return process.wait(timeout_s)
+
+    def close(self) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace")[-3000:] if path.exists() else ""
+
+    def client(self, role: Role = Role.READ) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.keys[role]}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=60)
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/health/ready", timeout=5).status_code == 200
+        return False
+
+    def wait_ready(self, timeout_s: float = 60) -> None:
+        try:
+            until(self.is_ready, timeout_s, "the service being ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log('api')}") from error
+
+
+def pages(client: httpx.Client, path: str = "/logs/search", **params: str) -> list[dict[str, Any]]:
+    """Every record of a search, page by page."""
+    records: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        more = {"cursor": cursor} if cursor else {}
+        response = client.get(path, params={"limit": "2000", **params, **more})
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        assert not answer["partial"], answer["tiers"]
+        records += answer["records"]
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            return records
+
+
+def account(client: httpx.Client, kind: str = "logs") -> dict[str, Any]:
+    """The conservation equation of `kind`; {} when nothing of it was received."""
+    response = client.get("/conservation")
+    assert response.status_code == 200, response.text
+    entries: list[dict[str, Any]] = response.json()["accounts"]
+    return next((entry for entry in entries if entry["kind"] == kind), {})
