@@ -1,0 +1,165 @@
+"""The crash scenario: senders and a tailed file under load -> kills at seeded moments -> drain -> faults found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deltalake import DeltaTable, QueryBuilder
+
+from contracts.messages import Kind
+from contracts.query import All, RecordQuery
+from contracts.tenants import Role, tenant_named
+from lakehouse import open_hot
+from tests.e2e.oracle import Oracle, tally
+from tests.e2e.proxy import Proxy
+from tests.e2e.senders import KeyedClient, PlainClient, Producer, Sender, Stranger
+from tests.e2e.stack import Stack, account, pages, until
+
+CUT_SHARE = 0.03
+PARTS = ("api", "flow", "agent")
+
+
+class Writer(threading.Thread):
+    """Writes the oracle's lines into a file that the agent tails, and rotates it by renaming."""
+
+    def __init__(self, oracle: Oracle, path: Path) -> None:
+        super().__init__(name="file", daemon=True)
+        self.oracle = oracle
+        self.stopping = threading.Event()
+        self._path = path
+        self._rng = random.Random(oracle.seed)
+        self.written = 0
+
+    def run(self) -> None:
+        rotations = 0
+        while not self.stopping.is_set():
+            count = self._rng.randrange(1, 80)
+            bodies = self.oracle.bodies("file", self.written, count)
+            with self._path.open("a") as file:
+                file.write("".join(f"{body}\n" for body in bodies))
+            self.oracle.acknowledge(bodies)  # on the file is a promise: the agent must bring it home
+            self.written += count
+            if self._rng.random() < 0.03:
+                rotations += 1
+                self._path.rename(self._path.with_suffix(f".{rotations}"))
+            self.stopping.wait(0.02)
+
+
+class Crash:
+    """One run of the scenario; `faults()` is [] when the guarantee held."""
+
+    def __init__(self, folder: Path, seed: int, sabotage: str = "") -> None:
+        self.rng = random.Random(seed)
+        self.oracle = Oracle(seed)
+        self.stack = Stack(folder, sabotage, lake_commit_s=2, hot_commit_s=0.3, idempotency_h=24, bus_partitions=2)
+        self.proxy = Proxy(self.stack.port, CUT_SHARE, seed)
+        self.logs = folder / "logs"
+        self.logs.mkdir()
+        self._define()
+        key = self.stack.keys[Role.INGEST]
+        self.senders: list[Sender] = [
+            Producer("producer", self.oracle, self.proxy.port, key),
+            KeyedClient("keyed", self.oracle, self.proxy.port, key),
+            PlainClient("plain", self.oracle, self.proxy.port, key, pause_s=0.1),
+            Stranger("stranger", self.oracle, self.proxy.port, key, pause_s=0.5),
+        ]
+        self.writer = Writer(self.oracle, self.logs / "app.log")
+        self.kills = 0
+
+    def _define(self) -> None:
+        stack = self.stack
+        stack.define("api", "headwater.serve", HEADWATER_PORT=str(stack.port))
+        stack.define("flow", "flows")
+        stack.define(
+            "agent",
+            "agents",
+            ["logs", "--path", str(self.logs / "app.*"), "--service", "crash", "--env", "test"],
+            HEADWATER_INGEST_URL=f"http://127.0.0.1:{self.proxy.port}",
+            HEADWATER_API_KEY=stack.keys[Role.INGEST],
+            HEADWATER_AGENT_DIR=str(stack.folder / "agent"),
+            HEADWATER_AGENT_RETRY_MAX_S="1",
+        )
+
+    def run(self, kills: int, victims: Sequence[str] = PARTS) -> None:
+        """Load, `kills` times SIGKILL at a random moment to a random victim, then drain."""
+        for name in PARTS:
+            self.stack.start(name)
+        self.stack.wait_ready()
+        for thread in (*self.senders, self.writer):
+            thread.start()
+        for _ in range(kills):
+            time.sleep(self.rng.uniform(0.2, 2.0))
+            victim = self.rng.choice(victims)
+            self.stack.kill(victim)
+            self.kills += 1
+            time.sleep(self.rng.uniform(0.0, 0.3))
+            self.stack.start(victim)
+            if self.rng.random() < 0.5:
+                self.stack.wait_ready()
+        self.stack.wait_ready()
+        self._end_load()
+
+    def _end_load(self) -> None:
+        for thread in (*self.senders, self.writer):
+            thread.stopping.set()
+        for thread in (*self.senders, self.writer):
+            thread.join(30)
+            assert not thread.is_alive(), f"{thread.name} does not come to an end\n{self.stack.log('api')}"
+        for sender in self.senders:
+            if sender.failure:
+                raise sender.failure
+
+    def drain(self, timeout_s: float = 60) -> None:
+        """Until the file's lines have arrived and nothing is in flight, for two looks in a row."""
+        with self.stack.client() as client:
+            calm = 0
+
+            def settled() -> bool:
+                nonlocal calm
+                entry = account(client)
+                arrived = bool(entry) and entry["in_flight"] == 0 and entry["received"] > 0
+                buffered = any((self.stack.folder / "agent").rglob("*.segment")) and self._agent_is_behind()
+                calm = calm + 1 if arrived and not buffered else 0
+                return calm >= 5
+
+            with contextlib.suppress(AssertionError):  # what did not arrive is named by faults()
+                until(settled, timeout_s, "draining", pause_s=0.4)
+
+    def _agent_is_behind(self) -> bool:
+        from agents import read_status
+
+        status = read_status(self.stack.folder / "agent" / "logs")
+        return bool(status is None or status.buffered_records)
+
+    def faults(self) -> list[str]:
+        with self.stack.client() as client:
+            rest = tally(record["body"] for record in pages(client, limit="5000"))
+            entry = account(client)
+        found = self.oracle.faults("REST", rest)
+        found += self.oracle.faults("hot", tally(self._hot_bodies()))
+        found += self.oracle.faults("lake", tally(self._lake_bodies()))
+        if entry["difference"] or entry["in_flight"]:
+            found.append(f"conservation: {entry}")
+        return found
+
+    def _hot_bodies(self) -> list[str]:
+        hot = open_hot(self.stack.settings.hot, self.stack.settings)
+        query = RecordQuery(Kind.LOGS, All(), None, None, 1_000_000)
+        rows = hot.search(tenant_named("default"), query, hot.days(Kind.LOGS))
+        hot.close()
+        return [str(row.fields["body"]) for row in rows]
+
+    def _lake_bodies(self) -> list[str]:
+        table = DeltaTable(os.path.join(self.stack.settings.lake, "logs"))  # noqa: PTH118 - the lake may be a URL
+        batches = QueryBuilder().register("logs", table).execute("SELECT body FROM logs").fetchall()
+        return [str(value) for batch in batches for value in batch.column("body").to_pylist()]
+
+    def close(self) -> None:
+        self.stack.close()
+        self.proxy.close()

@@ -1,0 +1,56 @@
+"""The guarantee under SIGKILL: acknowledged records exactly once in hot, lake and REST answers; refused ones nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scenario import PARTS, Crash
+
+KILLS = 24
+SOAK_KILLS = int(os.environ.get("HEADWATER_SOAK_KILLS", "0"))
+
+
+def crash(folder: Path, seed: int, kills: int, sabotage: str = "", victims: tuple[str, ...] = PARTS) -> Crash:
+    run = Crash(folder, seed, sabotage)
+    run.run(kills, victims)
+    run.drain()
+    return run
+
+
+@pytest.mark.timeout(400)
+def test_every_acknowledged_record_is_visible_exactly_once_through_kills(tmp_path: Path) -> None:
+    with contextlib.closing(crash(tmp_path, seed=20261124, kills=KILLS)) as run:
+        assert run.kills >= 20
+        assert run.proxy.cuts > 0
+        assert len(run.oracle.acknowledged) > 5_000
+        assert run.faults() == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("sabotage", "victims", "sign"),
+    [
+        ("no-checkpoint-in-hot-commit", ("flow",), "hot: .* doubled"),
+        ("no-transaction-in-lake-commit", ("flow",), "lake: .* doubled"),
+        ("no-sequence-dedupe", ("api",), "doubled"),
+        ("acknowledge-before-durable", ("api",), "missing"),
+    ],
+)
+def test_the_crash_test_turns_red_with(sabotage: str, victims: tuple[str, ...], sign: str, tmp_path: Path) -> None:
+    with contextlib.closing(crash(tmp_path, seed=7, kills=6, sabotage=sabotage, victims=victims)) as run:
+        assert any(re.search(sign, fault) for fault in run.faults()), run.faults()
+
+
+@pytest.mark.skipif(not SOAK_KILLS, reason="a longer run: make soak")
+@pytest.mark.timeout(0)
+def test_soak(tmp_path: Path) -> None:
+    rounds = max(1, SOAK_KILLS // 40)
+    for number in range(rounds):
+        with contextlib.closing(crash(tmp_path / str(number), seed=number, kills=SOAK_KILLS // rounds)) as run:
+            assert run.faults() == [], f"round {number}"
+            print(f"round {number}: {run.kills} kills, {len(run.oracle.acknowledged)} acknowledged, all accounted for")
