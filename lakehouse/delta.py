@@ -1,0 +1,187 @@
+"""One Delta table: URL -> a handle, created when missing, refreshed cheaply, written once per app transaction.
+
+The file format settings live here. `deltalake` does not reject a replayed app transaction of an older version by
+itself, so a writer refreshes its handle, looks at `landed`, and writes on that same handle: a commit that another
+process made in between is then a conflict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import (
+    BloomFilterProperties,
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    QueryBuilder,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from contracts.errors import StoreError
+from lakehouse.tables import SCHEMAS, statistics_columns
+
+ROW_GROUP_ROWS = 131_072
+COMPACT_TARGET_BYTES = 64 << 20
+VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
+CHECKPOINT_COMMITS = 50
+
+_CONFIGURATION = {
+    "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
+    "delta.logRetentionDuration": "interval 2 days",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
+}
+_BINARY_PACKED = (
+    "timestamp",
+    "observed_timestamp",
+    "sequence",
+    "bus_offset",
+    "bus_index",
+    "first_offset",
+    "next_offset",
+)
+_NO_DICTIONARY = ("body", "payload")
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn errors of the library and the file system into `StoreError`; a lost race stays `CommitFailedError`."""
+    try:
+        yield
+    except CommitFailedError:
+        raise
+    except (DeltaError, OSError, pa.ArrowException, ValueError) as error:
+        text = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
+        raise StoreError(f"{what}: {text}", hint="check the lake's folder or object store", retry_after_s=5) from error
+
+
+def writer_properties(name: str, rows: int, trace_ids: int = 0) -> WriterProperties:
+    """Parquet settings of table `name` for a file of `rows` rows, `trace_ids` of them distinct."""
+    names = SCHEMAS[name].names
+    columns = {column: ColumnProperties(dictionary_enabled=False) for column in _NO_DICTIONARY if column in names}
+    for column in _BINARY_PACKED:
+        if column in names:
+            columns[column] = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+    if trace_ids:  # sized by what is there: a full-size filter weighs more than a small file
+        bloom = BloomFilterProperties(True, 0.01, min(trace_ids, ROW_GROUP_ROWS))
+        columns["trace_id"] = ColumnProperties(dictionary_enabled=False, bloom_filter_properties=bloom)
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=1,
+        max_row_group_size=min(ROW_GROUP_ROWS, max(rows, 1)),
+        column_properties=columns,
+    )
+
+
+class Delta:
+    """A handle of table `name` below `url`. Not thread-safe."""
+
+    def __init__(self, url: str, name: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.schema = SCHEMAS[name]
+        self._options = dict(storage_options or {})
+        self._url = f"{url.rstrip('/')}/{name}"
+        self._traced = False  # has any commit of this handle held trace ids
+        self._table = self._open()
+
+    def _open(self) -> DeltaTable:
+        with translated(f'lake table "{self.name}" cannot be opened'):
+            try:
+                return DeltaTable(self._url, storage_options=self._options)
+            except TableNotFoundError:
+                return self._create()
+
+    def _create(self) -> DeltaTable:
+        if "://" not in self._url:
+            Path(self._url).mkdir(parents=True, exist_ok=True)
+        statistics = {"delta.dataSkippingStatsColumns": ",".join(statistics_columns(self.name))}
+        with contextlib.suppress(CommitFailedError, DeltaError):  # somebody else was first: open theirs
+            DeltaTable.create(
+                self._url,
+                self.schema,
+                partition_by=["day"],
+                configuration=_CONFIGURATION | statistics,
+                storage_options=self._options,
+            )
+        return DeltaTable(self._url, storage_options=self._options)
+
+    def refresh(self) -> None:
+        """Move to the newest version; cheap when there is none."""
+        with translated(f'lake table "{self.name}" cannot be read'):
+            self._table.update_incremental()
+
+    def reopen(self) -> None:
+        self._table = self._open()
+
+    @property
+    def version(self) -> int:
+        return int(self._table.version())
+
+    def files(self) -> list[dict[str, Any]]:
+        """The files of this version: "path", "num_records", "size_bytes", "partition.day", and statistics."""
+        with translated(f'lake table "{self.name}" cannot be read'):
+            actions = self._table.get_add_actions(flatten=True)
+            return pa.RecordBatchReader.from_stream(actions).read_all().to_pylist()
+
+    def register(self, builder: QueryBuilder) -> None:
+        """Pin this version in `builder`; later refreshes do not move it."""
+        with translated(f'lake table "{self.name}" cannot be read'):
+            builder.register(self.name, self._table)
+
+    def landed(self, kind: str) -> dict[int, int]:
+        """Next bus offset of `kind` by partition, as of this version: what a replay must skip."""
+        with translated(f'lake table "{self.name}" cannot be read'):
+            partitions = self._table.transaction_version(f"{kind}:partitions") or 0
+            versions = {part: self._table.transaction_version(f"{kind}:{part}") for part in range(partitions)}
+        return {part: int(version) for part, version in versions.items() if version is not None}
+
+    def append(self, kind: str, rows: pa.Table, landed: Mapping[int, int]) -> None:
+        """Append `rows` and set the next offsets `landed`, in one commit made from this handle's version.
+
+        Raises:
+            CommitFailedError: Another process moved the same offsets first; nothing was written.
+            StoreError: It may or may not be written; look at `landed` after `refresh`.
+        """
+        transactions = [Transaction(f"{kind}:{part}", offset) for part, offset in sorted(landed.items())]
+        partitions = max(landed, default=-1) + 1
+        known = self._table.transaction_version(f"{kind}:partitions") or 0
+        if partitions > known:
+            transactions.append(Transaction(f"{kind}:partitions", partitions))
+        with translated(f'lake table "{self.name}" cannot be written'):
+            write_deltalake(
+                self._table,
+                rows,
+                mode="append",
+                writer_properties=self._properties(rows),
+                commit_properties=CommitProperties(app_transactions=transactions),
+            )
+
+    def _properties(self, rows: pa.Table) -> WriterProperties:
+        traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
+        self._traced = self._traced or traces > 1
+        return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0)
+
+    def compact(self, days: Iterable[str]) -> None:
+        """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter."""
+        for day in days:
+            with contextlib.suppress(CommitFailedError), translated(f'lake table "{self.name}" cannot be compacted'):
+                self._table.optimize.compact(
+                    partition_filters=[("day", "=", day)],
+                    target_size=COMPACT_TARGET_BYTES,
+                    max_concurrent_tasks=1,
+                    writer_properties=writer_properties(
+                        self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0
+                    ),
+                )
+
+    def vacuum(self) -> None:
+        """Delete files that no version of the last 24 h uses."""
+        with contextlib.suppress(CommitFailedError), translated(f'lake table "{self.name}" cannot be vacuumed'):
+            self._table.vacuum(retention_hours=VACUUM_H, dry_run=False)

@@ -1,0 +1,139 @@
+r"""Text and wildcards -> regular expressions of the lake's engine (Rust `regex`), by the hot store's tokens.
+
+A token is a run of characters that are \p{Alphabetic} or \p{N}, lower-cased character by character. Instead of a
+case-insensitive flag (which folds more than lower-casing does), each character of a token is matched by the set of
+characters whose lower case it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Iterator
+
+import tantivy
+
+ALPHANUMERIC = r"[\p{Alphabetic}\p{N}]"
+_OTHER = r"[^\p{Alphabetic}\p{N}]"
+_SPECIAL = re.compile(r"[^0-9A-Za-z_\u0080-\U0010ffff]")
+LONGEST_TOKEN_BYTES = 255  # the hot store indexes no longer ones
+_LAST_CASED = 0x1E943
+
+
+def escape(text: str) -> str:
+    """`text` as a literal in a pattern. Control characters by number, the rest of ASCII punctuation by backslash."""
+    return _SPECIAL.sub(lambda match: f"\\x{{{ord(match[0]):x}}}", text)
+
+
+@functools.cache
+def _analyzer() -> tantivy.TextAnalyzer:
+    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).build()
+
+
+def tokens(text: str) -> list[str]:
+    """The tokens of `text`, lower-cased, exactly as the hot store splits it."""
+    return list(_analyzer().analyze(text))
+
+
+@functools.cache
+def _written_as() -> dict[str, str]:
+    """Lower-cased text of one character -> the characters that give it, itself included where it does."""
+    sources: dict[str, str] = {}
+    for code in range(_LAST_CASED + 1):
+        character = chr(code)
+        lowered = character.lower()
+        if lowered != character:
+            sources[lowered] = sources.get(lowered, "") + character
+    return sources
+
+
+_DOTTED_I = "i\u0307"  # the only lower case of two characters; "İ" alone gives it
+
+
+def _lowered(literal: str) -> Iterator[str]:
+    """Patterns that match, in a row, whatever lower-cases to `literal`."""
+    position = 0
+    while position < len(literal):
+        if literal.startswith(_DOTTED_I, position):
+            yield "\u0130"
+            position += 2
+            continue
+        character = literal[position]
+        others = _written_as().get(character, "")
+        itself = character if character.lower() == character else ""
+        yield f"[{escape(itself + others)}]" if others else escape(character)
+        position += 1
+
+
+def phrase_pattern(text: str) -> str | None:
+    """A pattern for all tokens of `text`, adjacent and in order; None when it can match nothing."""
+    words = tokens(text)
+    if not words or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in words):
+        return None
+    inner = f"{_OTHER}+".join("".join(_lowered(word)) for word in words)
+    return f"(?:^|{_OTHER}){inner}(?:$|{_OTHER})"
+
+
+def wildcard_parts(pattern: str) -> Iterator[str | None]:
+    """The characters of `pattern`; "*" and "?" that are not escaped come as None before the character."""
+    escaped = False
+    for character in pattern:
+        if escaped or character not in "*?\\":
+            yield character
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        else:
+            yield None
+            yield character
+    if escaped:
+        yield "\\"
+
+
+def split_wildcard(pattern: str) -> list[tuple[bool, str]]:
+    """`pattern` as (is a wildcard, "*" or "?") and (False, literal text) in a row."""
+    parts: list[tuple[bool, str]] = []
+    special = False
+    for part in wildcard_parts(pattern):
+        if part is None:
+            special = True
+        elif special:
+            parts.append((True, part))
+            special = False
+        elif parts and not parts[-1][0]:
+            parts[-1] = (False, parts[-1][1] + part)
+        else:
+            parts.append((False, part))
+    return parts
+
+
+def token_pattern(pattern: str) -> str | None:
+    """A pattern for one token that matches the wildcard `pattern`; None when no token can."""
+    inner = ""
+    for wild, text in split_wildcard(pattern):
+        if wild:
+            inner += f"{ALPHANUMERIC}*" if text == "*" else ALPHANUMERIC
+            continue
+        lowered = "".join(character.lower() for character in text)
+        if len(tokens(text)) != 1 or tokens(text)[0] != lowered:
+            return None  # holds a character that no token holds
+        inner += "".join(_lowered(lowered))
+    if not inner.replace(f"{ALPHANUMERIC}*", ""):
+        inner = f"{ALPHANUMERIC}+"
+    return f"(?:^|{_OTHER}){inner}(?:$|{_OTHER})"
+
+
+def whole_pattern(pattern: str) -> str:
+    """A pattern for whole values that match the wildcard `pattern`, case-sensitive."""
+    inner = "".join((".*" if text == "*" else ".") if wild else escape(text) for wild, text in split_wildcard(pattern))
+    return f"(?s)^(?:{inner})$"
+
+
+def number_of(value: str | int | float) -> float | int | None:
+    """`value` as a finite number, or None."""
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,235 @@
+"""Batches of one kind -> rows in its Delta table, then one account of them in the table `ledger`.
+
+Exactly once: rows are committed together with the app transactions "<kind>:<partition>" = next offset; the ledger's
+commit, with the same transactions, comes last and is the checkpoint that a replay starts from. A crash between the two
+leaves rows without an account: the replay skips the rows (by offset) and writes the account.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.exceptions import CommitFailedError
+
+from contracts.batches import Batch, arrival_day
+from contracts.errors import StoreError
+from contracts.messages import Kind
+from contracts.records import attributes_text
+from contracts.settings import Settings
+from lakehouse.delta import Delta
+from lakehouse.tables import LEDGER, SCHEMAS, SORTED_BY, pipeline_version, record_batch
+
+COMMIT_ATTEMPTS = 6
+COMPACT_COMMITS = 100  # small commits of a table after which its open day is compacted
+SMALL_COMMIT_ROWS = 50_000
+VACUUM_COMPACTIONS = 10
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of the records of some offsets of one partition."""
+
+    tenant: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    day: dt.date
+    received: int = 0
+    landed: int = 0
+    duplicates: int = 0
+    dead_lettered: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+    def add(self, other: Account) -> None:
+        self.first_offset = min(self.first_offset, other.first_offset)
+        self.next_offset = max(self.next_offset, other.next_offset)
+        self.day = max(self.day, other.day)
+        self.received += other.received
+        self.landed += other.landed
+        self.duplicates += other.duplicates
+        self.dead_lettered += other.dead_lettered
+        self.lost += other.lost
+        for reason, count in other.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+def account_of(batch: Batch) -> Account:
+    return Account(
+        tenant=batch.header.tenant,
+        partition=batch.partition,
+        first_offset=batch.offset,
+        next_offset=batch.next_offset,
+        day=batch.day,
+        received=batch.received,
+        landed=len(batch.rows),
+        duplicates=batch.duplicates,
+        dead_lettered=len(batch.rejects),
+        dropped=dict(batch.dropped),
+    )
+
+
+class LakeWriter:
+    """The writer of one kind; see the module. Not thread-safe; two at once are safe, and the slower one repeats work.
+
+    Memory is bounded: `append` commits by itself when `lake_commit_rows` rows wait.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        kind: Kind,
+        settings: Settings,
+        storage_options: Mapping[str, str] | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.kind = kind
+        self._limit = settings.lake_commit_rows
+        self._now_ns = now_ns
+        self._pipeline = pipeline_version()
+        self._rows = Delta(url, kind.value, storage_options)
+        self._ledger = Delta(url, LEDGER, storage_options)
+        self._done = self._ledger.landed(kind.value)
+        self._next = dict(self._done)
+        self._pending: list[pa.RecordBatch] = []
+        self._accounts: list[Account] = []
+        self._upkeep = {table.name: Upkeep(table) for table in (self._rows, self._ledger)}
+        self.pending_rows = 0
+
+    def checkpoints(self) -> Mapping[int, int]:
+        """Next offset by bus partition: everything before it is in the lake and accounted for."""
+        return dict(self._done)
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """Buffer rows and accounts; ticks and batches appended before are skipped. Not durable until `commit`.
+
+        Raises:
+            StoreError: The buffer is full and cannot be committed now. What was taken stays; the same call may be
+                repeated.
+        """
+        for batch in batches:
+            if batch.tick or batch.offset < self._next.get(batch.partition, 0):
+                continue
+            if self.pending_rows >= self._limit:
+                self.commit()
+            if batch.rows:
+                self._pending.append(record_batch(batch, self._pipeline))
+                self.pending_rows += len(batch.rows)
+            self._accounts.append(account_of(batch))
+            self._next[batch.partition] = batch.next_offset
+
+    def note_lost(self, partition: int, first: int, next_offset: int) -> None:
+        """Account for offsets that expired unread; the checkpoint moves past them with the next commit. Idempotent."""
+        first = max(first, self._next.get(partition, 0))
+        if next_offset > first:
+            day = arrival_day(self._now_ns())
+            self._accounts.append(Account("", partition, first, next_offset, day, lost=next_offset - first))
+            self._next[partition] = next_offset
+
+    def commit(self) -> None:
+        """Make everything appended durable: rows first, the ledger last. Blocks; without anything to do, does nothing.
+
+        Raises:
+            StoreError: The buffer is kept; the same call may be repeated.
+        """
+        if not self._accounts:
+            return
+        if self._pending:
+            rows = pa.Table.from_batches(self._pending, SCHEMAS[self.kind.value])
+            self._once(self._rows, lambda landed: rows_after(rows, landed))
+            self._pending, self.pending_rows = [], 0
+        self._once(self._ledger, lambda landed: ledger_rows(self.kind, accounts_after(self._accounts, landed)))
+        self._accounts = []
+        self._done = dict(self._next)
+
+    def _once(self, table: Delta, rows_past: Callable[[Mapping[int, int]], pa.Table]) -> None:
+        for attempt in range(COMMIT_ATTEMPTS):
+            try:
+                table.refresh()
+                landed = already_landed(table, self.kind)
+                rows = rows_past(landed)
+                if rows.num_rows:
+                    ahead = {part: end for part, end in self._next.items() if end > landed.get(part, 0)}
+                    table.append(self.kind.value, rows, ahead)
+                    self._upkeep[table.name].after_commit(rows)
+                return
+            except CommitFailedError:
+                time.sleep(min(0.05 * 2**attempt, 1.0))
+                table.reopen()
+        raise StoreError(
+            f'lake table "{table.name}" was changed by others {COMMIT_ATTEMPTS} times in a row',
+            hint="run one flow per kind",
+            retry_after_s=5,
+        )
+
+    def close(self) -> None:
+        """Let go without committing. Idempotent."""
+        self._pending, self._accounts, self.pending_rows = [], [], 0
+        self._next = dict(self._done)
+
+
+class Upkeep:
+    """Keeps the open day's files few: compaction after every `COMPACT_COMMITS` small commits."""
+
+    def __init__(self, table: Delta) -> None:
+        self._table = table
+        self._days: set[str] = set()
+        self._small = 0
+        self._compactions = 0
+
+    def after_commit(self, rows: pa.Table) -> None:
+        if rows.num_rows >= SMALL_COMMIT_ROWS:
+            return
+        self._small += 1
+        self._days.update(str(day) for day in rows.column("day").unique().to_pylist())
+        if self._small < COMPACT_COMMITS:
+            return
+        self._table.compact(sorted(self._days))
+        self._days.clear()
+        self._small = 0
+        self._compactions += 1
+        if self._compactions % VACUUM_COMPACTIONS == 0:
+            self._table.vacuum()
+
+
+def already_landed(table: Delta, kind: Kind) -> Mapping[int, int]:
+    """The decision that makes a replay harmless: offsets before these are in `table` and must not be written again."""
+    return table.landed(kind.value)
+
+
+def rows_after(rows: pa.Table, landed: Mapping[int, int]) -> pa.Table:
+    """The rows at or past the next-offsets `landed`, sorted for the table."""
+    for partition, next_offset in landed.items():
+        here = pc.equal(rows.column("bus_partition"), pa.scalar(partition, pa.int32()))
+        there = pc.and_(here, pc.less(rows.column("bus_offset"), pa.scalar(next_offset, pa.int64())))
+        if pc.any(there).as_py():
+            rows = rows.filter(pc.invert(there))
+    return rows.sort_by([(name, "ascending") for name in SORTED_BY if name in rows.column_names])
+
+
+def accounts_after(accounts: Iterable[Account], landed: Mapping[int, int]) -> list[Account]:
+    """The accounts at or past `landed`, one per (tenant, partition)."""
+    sums: dict[tuple[str, int], Account] = {}
+    for account in accounts:
+        if account.first_offset < landed.get(account.partition, 0):
+            continue
+        key = (account.tenant, account.partition)
+        if key in sums:
+            sums[key].add(account)
+        else:  # a copy: a commit that lost a race sums again
+            sums[key] = replace(account, dropped=dict(account.dropped))
+    return list(sums.values())
+
+
+def ledger_rows(kind: Kind, accounts: Sequence[Account]) -> pa.Table:
+    names = [name for name in SCHEMAS[LEDGER].names if name not in ("bus_partition", "kind", "dropped")]
+    columns: dict[str, list[object]] = {name: [getattr(account, name) for account in accounts] for name in names}
+    columns["kind"] = [kind.value] * len(accounts)
+    columns["bus_partition"] = [account.partition for account in accounts]
+    columns["dropped"] = [attributes_text(account.dropped) for account in accounts]
+    return pa.table(columns, SCHEMAS[LEDGER])
