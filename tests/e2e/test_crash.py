@@ -1,4 +1,4 @@
-"""The guarantee under SIGKILL: acknowledged records exactly once in hot, lake and REST answers; refused ones nowhere."""
+"""The guarantee under SIGKILL: acknowledged records exactly once in hot, lake and REST; refused ones nowhere."""
 
 from __future__ import annotations
 
