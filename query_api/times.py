@@ -1,0 +1,118 @@
+"""Times and durations of requests: text -> nanoseconds.
+
+A time is RFC 3339 (`2026-03-01T12:00:00Z`; date alone is midnight; no zone is UTC), an epoch number (seconds,
+milliseconds, microseconds or nanoseconds by its size), or `now`, `now-15m`, `now-1d+2h`. Units: ms s m h d w.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from decimal import Decimal
+
+from contracts.errors import QueryError
+
+SECOND = 1_000_000_000
+UNITS = {
+    "ms": SECOND // 1000,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3600 * SECOND,
+    "d": 86_400 * SECOND,
+    "w": 604_800 * SECOND,
+}
+
+# Stored times lie between 1970 and the last whole microsecond of int64 nanoseconds; what a request names outside
+# of that means the same as the edge.
+EARLIEST_NS = 0
+LATEST_NS = (2**63 - 1) // 1000 * 1000
+
+MAX_CHARS = 64
+_HINT = "use RFC 3339 (2026-03-01T12:00:00Z), an epoch number, or now-15m (units ms s m h d w)"
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d|w)?\Z")
+# "+" of a query string that was not percent-encoded arrives as a blank.
+_RELATIVE = re.compile(r"now((?:[-+ ][0-9]{1,12}(?:ms|s|m|h|d|w))*)\Z")
+_STEP = re.compile(r"([-+ ])([0-9]+)([a-z]+)")
+_EPOCH = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,9})?\Z")
+_RFC3339 = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9})[0-9]*)?)?"
+    r"(?:[Zz]|([-+ ])([0-9]{2}):?([0-9]{2}))?)?\Z"
+)
+
+
+def parse_time(text: str, now_ns: int, *, position: int | None = None) -> int:
+    """Read a point in time: Unix nanoseconds UTC, moved to `EARLIEST_NS`..`LATEST_NS`.
+
+    Raises:
+        QueryError: It is no time (code "bad_time").
+    """
+    text = text.strip()
+    if len(text) <= MAX_CHARS:
+        for read in (_relative, _epoch, _rfc3339):
+            found = read(text, now_ns)
+            if found is not None:
+                return min(max(found, EARLIEST_NS), LATEST_NS)
+    raise QueryError(f'"{text[:MAX_CHARS]}" is not a time', code="bad_time", position=position, hint=_HINT)
+
+
+def parse_duration(text: str) -> int:
+    """Read a length of time such as `60s`, `1m`, `1.5h`, or a number of seconds: nanoseconds, above 0.
+
+    Raises:
+        QueryError: It is none (code "bad_duration").
+    """
+    match = _DURATION.match(text.strip())
+    length = int(Decimal(match[1]) * UNITS[match[2] or "s"]) if match else 0
+    if length <= 0 or length > LATEST_NS:
+        hint = "use a number and a unit of ms, s, m, h, d, w, such as 60s"
+        raise QueryError(f'"{text[:MAX_CHARS]}" is not a duration', code="bad_duration", hint=hint)
+    return length
+
+
+def format_duration(length_ns: int) -> str:
+    """Write a length of time in the largest unit that holds it whole; below 1 ms it is rounded up."""
+    for unit in ("w", "d", "h", "m", "s"):
+        if length_ns and length_ns % UNITS[unit] == 0:
+            return f"{length_ns // UNITS[unit]}{unit}"
+    return f"{-(-length_ns // UNITS['ms'])}ms"
+
+
+def _relative(text: str, now_ns: int) -> int | None:
+    match = _RELATIVE.match(text)
+    if match is None:
+        return None
+    moved = now_ns
+    for sign, count, unit in _STEP.findall(match[1]):
+        moved += (-1 if sign == "-" else 1) * int(count) * UNITS[unit]
+    return moved
+
+
+def _epoch(text: str, now_ns: int) -> int | None:
+    del now_ns
+    if not _EPOCH.match(text):
+        return None
+    number = Decimal(text)
+    size = abs(number)
+    # 1e11 s is the year 5138 and 1e11 ms is 1973: no time in use is read in the wrong unit.
+    scale = SECOND if size < 10**11 else 10**6 if size < 10**14 else 1000 if size < 10**17 else 1
+    return int(number * scale)
+
+
+def _rfc3339(text: str, now_ns: int) -> int | None:
+    del now_ns
+    match = _RFC3339.match(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = match.groups()
+    try:
+        days = dt.date(int(year), int(month), int(day)).toordinal() - dt.date(1970, 1, 1).toordinal()
+    except ValueError:
+        return None
+    clock = (int(hour or 0), int(minute or 0), int(second or 0))
+    zone = (int(zone_hours or 0), int(zone_minutes or 0))
+    if clock > (23, 59, 60) or clock[1] > 59 or clock[2] > 60 or zone > (23, 59) or zone[1] > 59:
+        return None
+    seconds = days * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2]
+    seconds -= (-1 if sign == "-" else 1) * (zone[0] * 3600 + zone[1] * 60)
+    return seconds * SECOND + int((fraction or "0").ljust(9, "0"))
