@@ -22,7 +22,7 @@ from contracts.messages import Kind
 from contracts.records import attributes_text
 from contracts.settings import Settings
 from lakehouse.delta import Delta
-from lakehouse.tables import LEDGER, SCHEMAS, SORTED_BY, pipeline_version, record_batch
+from lakehouse.tables import LEDGER, SCHEMAS, pending_table, pipeline_version, record_batch, sorted_rows
 
 COMMIT_ATTEMPTS = 6
 COMPACT_COMMITS = 100  # small commits of a table after which its open day is compacted
@@ -140,7 +140,7 @@ class LakeWriter:
         if not self._accounts:
             return
         if self._pending:
-            rows = pa.Table.from_batches(self._pending, SCHEMAS[self.kind.value])
+            rows = pending_table(self.kind, self._pending)
             self._once(self._rows, lambda landed: rows_after(rows, landed))
             self._pending, self.pending_rows = [], 0
         self._once(self._ledger, lambda landed: ledger_rows(self.kind, accounts_after(self._accounts, landed)))
@@ -209,7 +209,7 @@ def rows_after(rows: pa.Table, landed: Mapping[int, int]) -> pa.Table:
         there = pc.and_(here, pc.less(rows.column("bus_offset"), pa.scalar(next_offset, pa.int64())))
         if pc.any(there).as_py():
             rows = rows.filter(pc.invert(there))
-    return rows.sort_by([(name, "ascending") for name in SORTED_BY if name in rows.column_names])
+    return sorted_rows(rows) if rows.num_rows else rows
 
 
 def accounts_after(accounts: Iterable[Account], landed: Mapping[int, int]) -> list[Account]:
