@@ -1,0 +1,207 @@
+"""The command `headwater`: arguments -> one of the rooms below. Heavy imports happen inside the commands.
+
+Exit codes: 0 done, 1 done and not well (a failed check, a wrong answer), 2 cannot be done as asked, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contracts.errors import HeadwaterError
+from headwater.child import die_with_parent
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+app = typer.Typer(
+    name="headwater",
+    help="Logs, metrics and events: accepted once, searchable in a second, kept for years in open tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+agent_app = typer.Typer(help="Ship logs and host metrics; see how shipping goes.", no_args_is_help=True)
+keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(agent_app, name="agent")
+app.add_typer(keys_app, name="keys")
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of everything. [HEADWATER_DATA_DIR, ./data]")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [HEADWATER_HOST, 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [HEADWATER_PORT, 8080]")]
+Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+Env = Annotated[str, typer.Option(help="Environment of every record, e.g. prod.")]
+AsHost = Annotated[str | None, typer.Option("--host", help="Host name of every record. [this machine's]")]
+
+
+def settings_for(**given: object) -> Settings:
+    """Settings from the environment, under what the command line gave."""
+    from contracts.settings import load_settings
+
+    return load_settings(**{name: value for name, value in given.items() if value is not None})
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Read by `main`, which sees errors that pass through here."""
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    no_batch: Annotated[
+        bool, typer.Option("--no-batch", help="Leave the scheduler of batch jobs out (nothing is scheduled yet).")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Logs to the console, not to <data>/logs.")] = False,
+) -> None:
+    """Start everything on one port: both APIs and the flows, supervised."""
+    from headwater.up import up as start
+
+    start(settings_for(data_dir=data_dir, host=host, port=port), verbose)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End by itself; exit code 0 if every answer was right.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long the sample shop writes.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Another seed tells another quarter of an hour.")] = 7,
+) -> None:
+    """Run a sample shop through the platform, ask questions, check the answers."""
+    from headwater.demo import demo as run
+
+    raise typer.Exit(run(once=once, port=port, seconds=seconds, seed=seed))
+
+
+@agent_app.command("logs")
+def agent_logs(
+    path: Annotated[list[str] | None, typer.Option(help="Glob of files to tail; may be given again.")] = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read standard input as well.")] = False,
+    service: Annotated[str, typer.Option(help="Service of every record.")] = "",
+    env: Env = "",
+    host: AsHost = None,
+    name: Annotated[str, typer.Option(help="Name of this agent; its buffer and positions live under it.")] = "logs",
+    exit_when_idle: Annotated[
+        bool, typer.Option("--exit-when-idle", help="End when all files are read to their end and shipped.")
+    ] = False,
+) -> None:
+    """Tail files and standard input, and ship them exactly once."""
+    from headwater.shipping import ship_logs
+
+    raise typer.Exit(ship_logs(settings_for(), path or [], stdin, service, env, host, name, exit_when_idle))
+
+
+@agent_app.command("host")
+def agent_host(
+    interval: Annotated[float, typer.Option(min=1, help="Seconds between samples.")] = 10.0,
+    service: Annotated[str, typer.Option(help="Service of every point.")] = "host",
+    env: Env = "",
+    host: AsHost = None,
+    name: Annotated[str, typer.Option(help="Name of this agent; its buffer lives under it.")] = "host",
+) -> None:
+    """Measure this machine and ship its metrics."""
+    from headwater.shipping import ship_host
+
+    raise typer.Exit(ship_host(settings_for(), interval, service, env, host, name))
+
+
+@agent_app.command("status")
+def agent_status(as_json: Json = False) -> None:
+    """What the agents of this machine have read, sent, retried and set aside."""
+    from headwater.shipping import show_status
+
+    raise typer.Exit(show_status(settings_for(), as_json))
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="Lucene syntax; everything when left out.")] = "",
+    since: Annotated[str, typer.Option(help="How far back: 30s, 15m, 2h, 7d.")] = "15m",
+    service: Annotated[str, typer.Option(help="Only this service.")] = "",
+    env: Annotated[str, typer.Option(help="Only this environment.")] = "",
+    host: Annotated[str, typer.Option(help="Only this host.")] = "",
+    level: Annotated[str, typer.Option(help="Only this level, e.g. error.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Most records; 0 is all.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what arrives.")] = False,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Search logs, newest first, across pages."""
+    from headwater.search import Filters, search as run
+
+    filters = Filters(query, since, service, env, host, level)
+    raise typer.Exit(run(settings_for(data_dir=data_dir), filters, limit, follow, as_json))
+
+
+@keys_app.command("create")
+def keys_create(
+    tenant: Annotated[str, typer.Option(help="1-63 of a-z, 0-9, - and _.")],
+    role: Annotated[str, typer.Option(help="ingest, read or admin.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key and print it, this once."""
+    from headwater.keys import create
+
+    raise typer.Exit(create(settings_for(data_dir=data_dir), tenant, role))
+
+
+@keys_app.command("list")
+def keys_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """The keys there are, without their secrets."""
+    from headwater.keys import show
+
+    raise typer.Exit(show(settings_for(data_dir=data_dir), as_json))
+
+
+@keys_app.command("revoke")
+def keys_revoke(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")], data_dir: DataDir = None) -> None:
+    """Take a key back; running services notice within seconds."""
+    from headwater.keys import revoke
+
+    raise typer.Exit(revoke(settings_for(data_dir=data_dir), key_id))
+
+
+@app.command()
+def status(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """What is stored where, how far each flow is, and whether every record is accounted for."""
+    from headwater.status import status as run
+
+    raise typer.Exit(run(settings_for(data_dir=data_dir), as_json))
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, host: Host = None, port: Port = None, as_json: Json = False) -> None:
+    """Check this machine and the data folder, and say what to do."""
+    from headwater.doctor import doctor as run
+
+    raise typer.Exit(run(settings_for(data_dir=data_dir, host=host, port=port), as_json))
+
+
+def main() -> int:
+    """Run the command line; one line for an error that says what to do, no traceback."""
+    die_with_parent()
+    try:
+        app()
+    except HeadwaterError as error:
+        if "--debug" in sys.argv:
+            raise
+        from headwater.console import print_error
+
+        print_error(error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The first keys of a data folder: an empty folder -> tenant `default`, one key per role, in `keys/default.env`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.errors import ConfigError
+from contracts.tenants import Role, tenant_named
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+_TEXT = """\
+# Keys of tenant "default", made by the first `headwater up`. This file is their only copy: the service keeps hashes.
+# ship logs:  HEADWATER_INGEST_URL={url} HEADWATER_API_KEY=$HEADWATER_INGEST_KEY headwater agent logs --path '/var/log/*.log'
+# search:     headwater search error        (takes the read key from this file while it runs on this data folder)
+# elsewhere:  curl -H "Authorization: Bearer $HEADWATER_READ_KEY" {url}/services
+# load them:  set -a; . {path}; set +a
+HEADWATER_INGEST_KEY={ingest}
+HEADWATER_READ_KEY={read}
+HEADWATER_ADMIN_KEY={admin}
+"""
+
+
+def default_env(settings: Settings) -> Path:
+    return settings.keys_file.with_name("default.env")
+
+
+def make_first_keys(settings: Settings, url: str) -> bool:
+    """Make the default tenant's keys when the folder has no key file yet; whether it did.
+
+    A crash in between leaves no key file, so that the next start does it again.
+    """
+    from web.keys import create_key
+
+    if settings.keys_file.exists():
+        return False
+    folder = settings.keys_file.parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".first-") as draft:
+        path = Path(draft) / settings.keys_file.name
+        tokens = {role.value: create_key(path, tenant_named("default"), role).token for role in Role}
+        text = _TEXT.format(url=url, path=default_env(settings), **tokens)
+        _write_private(default_env(settings), text)
+        path.replace(settings.keys_file)
+    return True
+
+
+def _write_private(path: Path, text: str) -> None:
+    draft = path.with_name(path.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def local_key(settings: Settings, role: Role) -> str:
+    """The default tenant's key of `role` as the local data folder holds it, or ""."""
+    with contextlib.suppress(OSError):
+        for line in default_env(settings).read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name == f"HEADWATER_{role.value.upper()}_KEY":
+                return value.strip()
+    return ""
+
+
+def key_for(settings: Settings, role: Role) -> str:
+    """HEADWATER_API_KEY, else the local key of `role`.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    key = settings.api_key.get_secret_value() or local_key(settings, role)
+    if not key:
+        raise ConfigError(
+            "no key: HEADWATER_API_KEY is not set",
+            hint=f"set it, or make one: headwater keys create --tenant default --role {role.value}",
+        )
+    return key

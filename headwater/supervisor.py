@@ -1,0 +1,129 @@
+"""The supervisor of `headwater up`: a plan -> children kept alive, and stopped in order.
+
+    python -m headwater.supervisor PLAN   (JSON; written and started by `headwater up`)
+
+A child that dies is started again after a pause that doubles up to 30 s, for ever, and every death is said with its
+reason. SIGTERM or Ctrl-C stops the children in the order of the plan, each given its time, SIGKILL as the last resort.
+A second signal kills at once. Standard library only, one thread: it costs about 10 MiB and no CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from headwater.plan import Plan, read_plan
+from headwater.supervised import Child, exit_reason
+
+TURN_S = 0.2
+MANY_DEATHS = 4
+COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "": "0"}
+
+
+class Supervisor:
+    """Owns the children; `run` returns when all are stopped."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._children = [Child(spec) for spec in plan.children]
+        self._selector = selectors.DefaultSelector()
+        self._signals = 0
+        self._greeted = False
+
+    def run(self) -> int:
+        """0 after a clean stop, 1 when a child had to be killed."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        began_s = time.monotonic()
+        while not self._signals:
+            now_s = time.monotonic()
+            for child in self._children:
+                self._care(child, now_s)
+            if not self._greeted and all(child.ready for child in self._children):
+                self._greeted = True
+                self._say("up", f"everything is ready after {time.monotonic() - began_s:.1f} s", "good")
+                print(self._plan.greeting, flush=True)
+            self._listen(TURN_S)
+        return self._stop()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _care(self, child: Child, now_s: float) -> None:
+        if child.process is None:
+            if now_s >= child.next_start_s:
+                self._selector.register(child.start(now_s), selectors.EVENT_READ, child)
+        elif (code := child.process.poll()) is not None:
+            self._bury(child, code, now_s)
+        elif not child.ready and child.probe():
+            again = " again" if child.deaths else ""
+            self._say(child.spec.name, f"ready{again} after {time.monotonic() - child.started_s:.1f} s", "good")
+
+    def _bury(self, child: Child, code: int, now_s: float) -> None:
+        self._forget(child)
+        words = child.last_words()
+        pause_s = child.buried(now_s)
+        said = f"died ({exit_reason(code)}){': ' + words if words and code > 0 else ''}"
+        self._say(child.spec.name, f"{said}; starting it again in {pause_s:.1f} s", "bad")
+        if child.deaths >= MANY_DEATHS:
+            place = f"; its log is {child.spec.log}" if child.spec.log else ""
+            self._say(child.spec.name, f"has died {child.deaths} times in a row; still trying{place}", "warn")
+
+    def _forget(self, child: Child) -> None:
+        child.pump()
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(child.output)
+            os.close(child.output)
+
+    def _listen(self, timeout_s: float) -> None:
+        for key, _ in self._selector.select(timeout_s):
+            child: Child = key.data
+            if not child.pump():
+                self._selector.unregister(child.output)
+                os.close(child.output)
+
+    def _stop(self) -> int:
+        print(flush=True)
+        self._say("up", "stopping; once more to kill", "dim")
+        clean = [self._end(child) for child in self._children]
+        self._say("up", "stopped" if all(clean) else "stopped, not cleanly; nothing is lost", "dim")
+        return 0 if all(clean) else 1
+
+    def _end(self, child: Child) -> bool:
+        """SIGTERM, its time, SIGKILL. Meanwhile the others are listened to, so that none blocks on a full pipe."""
+        if child.process is None:
+            return True
+        child.process.terminate()
+        deadline_s = time.monotonic() + child.spec.stop_s
+        began_s = time.monotonic()
+        while child.process.poll() is None and time.monotonic() < deadline_s and self._signals < 2:
+            self._listen(0.05)
+        killed = child.process.poll() is None
+        if killed:
+            child.process.kill()
+        code = child.process.wait()
+        self._forget(child)
+        how = f"killed after {child.spec.stop_s:.0f} s" if killed else f"stopped in {time.monotonic() - began_s:.1f} s"
+        self._say(child.spec.name, how if code in (0, -9) else f"{how} ({exit_reason(code)})", "warn" if killed else "dim")
+        return not killed
+
+    def _say(self, name: str, text: str, tone: str = "") -> None:
+        line = f"{name:<5} {text}"
+        if self._plan.colour:
+            line = f"\033[1m{name:<5}\033[0m \033[{COLOURS[tone]}m{text}\033[0m"
+        with contextlib.suppress(OSError):
+            print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return Supervisor(read_plan(arguments[0])).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
