@@ -1,0 +1,155 @@
+"""The server: an ASGI app -> a listening uvicorn (uvloop, httptools) with a header deadline and a clean stop.
+
+uvicorn holds a connection whose headers never end for ever, and has no limit on their size; `DeadlineProtocol` has
+both. SIGTERM and Ctrl-C end requests in flight within `grace_s`, then `serve` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from web.problems import MEDIA_TYPE, Problem
+
+MAX_HEADER_BYTES = 64 << 10
+
+
+class DeadlineProtocol(HttpToolsProtocol):
+    """uvicorn's protocol; a connection whose headers take too long or too much is answered and closed."""
+
+    def __init__(self, *args: Any, header_timeout_s: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._header_timeout_s = header_timeout_s
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._in_headers = True
+        self._header_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own does
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_headers or self.transport.is_closing():
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            tell = f"headers are larger than {MAX_HEADER_BYTES} bytes: send fewer"
+            self._refuse(Problem(431, "headers_too_large", tell))
+        elif self.cycle is None or self.cycle.response_complete:
+            self._start_timer()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        self._header_bytes = 0
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_headers = True
+        super().on_message_complete()
+
+    def _start_timer(self) -> None:
+        if self._header_timer is None:
+            self._header_timer = self.loop.call_later(self._header_timeout_s, self._on_late_headers)
+
+    def _stop_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _on_late_headers(self) -> None:
+        self._header_timer = None
+        if not self.transport.is_closing():
+            tell = f"headers did not arrive within {self._header_timeout_s:g} s: send them at once"
+            self._refuse(Problem(408, "headers_too_slow", tell))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer beside the app, which has seen nothing of this request, and close."""
+        self._stop_timer()
+        body = bytes(problem.response().body)
+        head = f"HTTP/1.1 {problem.status} {problem.body()['title']}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+        tail = f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode() + tail.encode() + body)
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server; after a stop signal `run` returns instead of raising the signal again."""
+
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[int], None] | None = None) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._on_listening is not None:
+            self._on_listening(self.port)
+
+    @property
+    def port(self) -> int:
+        """The port in use, once started (it was chosen by the system when 0 was asked for)."""
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+
+def create_server(
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    header_timeout_s: float = 10.0,
+    grace_s: float = 5.0,
+    on_listening: Callable[[int], None] | None = None,
+) -> Server:
+    """A server that has not started; `run()` blocks, `should_exit = True` from any thread stops it."""
+    protocol = functools.partial(DeadlineProtocol, header_timeout_s=header_timeout_s)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=protocol,  # type: ignore[arg-type] # called as the class is
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=1024,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=max(1, round(grace_s)),
+    )
+    return Server(config, on_listening)
+
+
+def serve(
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    header_timeout_s: float = 10.0,
+    grace_s: float = 5.0,
+    on_listening: Callable[[int], None] | None = None,
+) -> None:
+    """Listen until SIGTERM or Ctrl-C. `on_listening` is called once with the port. Blocks; main thread.
+
+    Raises:
+        SystemExit: The port cannot be listened on, or the app did not start (the log says why).
+    """
+    create_server(app, host, port, header_timeout_s=header_timeout_s, grace_s=grace_s, on_listening=on_listening).run()

@@ -1,0 +1,31 @@
+"""A service: title and settings -> a FastAPI app with problems, health, metrics, JSON logs and a plain /docs page."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from starlette.responses import HTMLResponse
+
+from contracts.settings import Settings
+from web import docs_page, health, logs, problems, telemetry
+from web.keys import KeyFile
+
+
+def create_service(title: str, settings: Settings) -> FastAPI:
+    """An app without routes of its own; rooms mount theirs. `app.state` holds `settings`, `keys`, `registry`."""
+    logs.configure(settings.log_level)
+    app = FastAPI(title=title, version="0.1.0", docs_url=None, redoc_url=None)
+    app.state.settings = settings
+    app.state.keys = KeyFile(settings.keys_file)
+    app.state.registry = CollectorRegistry()
+    app.state.checks = {}
+    problems.install(app)
+    app.include_router(health.router)
+    app.include_router(telemetry.router)
+    app.add_api_route("/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
+    app.add_middleware(telemetry.Telemetry, registry=app.state.registry)
+    return app
+
+
+async def _docs(request: Request) -> HTMLResponse:
+    return HTMLResponse(docs_page.page(request.app.openapi()))
