@@ -1,4 +1,4 @@
-"""Data at rest: the hot store and the lake. The URL scheme picks the adapter; heavy libraries load when one is opened."""
+"""Data at rest: URL -> hot store or lake. The scheme picks the adapter; heavy libraries load when one is opened."""
 
 from __future__ import annotations
 
