@@ -7,9 +7,9 @@ What both tiers must answer alike, and where the contract leaves room, what was 
 * `Exists`: text that is not "" and not null; number fields and `timestamp` always.
 * `Term` on a number field: the text read as a number (no number: no match).
 * `Range` without any bound: strings of the attribute, "" included; on a keyword field the same as `Exists`.
-* A range with one number and one text bound compares strings. Bounds that are not numbers on a number field: no match.
-* Refused with QueryError, so not known here: an unknown field, a wildcard on a number field or `timestamp`, a range on a
-  text field, `timestamp` in anything but `Exists` and a range of integers.
+* A range with one number and one text bound compares strings. Text bounds on a number field: no match.
+* Refused with QueryError, so not known here: an unknown field, a wildcard on a number field or `timestamp`, a range
+  on a text field, `timestamp` in anything but `Exists` and a range of integers.
 * Not told apart here: code points where Unicode versions of the engines differ in "alphanumeric" (combining marks,
   circled letters), and values of more than 256 bytes, which hot wildcards and ranges see cut.
 """
@@ -194,7 +194,7 @@ def _between(value: Any, node: Range, convert: Callable[[Any], Any]) -> bool:
 
 
 def wildcard(pattern: str) -> re.Pattern[str]:
-    """A pattern of `contracts.query.Wildcard`; a backslash takes what follows as it is, a lone one at the end is itself."""
+    """A pattern of `contracts.query.Wildcard`; a backslash takes what follows as it is; at the end it is itself."""
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
     special = {"*": ".*", "?": "."}
     return re.compile("".join(special.get(part) or re.escape(part[-1]) for part in parts), re.DOTALL)
