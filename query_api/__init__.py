@@ -1,0 +1,1 @@
+"""Reads over HTTP: query text and parameters -> hot store and lake -> JSON answers."""

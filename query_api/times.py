@@ -6,11 +6,11 @@ milliseconds, microseconds or nanoseconds by its size), or `now`, `now-15m`, `no
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from decimal import Decimal
 
 from contracts.errors import QueryError
+from contracts.timestamps import timestamp_ns
 
 SECOND = 1_000_000_000
 UNITS = {
@@ -33,12 +33,7 @@ _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d|w)?\Z")
 # "+" of a query string that was not percent-encoded arrives as a blank.
 _RELATIVE = re.compile(r"now((?:[-+ ][0-9]{1,12}(?:ms|s|m|h|d|w))*)\Z")
 _STEP = re.compile(r"([-+ ])([0-9]+)([a-z]+)")
-_EPOCH = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,9})?\Z")
-_RFC3339 = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9})[0-9]*)?)?"
-    r"(?:[Zz]|([-+ ])([0-9]{2}):?([0-9]{2}))?)?\Z"
-)
+_BLANK_FOR_PLUS = re.compile(r"(.*[0-9]{2}:[0-9]{2}[0-9:.,]*) ([0-9]{2}:?[0-9]{2})\Z")
 
 
 def parse_time(text: str, now_ns: int, *, position: int | None = None) -> int:
@@ -49,10 +44,11 @@ def parse_time(text: str, now_ns: int, *, position: int | None = None) -> int:
     """
     text = text.strip()
     if len(text) <= MAX_CHARS:
-        for read in (_relative, _epoch, _rfc3339):
-            found = read(text, now_ns)
-            if found is not None:
-                return min(max(found, EARLIEST_NS), LATEST_NS)
+        found = _relative(text, now_ns)
+        if found is None:
+            found = _absolute(text)
+        if found is not None:
+            return min(max(found, EARLIEST_NS), LATEST_NS)
     raise QueryError(f'"{text[:MAX_CHARS]}" is not a time', code="bad_time", position=position, hint=_HINT)
 
 
@@ -88,31 +84,9 @@ def _relative(text: str, now_ns: int) -> int | None:
     return moved
 
 
-def _epoch(text: str, now_ns: int) -> int | None:
-    del now_ns
-    if not _EPOCH.match(text):
-        return None
-    number = Decimal(text)
-    size = abs(number)
-    # 1e11 s is the year 5138 and 1e11 ms is 1973: no time in use is read in the wrong unit.
-    scale = SECOND if size < 10**11 else 10**6 if size < 10**14 else 1000 if size < 10**17 else 1
-    return int(number * scale)
-
-
-def _rfc3339(text: str, now_ns: int) -> int | None:
-    del now_ns
-    match = _RFC3339.match(text)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = match.groups()
+def _absolute(text: str) -> int | None:
+    zoned = _BLANK_FOR_PLUS.match(text)
     try:
-        days = dt.date(int(year), int(month), int(day)).toordinal() - dt.date(1970, 1, 1).toordinal()
+        return timestamp_ns(f"{zoned[1]}+{zoned[2]}" if zoned else text)
     except ValueError:
         return None
-    clock = (int(hour or 0), int(minute or 0), int(second or 0))
-    zone = (int(zone_hours or 0), int(zone_minutes or 0))
-    if clock > (23, 59, 60) or clock[1] > 59 or clock[2] > 60 or zone > (23, 59) or zone[1] > 59:
-        return None
-    seconds = days * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2]
-    seconds -= (-1 if sign == "-" else 1) * (zone[0] * 3600 + zone[1] * 60)
-    return seconds * SECOND + int((fraction or "0").ljust(9, "0"))

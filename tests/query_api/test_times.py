@@ -53,7 +53,8 @@ def test_a_time_reads_as_nanoseconds(text: str, expected: int) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "soon", "now-", "now-5", "now-5y", "2023-02-30", "2023-13-01", "0000-01-01", "2023-11-14T24:00:00Z",
-     "2023-11-14T22:61:00Z", "2023-11-14T22:00:61Z", "2023-11-14T22:00:00+25:00", "1e9", "NaN", "inf", "١٧٠٠", "x" * 9999],
+     "2023-11-14T22:61:00Z", "2023-11-14T22:00:61Z", "2023-11-14T22:00:00+25:00", "1e9", "NaN", "inf", "١٧٠٠",
+     "x" * 9999],
 )  # fmt: skip
 def test_what_is_no_time_says_how_one_is_written(text: str) -> None:
     with pytest.raises(QueryError) as caught:

@@ -1,0 +1,86 @@
+"""The query service: hot store, lake and bus -> REST answers.
+
+    uvicorn query_api.app:app
+
+Holds no state of its own: any number of these may run beside each other. Reads only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from contracts.bus import Bus
+from contracts.hot import HotStore
+from contracts.messages import Kind
+from contracts.settings import Settings, load_settings
+from query_api import conservation, events, logs, metrics, services
+from query_api.backend import Backend
+from web.health import add_check
+from web.service import create_service
+
+if TYPE_CHECKING:
+    from lakehouse.lake import Lake
+    from lakehouse.search import Search
+
+_apps: list[FastAPI] = []
+
+
+def mount(
+    app: FastAPI,
+    search: Search,
+    bus: Bus,
+    lake: Lake,
+    hot: HotStore | None,
+    settings: Settings,
+    clock: Callable[[], int] = time.time_ns,
+) -> None:
+    """Add the query routes to `app`, and a readiness check: the lake can be read."""
+    app.state.query = Backend(search, bus, lake, hot, settings, clock)
+    for room in (logs, events, metrics, services, conservation):
+        app.include_router(room.router)
+
+    def lake_can_be_read() -> str:
+        lake.checkpoints(Kind.LOGS)
+        return ""
+
+    add_check(app, "lake", lake_can_be_read)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service on its own, over adapters that it opens and closes.
+
+    Raises:
+        StoreError, BusError, ConfigError: One of them cannot be opened.
+    """
+    from bus import open_bus
+    from lakehouse import open_hot, open_lake
+    from lakehouse.search import Search
+
+    queue = open_bus(settings.bus, settings)
+    hot = open_hot(settings.hot, settings)
+    lake = open_lake(settings.lake, settings)
+    app = create_service("Headwater query", settings)
+    mount(app, Search(hot, lake, settings), queue, lake, hot, settings)
+
+    @asynccontextmanager
+    async def closing(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for each in (hot, lake, queue):
+            each.close()
+
+    app.router.lifespan_context = closing
+    return app
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Build `app` on first access, so that an import opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    if not _apps:
+        _apps.append(create_app(load_settings()))
+    return _apps[0]
