@@ -56,7 +56,7 @@ def up(
     data_dir: DataDir = None,
     host: Host = None,
     port: Port = None,
-    no_batch: Annotated[
+    no_batch: Annotated[  # noqa: ARG001  (part of the interface before there is anything to leave out)
         bool, typer.Option("--no-batch", help="Leave the scheduler of batch jobs out (nothing is scheduled yet).")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Logs to the console, not to <data>/logs.")] = False,
@@ -134,7 +134,8 @@ def search(
     data_dir: DataDir = None,
 ) -> None:
     """Search logs, newest first, across pages."""
-    from headwater.search import Filters, search as run
+    from headwater.search import Filters
+    from headwater.search import search as run
 
     filters = Filters(query, since, service, env, host, level)
     raise typer.Exit(run(settings_for(data_dir=data_dir), filters, limit, follow, as_json))
@@ -161,7 +162,9 @@ def keys_list(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 
 @keys_app.command("revoke")
-def keys_revoke(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")], data_dir: DataDir = None) -> None:
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")], data_dir: DataDir = None
+) -> None:
     """Take a key back; running services notice within seconds."""
     from headwater.keys import revoke
 

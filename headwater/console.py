@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console
@@ -10,7 +11,9 @@ from rich.text import Text
 
 from contracts.errors import HeadwaterError
 
-out = Console(highlight=False, soft_wrap=False)
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140  # of a pipe or a file
+
+out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 # The first severity_number of each level, by the OpenTelemetry log model.
@@ -33,9 +36,13 @@ def severity(number: int, text: str = "") -> Text:
 
 def table(*columns: str, title: str = "") -> Table:
     """An airy table; a column whose name starts with ">" is set to the right."""
-    made = Table(title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold", padding=(0, 2, 0, 0))
+    made = Table(
+        title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold", padding=(0, 2, 0, 0)
+    )
     for column in columns:
-        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        made.add_column(
+            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
+        )
     return made
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _TEXT = """\
 # Keys of tenant "default", made by the first `headwater up`. This file is their only copy: the service keeps hashes.
-# ship logs:  HEADWATER_INGEST_URL={url} HEADWATER_API_KEY=$HEADWATER_INGEST_KEY headwater agent logs --path '/var/log/*.log'
+# ship logs:  HEADWATER_INGEST_URL={url} HEADWATER_API_KEY=$HEADWATER_INGEST_KEY \\
+#                 headwater agent logs --path '/var/log/*.log' --service host
 # search:     headwater search error        (takes the read key from this file while it runs on this data folder)
 # elsewhere:  curl -H "Authorization: Bearer $HEADWATER_READ_KEY" {url}/services
 # load them:  set -a; . {path}; set +a

@@ -8,7 +8,9 @@ Not handled: TLS; put a proxy in front of it.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from headwater.child import die_with_parent
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from contracts.settings import Settings
+
+GRACE_S = 2.0  # for requests in flight at a stop; `up` waits a little longer before it kills
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -28,12 +32,20 @@ def create_app(settings: Settings) -> FastAPI:
     from lakehouse.search import Search
     from web.service import create_service
 
-    app = create_service("Headwater", settings)
     queue = bus.open_bus(settings.bus, settings)
     hot = lakehouse.open_hot(settings.hot, settings)
     lake = lakehouse.open_lake(settings.lake, settings)
+    app = create_service("Headwater", settings)
     ingestion_api.app.mount(app, queue, settings)
     query_api.app.mount(app, Search(hot, lake, settings), queue, lake, hot, settings)
+
+    @contextlib.asynccontextmanager
+    async def closing(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for each in (hot, lake, queue):
+            each.close()
+
+    app.router.lifespan_context = closing
     return app
 
 
@@ -43,7 +55,8 @@ def main() -> int:
     from web.server import serve
 
     settings = load_settings()
-    serve(create_app(settings), settings.host, settings.port)
+    deadline_s = settings.ingest_header_timeout_s
+    serve(create_app(settings), settings.host, settings.port, header_timeout_s=deadline_s, grace_s=GRACE_S)
     return 0
 
 

@@ -52,7 +52,7 @@ class Supervisor:
             self._listen(TURN_S)
         return self._stop()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
 
     def _care(self, child: Child, now_s: float) -> None:
@@ -110,7 +110,9 @@ class Supervisor:
         code = child.process.wait()
         self._forget(child)
         how = f"killed after {child.spec.stop_s:.0f} s" if killed else f"stopped in {time.monotonic() - began_s:.1f} s"
-        self._say(child.spec.name, how if code in (0, -9) else f"{how} ({exit_reason(code)})", "warn" if killed else "dim")
+        self._say(
+            child.spec.name, how if code in (0, -9) else f"{how} ({exit_reason(code)})", "warn" if killed else "dim"
+        )
         return not killed
 
     def _say(self, name: str, text: str, tone: str = "") -> None:

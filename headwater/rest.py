@@ -1,0 +1,87 @@
+"""Questions to a running service: paths and parameters -> decoded answers, or an error that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from contracts.errors import HeadwaterError, QueryError, StoreError
+from headwater.running import running
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+PAGE_ROWS = 1000
+_HINTS = {
+    401: "the key is not known there; see: headwater keys list",
+    403: "the key's role does not allow this: searching takes role read",
+}
+
+
+def service_url(settings: Settings) -> str:
+    """Where queries go: HEADWATER_QUERY_URL, HEADWATER_INGEST_URL, the `up` of this data folder, or port 8080."""
+    given = settings.query_url or settings.ingest_url
+    here = running(settings.data)
+    return (given or (here.url if here else "") or "http://127.0.0.1:8080").rstrip("/")
+
+
+class Rest:
+    """One connection to one service, speaking for one key."""
+
+    def __init__(self, url: str, key: str, timeout_s: float = 60.0) -> None:
+        import httpx
+
+        self.url = url
+        self._http = httpx
+        self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s)
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Decoded JSON of a 200.
+
+        Raises:
+            StoreError: The service is not there, or cannot answer.
+            QueryError: The question is not one it can answer.
+        """
+        try:
+            response = self._client.get(path, params=params)
+        except self._http.HTTPError as error:
+            raise StoreError(
+                f"no answer from {self.url}: {error}",
+                hint="start it with `headwater up`, or set HEADWATER_QUERY_URL to where it runs",
+            ) from error
+        if response.status_code == 200:
+            answer: dict[str, Any] = response.json()
+            return answer
+        raise _refusal(response.status_code, response.text, dict(_problem(response)))
+
+    def pages(self, path: str, params: Mapping[str, str], limit: int = 0) -> Iterator[dict[str, Any]]:
+        """Answers page by page until the end, or until `limit` records (0: all)."""
+        cursor, left = "", limit or None
+        while True:
+            rows = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
+            answer = self.get(path, {**params, "limit": str(rows), **({"cursor": cursor} if cursor else {})})
+            yield answer
+            left = None if left is None else left - len(answer["records"])
+            cursor = answer["next_cursor"] or ""
+            if not cursor or left == 0:
+                return
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _problem(response: Any) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _refusal(status: int, text: str, problem: dict[str, Any]) -> HeadwaterError:
+    detail = str(problem.get("detail") or text[:200] or "no detail")
+    hint = str(problem.get("hint") or _HINTS.get(status, ""))
+    if status == 400:
+        position = problem.get("position")
+        return QueryError(detail, position=position if isinstance(position, int) else None, hint=hint)
+    return StoreError(f"the service answered {status}: {detail}", hint=hint)

@@ -1,0 +1,138 @@
+"""`headwater search`: a question on the command line -> records over REST, page by page, as lines or JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from contracts.errors import ConfigError, QueryError, StoreError
+from contracts.tenants import Role
+from headwater.console import err, is_terminal, out, severity
+from headwater.keyring import key_for
+from headwater.rest import Rest, service_url
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+FOLLOW_PAUSE_S = 1.0
+FOLLOW_WINDOW_S = 60  # how late, by its own clock, a record may come and still be shown while following
+REMEMBERED = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the command line asked for; "" leaves a filter out."""
+
+    query: str = ""
+    since: str = "15m"
+    service: str = ""
+    env: str = ""
+    host: str = ""
+    level: str = ""
+
+    def params(self) -> dict[str, str]:
+        """The query string of /logs/search.
+
+        Raises:
+            ConfigError: `since` is not a span of time.
+        """
+        if not re.fullmatch(r"\d{1,6}[smhdw]", self.since):
+            raise ConfigError(f'--since "{self.since}" is not a span of time: use e.g. 30s, 15m, 2h, 7d')
+        given = {
+            "q": self.query,
+            "service": self.service,
+            "env": self.env,
+            "host": self.host,
+            "level": self.level,
+        }
+        return {"start": f"now-{self.since}", **{name: value for name, value in given.items() if value}}
+
+
+def search(settings: Settings, filters: Filters, limit: int, follow: bool, as_json: bool) -> int:
+    """Print what is found; 0 also when nothing is.
+
+    Raises:
+        QueryError: The query cannot be read; its message shows the place.
+        StoreError: The service is not there, or a tier it needs is not (what was found is printed first).
+    """
+    params = filters.params()
+    rest = Rest(service_url(settings), key_for(settings, Role.READ))
+    try:
+        if follow:
+            _follow(rest, params, as_json)
+        return _once(rest, params, limit, as_json)
+    except QueryError as error:
+        raise _with_place(error, filters.query) from error
+    finally:
+        rest.close()
+
+
+def _once(rest: Rest, params: dict[str, str], limit: int, as_json: bool) -> int:
+    shown, more, partial = 0, False, ""
+    began_s = time.monotonic()
+    for answer in rest.pages("/logs/search", {**params, "order": "desc"}, limit):
+        _show(answer["records"], as_json)
+        shown += len(answer["records"])
+        more = bool(answer["next_cursor"])
+        partial = partial or (json.dumps(answer["tiers"]) if answer["partial"] else "")
+    if not as_json:
+        tail = "; there are more: raise --limit, 0 is all" if more else ""
+        err.print(f"[dim]{shown} records in {time.monotonic() - began_s:.2f} s{tail}[/]")
+    if partial:
+        raise StoreError(f"the answer is not complete: {partial}", hint="see: headwater status")
+    return 0
+
+
+def _follow(rest: Rest, params: dict[str, str], as_json: bool) -> None:
+    """Ask again and again for the last minute and print what is new; ends by Ctrl-C."""
+    seen: OrderedDict[str, None] = OrderedDict()
+    start = params["start"]
+    while True:
+        fresh = []
+        for answer in rest.pages("/logs/search", {**params, "start": start, "order": "asc"}):
+            fresh += [record for record in answer["records"] if record["id"] not in seen]
+            seen.update((record["id"], None) for record in answer["records"])
+        _show(fresh, as_json)
+        while len(seen) > REMEMBERED:
+            seen.popitem(last=False)
+        start = f"now-{FOLLOW_WINDOW_S}s"
+        time.sleep(FOLLOW_PAUSE_S)
+
+
+def _show(records: Iterable[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for record in records:
+            print(json.dumps(record, ensure_ascii=False, separators=(",", ":")), flush=False)
+        return
+    for record in records:
+        out.print(_line(record), overflow="fold", no_wrap=not is_terminal(), crop=is_terminal())
+
+
+def _line(record: dict[str, Any]) -> Text:
+    when = str(record["timestamp"])[:23].replace("T", " ")
+    line = Text(f"{when} ", style="dim")
+    level = severity(int(record.get("severity_number") or 0), str(record.get("severity_text") or ""))
+    level.pad_right(6 - len(level))
+    line.append_text(level)
+    line.append(f"{record.get('service') or '-':<12} ", style="cyan")
+    line.append(_printable(str(record.get("body", ""))))
+    return line
+
+
+def _printable(text: str) -> str:
+    """Control characters made visible: what was logged must not steer the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _with_place(error: QueryError, query: str) -> QueryError:
+    if error.position is None or not query:
+        return error
+    place = f"\n       {_printable(query)}\n       {' ' * error.position}^"
+    return QueryError(f"{error}{place}", position=error.position, hint=error.hint)

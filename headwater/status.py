@@ -1,0 +1,151 @@
+"""`headwater status`: a data folder, and the service on it when one runs -> what is stored where, lag, the equation."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contracts.errors import HeadwaterError
+from contracts.messages import Kind
+from contracts.tenants import Role, Tenant
+from headwater.console import out, size, table
+from headwater.keyring import key_for
+from headwater.rest import Rest
+from headwater.running import Running, running
+
+if TYPE_CHECKING:
+    from contracts.settings import Settings
+
+Facts = dict[str, Any]
+
+
+def status(settings: Settings, as_json: bool) -> int:
+    """1 when a record is unaccounted for.
+
+    The account comes from the running service, for its key's tenant; with none running, from the folder, for all.
+
+    Raises:
+        StoreError: The stores cannot be read.
+    """
+    here = running(settings.data)
+    facts = gather(settings, here)
+    if as_json:
+        print(json.dumps(facts, indent=2, default=str))
+    else:
+        _show(settings, here, facts)
+    return 1 if any(entry["difference"] for entry in facts["accounts"]) else 0
+
+
+def gather(settings: Settings, here: Running | None) -> Facts:
+    """Everything as plain values: `running`, `bus`, `hot`, `lake`, `accounts`, `accounts_from`."""
+    facts: Facts = {"running": asdict(here) if here else None, "data": str(settings.data)}
+    if not _is_there(settings):
+        return {**facts, "bus": {}, "hot": [], "lake": [], "accounts": [], "accounts_from": "nothing stored yet"}
+    import bus
+    import lakehouse
+
+    with contextlib.ExitStack() as opened:
+        queue = bus.open_bus(settings.bus, settings)
+        opened.callback(queue.close)
+        hot = lakehouse.open_hot(settings.hot, settings)
+        opened.callback(hot.close)
+        lake = lakehouse.open_lake(settings.lake, settings)
+        opened.callback(lake.close)
+        facts["bus"] = {
+            "bytes": queue.size_bytes(),
+            "batches": {
+                kind.value: sum(
+                    extent.next_offset - extent.first_offset for extent in queue.extents(kind.topic).values()
+                )
+                for kind in Kind
+            },
+        }
+        facts["hot"] = [
+            {"kind": kind.value, "day": day.isoformat(), "bytes": hot.size_bytes(kind, day)}
+            for kind in (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
+            for day in hot.days(kind)
+        ]
+        facts["lake"] = [asdict(each) for each in lake.tables()]
+        facts["accounts_from"], facts["accounts"] = _by_rest(settings, here) or _by_folder(settings, queue, lake, hot)
+    return facts
+
+
+def _is_there(settings: Settings) -> bool:
+    path = settings.bus.removeprefix("sqlite://")
+    return "://" in path or Path(path).exists()
+
+
+def _by_rest(settings: Settings, here: Running | None) -> tuple[str, list[Facts]] | None:
+    if here is None:
+        return None
+    with contextlib.suppress(HeadwaterError):
+        rest = Rest(here.url, key_for(settings, Role.READ), timeout_s=20)
+        try:
+            return here.url, list(rest.get("/conservation")["accounts"])
+        finally:
+            rest.close()
+    return None
+
+
+def _by_folder(settings: Settings, queue: Any, lake: Any, hot: Any) -> tuple[str, list[Facts]]:
+    from query_api.account import account
+
+    entries = account(queue, lake, None, hot, Tenant(settings.foreign_tenant))
+    return "the data folder", [asdict(entry) for entry in entries]
+
+
+def _show(settings: Settings, here: Running | None, facts: Facts) -> None:
+    out.print(f"[green]running[/] at {here.url} (pid {here.pid})" if here else "[yellow]not running[/]")
+    out.print(f"data   {settings.data}")
+    if not facts["bus"]:
+        out.print("nothing stored yet; start with: headwater up")
+        return
+    _show_stores(facts)
+    _show_lag(facts)
+    _show_equation(facts)
+
+
+def _show_stores(facts: Facts) -> None:
+    rows = table("store", "what", ">rows", ">files", ">size", ">days")
+    for kind, batches in facts["bus"]["batches"].items():
+        if batches:
+            rows.add_row("bus", f"{kind} ({batches:,} batches)", "", "", "", "")
+    rows.add_row("bus", "together", "", "", size(facts["bus"]["bytes"]), "")
+    for day in facts["hot"]:
+        rows.add_row("hot", f"{day['kind']} of {day['day']}", "", "", size(day["bytes"]), "1")
+    for each in facts["lake"]:
+        counts = (f"{each['rows']:,}", f"{each['files']:,}", size(each["bytes"]), f"{each['days']}")
+        rows.add_row("lake", each["kind"], *counts)
+    out.print()
+    out.print(rows)
+
+
+def _show_lag(facts: Facts) -> None:
+    rows = table("flow", "tenant", "to", ">batches behind", ">records behind")
+    for entry in facts["accounts"]:
+        for store, lag in sorted(entry["lag"].items()):
+            rows.add_row(entry["kind"], entry["tenant"], store, f"{lag['messages']:,}", f"{lag['records']:,}")
+    out.print()
+    out.print(rows if rows.row_count else "no flow is behind")
+
+
+def _show_equation(facts: Facts) -> None:
+    names = ("received", "visible", "duplicates", "dead_lettered", "in_flight", "lost", "difference")
+    rows = table("tenant", "kind", *(f">{name.replace('_', ' ')}" for name in names), ">dropped")
+    for entry in facts["accounts"]:
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in entry["dropped"].items()) or "0"
+        cells = [f"{entry[name]:,}" for name in names]
+        if entry["difference"]:
+            cells[-1] = f"[bold red]{cells[-1]}[/]"
+        rows.add_row(entry["tenant"], entry["kind"], *cells, dropped)
+    out.print(
+        f"\nreceived = visible + duplicates + dead lettered + dropped + in flight   (from {facts['accounts_from']})"
+    )
+    out.print(rows)
+    wrong = sum(abs(entry["difference"]) for entry in facts["accounts"])
+    out.print(
+        f"[bold red]{wrong:,} records are unaccounted for[/]" if wrong else "[green]every record is accounted for[/]"
+    )
