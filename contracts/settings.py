@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     ingest_concurrency: int = Field(
         64, ge=1, description="Ingestion: requests in work at once; more wait, then 503 overloaded."
     )
+    ingest_buffer_mib: int = Field(
+        256, ge=1, description="Ingestion: memory of all bodies on their way in; past it, 503 overloaded."
+    )
     idempotency_h: float = Field(24.0, gt=0, description="How long an Idempotency-Key is remembered.")
     idempotency_keys: int = Field(
         500_000, ge=1, description="Idempotency-Keys remembered per bus partition; the oldest go first."

@@ -1,0 +1,1 @@
+"""The way in: `POST /logs`, `/metrics`, `/events` -> bus messages. 202 means durable."""

@@ -1,0 +1,89 @@
+"""The ingestion service: settings -> an app.
+
+    uvicorn ingestion_api.app:app      (or `python -m ingestion_api`, which has the header deadline)
+
+202 means durable on the bus. Not handled: TLS and client certificates (put a proxy in front).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi import FastAPI
+
+from bus import open_bus
+from contracts.bus import Bus
+from contracts.errors import HeadwaterError
+from contracts.messages import Kind
+from contracts.settings import Settings, load_settings
+from ingestion_api.accept import Acceptor
+from ingestion_api.counters import Counters
+from ingestion_api.models import MODELS
+from ingestion_api.routes import Door, routes
+from web.health import add_check
+from web.service import create_service
+from web.telemetry import registry_of
+
+
+def mount(app: FastAPI, bus: Bus, settings: Settings) -> None:
+    """Add the routes, their metrics, their schemas and the readiness of the bus to a service."""
+    acceptor = Acceptor(bus, settings, Counters(registry_of(app)))
+    app.include_router(routes(Door(acceptor, settings)))
+    add_check(app, "bus", _bus_check(bus))
+    _publish_models(app)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service by itself. It opens the bus now, and closes it when the server stops.
+
+    Raises:
+        HeadwaterError: The bus cannot be opened.
+    """
+    app = create_service("Headwater ingestion", settings)
+    bus = open_bus(settings.bus, settings)
+    mount(app, bus, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            bus.close()
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def _bus_check(bus: Bus) -> Callable[[], str]:
+    def check() -> str:
+        try:
+            bus.extents(Kind.LOGS.topic)
+        except HeadwaterError as error:
+            return f"{error}: {error.hint}" if error.hint else str(error)
+        return ""
+
+    return check
+
+
+def _publish_models(app: FastAPI) -> None:
+    """Records are read by our own decoder, so the framework does not see their models: add them to the document."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in MODELS.values():
+            schemas.setdefault(model.__name__, model.model_json_schema(ref_template="#/components/schemas/{model}"))
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # the documented way to extend it
+
+
+def __getattr__(name: str) -> FastAPI:
+    if name != "app":
+        raise AttributeError(name)
+    made = create_app(load_settings())
+    globals()["app"] = made
+    return made

@@ -1,0 +1,45 @@
+"""What the way in counts: Prometheus series by kind, and by tenant while there are few."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from contracts.messages import Kind
+from contracts.tenants import Tenant
+
+_MAX_TENANTS = 200
+
+
+class Counters:
+    """Thread-safe."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._records = Counter(
+            "headwater_ingest_records",
+            "Records by outcome: accepted, rejected, duplicate.",
+            ["kind", "tenant", "outcome"],
+            registry=registry,
+        )
+        self._rejects = Counter("headwater_ingest_rejects", "Rejected records by code.", ["code"], registry=registry)
+        self._bytes = Counter("headwater_ingest_bytes", "Bytes of bodies.", ["kind", "form"], registry=registry)
+        self.append_seconds = Histogram(
+            "headwater_ingest_append_seconds", "Time until a batch is durable on the bus.", registry=registry
+        )
+        self._tenants: set[Tenant] = set()
+
+    def records(self, kind: Kind, tenant: Tenant, outcome: str, count: int) -> None:
+        if count:
+            self._records.labels(kind.value, self._label(tenant), outcome).inc(count)
+
+    def rejects(self, code: str) -> None:
+        self._rejects.labels(code).inc()
+
+    def size(self, kind: Kind, wire: int, plain: int) -> None:
+        self._bytes.labels(kind.value, "wire").inc(wire)
+        self._bytes.labels(kind.value, "plain").inc(plain)
+
+    def _label(self, tenant: Tenant) -> str:
+        """The tenant, or "other" past the first 200, so that the series stay few."""
+        if tenant not in self._tenants and len(self._tenants) < _MAX_TENANTS:
+            self._tenants.add(tenant)
+        return tenant if tenant in self._tenants else "other"

@@ -1,0 +1,130 @@
+"""Records as the API publishes them: Pydantic models -> the OpenAPI schema, and the words of a refusal.
+
+Accepting is decided by `contracts.records` (one compiled decoder, shared with the flows, about four times as fast);
+these models say the same in Pydantic's words, and a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from contracts.messages import Kind
+from contracts.timestamps import timestamp_ns
+
+
+def _is_time(value: str | int | float) -> str | int | float:
+    timestamp_ns(value)
+    return value
+
+
+Name = Annotated[str, Field(max_length=256)]
+Id = Annotated[str, Field(max_length=64)]
+Time = Annotated[
+    str | int | float,
+    AfterValidator(_is_time),
+    Field(description="RFC 3339 with any offset, or an epoch number in s, ms, us or ns."),
+]
+Attributes = Annotated[dict[str, Any], Field(description="Anything else, nested as you like within the limits.")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    timestamp: Time | None = None
+    service: Name | None = None
+    env: Name | None = None
+    host: Name | None = None
+    attributes: Attributes | None = None
+
+
+class LogRecord(_Record):
+    """One log record; only `body` (or its alias `message`) is required."""
+
+    body: str | None = None
+    message: str | None = Field(None, description="Alias of `body`.")
+    observed_timestamp: Time | None = Field(None, description="When the sender read it: the fallback for `timestamp`.")
+    severity_text: Name | None = None
+    severity_number: int | None = Field(None, ge=0, le=24)
+    level: Name | None = Field(None, description="Alias of `severity_text`.")
+    trace_id: Id | None = None
+    span_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _has_body(self) -> Self:
+        if self.body is None and self.message is None:
+            raise ValueError('a log record needs "body" (or "message")')
+        return self
+
+
+class MetricPoint(_Record):
+    """One metric point. `sum` is a cumulative monotonic counter."""
+
+    name: str = Field(min_length=1, max_length=256)
+    value: float = Field(allow_inf_nan=False)
+    unit: Id | None = None
+    kind: Literal["gauge", "sum"] = "gauge"
+
+
+class Event(_Record):
+    """One event."""
+
+    name: str = Field(min_length=1, max_length=256)
+    body: str | None = None
+
+
+MODELS: dict[Kind, type[BaseModel]] = {Kind.LOGS: LogRecord, Kind.METRICS: MetricPoint, Kind.EVENTS: Event}
+
+
+class Rejection(BaseModel):
+    """Why one record was not accepted."""
+
+    index: int = Field(description="Element of the array, or line of the NDJSON, from 0.")
+    code: str
+    message: str
+
+
+class Answer(BaseModel):
+    """202: every accepted record is durable. `duplicate`: an earlier try of this batch was stored already."""
+
+    accepted: int
+    rejected: list[Rejection]
+    duplicate: bool
+
+
+_CODES = {"extra_forbidden": "unknown_field", "missing": "missing_field", "string_too_long": "too_long"}
+
+
+def refusal(kind: Kind, record: object) -> tuple[str, str] | None:
+    """(code, message) for the first field at fault; None when Pydantic finds nothing wrong."""
+    if not isinstance(record, dict):
+        return "not_an_object", f"a record is a JSON object, this is {_shown(record)}: send one object for each record"
+    try:
+        MODELS[kind].model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        return _CODES.get(first["type"], "invalid_value"), _message(first["loc"], first["type"], first)
+    return None
+
+
+def _message(place: tuple[int | str, ...], problem: str, about: Any) -> str:
+    # Pydantic appends the member of the union that it tried; the field's name is what the sender knows.
+    name = str(place[0])[:80] if place else ""
+    if problem == "extra_forbidden":
+        return f'field "{name}" is not known: put it under "attributes"'
+    if problem == "missing":
+        return f'field "{name}" is required: add it'
+    said = about["msg"].removeprefix("Value error, ")
+    if not name:
+        return f"{said}: add it"
+    return f'field "{name}": {said}, got {_shown(about["input"])}: correct it, or put the value under "attributes"'
+
+
+def _shown(value: object) -> str:
+    text = (
+        repr(value)
+        if not isinstance(value, dict | list)
+        else f"a JSON {'object' if isinstance(value, dict) else 'array'}"
+    )
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,202 @@
+"""Validation: candidate lines of a batch -> those to forward, and a verdict for each other one.
+
+A good batch costs a decode a line and a few whole-batch checks. Only when one of these fails is the batch looked at
+record by record, and only a record that fails there is put into words (`ingestion_api.models`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any
+
+import msgspec
+
+from contracts.messages import Kind
+from contracts.records import SentEvent, SentLog, SentMetric
+from contracts.settings import Settings
+from contracts.timestamps import is_timestamp, timestamp_ns
+from ingestion_api.models import refusal
+
+Sent = SentLog | SentMetric | SentEvent
+_SHAPES: dict[Kind, type[Sent]] = {Kind.LOGS: SentLog, Kind.METRICS: SentMetric, Kind.EVENTS: SentEvent}
+_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_SPACE = b" \t\r"
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """One record that is not forwarded."""
+
+    index: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`lines` has one entry a candidate, empty where it was refused or blank. `changed`: some are."""
+
+    lines: list[bytes]
+    accepted: int
+    rejected: list[Rejection] = field(default_factory=list)
+    changed: bool = False
+
+
+class Judge:
+    """The rules for one kind of record. Thread-safe."""
+
+    def __init__(self, kind: Kind, settings: Settings) -> None:
+        self.kind = kind
+        self._decode = msgspec.json.Decoder(_SHAPES[kind]).decode
+        self._record_bytes = settings.ingest_record_kib * 1024
+        self._attributes = settings.ingest_attributes
+        self._depth = settings.ingest_depth
+
+    def judge(self, lines: list[bytes]) -> Judged:
+        """Never raises for what a client sent."""
+        if self._all_good(lines):
+            return Judged(lines, len(lines))
+        return self._one_by_one(lines)
+
+    def _all_good(self, lines: list[bytes]) -> bool:
+        if max(map(len, lines)) > self._record_bytes:
+            return False
+        try:
+            records = list(map(self._decode, lines))
+        except _BROKEN:
+            return False
+        if not self._surely_small(lines) and not all(self._fits(record.attributes) for record in records):
+            return False
+        return self._complete(records) and all(map(is_timestamp, self._times(records)))
+
+    def _surely_small(self, lines: list[bytes]) -> bool:
+        """Whether no record can be too deep or have too many attributes, judged by its punctuation alone."""
+
+        def most(mark: bytes) -> int:
+            return max(map(bytes.count, lines, repeat(mark)))
+
+        brackets = most(b"[")
+        if brackets + most(b"{") > self._depth:
+            return False
+        if max(map(len, lines)) <= 2 * self._attributes - self._depth:
+            return True  # an attribute or an item takes two bytes at least, and a bracket one
+        # Each attribute has a colon, each further item of a list a comma, each list a bracket.
+        return most(b":") + most(b",") + brackets <= self._attributes
+
+    def _complete(self, records: Sequence[Sent]) -> bool:
+        if self.kind is not Kind.LOGS:
+            return True
+        return not any(record.body is None and record.message is None for record in records)  # type: ignore[union-attr] # logs
+
+    def _times(self, records: Sequence[Sent]) -> list[str]:
+        texts = [record.timestamp for record in records if type(record.timestamp) is str]
+        if self.kind is Kind.LOGS:
+            texts += [r.observed_timestamp for r in records if type(r.observed_timestamp) is str]  # type: ignore[union-attr] # logs
+        return texts
+
+    def _one_by_one(self, lines: list[bytes]) -> Judged:
+        kept: list[bytes] = []
+        rejected: list[Rejection] = []
+        accepted = 0
+        for index, line in enumerate(lines):
+            if not line.strip(_SPACE):
+                kept.append(b"")
+                continue
+            verdict = self.verdict(line)
+            if verdict is None:
+                accepted += 1
+                kept.append(line)
+            else:
+                rejected.append(Rejection(index, verdict[0], f"record {index}: {verdict[1]}"))
+                kept.append(b"")
+        return Judged(kept, accepted, rejected, changed=accepted < len(lines))
+
+    def verdict(self, line: bytes) -> tuple[str, str] | None:
+        """(code, message) of one record, None when it is good."""
+        if len(line) > self._record_bytes:
+            return "record_too_large", f"{len(line)} bytes, the limit is {self._record_bytes}: send less in one record"
+        try:
+            record = self._decode(line)
+        except RecursionError:
+            return self._too_deep()
+        except UnicodeDecodeError as error:
+            return "invalid_utf8", f"not UTF-8 ({error.reason}): send text as UTF-8"
+        except msgspec.ValidationError as error:
+            return self._explained(line, str(error))
+        except msgspec.MsgspecError as error:
+            return _not_json(line, str(error))
+        if not self._complete([record]):
+            return refusal(self.kind, {}) or ("missing_field", 'field "body" is required: add it')
+        for name in ("timestamp", "observed_timestamp"):
+            if reason := _not_a_time(getattr(record, name, None)):
+                return "invalid_timestamp", f'field "{name}": {reason}'
+        return self._misfit(record.attributes)
+
+    def _explained(self, line: bytes, fallback: str) -> tuple[str, str]:
+        try:
+            found = refusal(self.kind, msgspec.json.decode(line))
+        except RecursionError:
+            return self._too_deep()
+        except _BROKEN as error:
+            return "invalid_value", f"{_lowered(error)}: send a finite number of at most 64 bits or 17 digits"
+        return found or ("invalid_value", f"{_lowered(fallback)}: correct it")
+
+    def _fits(self, attributes: dict[str, Any] | None) -> bool:
+        return self._misfit(attributes) is None
+
+    def _misfit(self, attributes: dict[str, Any] | None) -> tuple[str, str] | None:
+        if not attributes:
+            return None
+        count, depth = _measure(attributes)
+        if depth + 1 > self._depth:
+            return self._too_deep()
+        if count > self._attributes:
+            limit = f"the limit is {self._attributes}: send fewer"
+            return "too_many_attributes", f'field "attributes": {count} of them, nested ones included; {limit}'
+        return None
+
+    def _too_deep(self) -> tuple[str, str]:
+        return "too_deep", f'field "attributes": nested deeper than {self._depth} levels: send it flatter'
+
+
+def _measure(attributes: dict[str, Any]) -> tuple[int, int]:
+    """(keys and list items at every level, levels); without recursion."""
+    count, depth = 0, 0
+    level: list[Any] = [attributes]
+    while level:
+        depth += 1
+        count += sum(map(len, level))
+        below: list[Any] = []
+        for container in level:
+            values = container.values() if isinstance(container, dict) else container
+            below += [value for value in values if isinstance(value, dict | list)]
+        level = below
+    return count, depth
+
+
+def _not_a_time(value: str | int | float | None) -> str:
+    if value is None:
+        return ""
+    try:
+        timestamp_ns(value)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _not_json(line: bytes, reason: str) -> tuple[str, str]:
+    for word in (b"NaN", b"Infinity"):
+        if word in line:
+            return (
+                "invalid_json",
+                f"{word.decode()} is not JSON ({_lowered(reason)}): leave the field out or send a number",
+            )
+    if b"\\ud" in line.lower():
+        return "invalid_json", f"a lone surrogate is not text ({_lowered(reason)}): send whole characters"
+    return "invalid_json", f"{_lowered(reason)}: send one JSON object for each record"
+
+
+def _lowered(reason: object) -> str:
+    text = str(reason)
+    return text[:1].lower() + text[1:200]
