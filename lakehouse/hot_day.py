@@ -1,0 +1,93 @@
+"""The index of one arrival day, for writing: batches -> documents, committed together with the checkpoints."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import tantivy
+
+from contracts.batches import Batch
+from contracts.errors import StoreError
+from lakehouse.hot_document import documents
+from lakehouse.hot_schema import PARTITIONS, register_analyzers, schema
+
+_MARK = "checkpoint"
+_SMALLEST_HEAP = 15_000_000  # the engine refuses less
+
+
+def day_error(path: Path, error: Exception) -> StoreError:
+    """What to do about an index that cannot be read or written."""
+    return StoreError(
+        f'hot index "{path.parent.name}/{path.name}" cannot be used: {error}',
+        hint=f'stop the flows, delete the folder "{path}" and start them again: that day is then answered by the lake',
+    )
+
+
+class DayWriter:
+    """One writer of one day. `is_dirty`: something was added since the last commit."""
+
+    def __init__(self, path: Path, day: dt.date, heap_mib: int) -> None:
+        self.day = day
+        self.path = path
+        self.is_dirty = False
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            index = tantivy.Index(schema(), path=str(path))
+            register_analyzers(index)
+            index.config_reader("manual")
+            self._writer = index.writer(max(_SMALLEST_HEAP, heap_mib << 20), 1)
+            self._next = read_checkpoints(index)
+        except (ValueError, OSError) as error:
+            raise day_error(path, error) from error
+
+    def has(self, batch: Batch) -> bool:
+        """Whether the batch is stored (or added) already."""
+        return batch.offset < self._next.get(batch.partition, 0)
+
+    def add(self, batch: Batch) -> None:
+        """Add the rows, or none of them when one cannot be written."""
+        for document in documents(batch):
+            self._writer.add_json(document)
+        self._next[batch.partition] = batch.next_offset
+        self.is_dirty = True
+
+    def stage_checkpoints(self) -> None:
+        """Put the checkpoints into the commit that is about to be made, in place of the ones before."""
+        for partition, offset in self._next.items():
+            name = f"{_MARK}:{partition}"
+            self._writer.delete_documents_by_term("mark", name)
+            document = tantivy.Document()
+            document.add_text("mark", _MARK)
+            document.add_text("mark", name)
+            document.add_text("source", f"{partition} {offset}")
+            self._writer.add_document(document)
+
+    def commit(self) -> None:
+        """Rows and checkpoints become durable and visible in one step.
+
+        Raises:
+            StoreError: Nothing of this commit is stored; this object must not be used again.
+        """
+        try:
+            self.stage_checkpoints()
+            self._writer.commit()
+        except (ValueError, OSError) as error:
+            raise day_error(self.path, error) from error
+        self.is_dirty = False
+
+    def close(self) -> None:
+        """Let merges finish and let go. What was not committed is gone."""
+        try:
+            self._writer.wait_merging_threads()
+        except ValueError as error:
+            raise day_error(self.path, error) from error
+
+
+def read_checkpoints(index: tantivy.Index) -> dict[int, int]:
+    """Next offset by bus partition, as of the last commit."""
+    index.reload()
+    searcher = index.searcher()
+    hits = searcher.search(tantivy.Query.term_query(schema(), "mark", _MARK), limit=PARTITIONS, count=False).hits
+    pairs = (str(searcher.doc(address).get_first("source")).split() for _, address in hits)
+    return {int(partition): int(offset) for partition, offset in pairs}

@@ -1,0 +1,250 @@
+"""The query tree -> a query of the hot index. No text of a user is ever parsed here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from tantivy import FieldType, Occur, Query
+
+from contracts.errors import QueryError
+from contracts.messages import Kind
+from contracts.query import (
+    KEYWORD_FIELDS,
+    TEXT_FIELDS,
+    All,
+    And,
+    Exists,
+    Node,
+    Not,
+    Or,
+    Range,
+    Term,
+    Wildcard,
+)
+from contracts.tenants import Tenant
+from lakehouse import hot_regex
+from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, schema, tokens
+from lakehouse.hot_terms import BARE, NUMBER, TEXT, as_double, cut, name_of, sortable_bits
+
+Leaf = Term | Wildcard | Range | Exists
+
+_PREFIX = "attributes."
+_NUMBERS = {Kind.LOGS: {"severity_number"}, Kind.METRICS: {"value"}, Kind.EVENTS: set[str]()}
+_TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: TEXT_FIELDS}
+_DEEPEST = 200  # far above what the parser lets through; the engine recurses
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+def all_of(queries: Iterable[Query]) -> Query:
+    clauses = [(Occur.Must, query) for query in queries]
+    return Query.boolean_query(clauses) if clauses else Query.all_query()
+
+
+def any_of(queries: Iterable[Query]) -> Query:
+    clauses = [(Occur.Should, query) for query in queries]
+    return Query.boolean_query(clauses) if clauses else Query.empty_query()
+
+
+def none_of(query: Query) -> Query:
+    return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
+
+
+def tenant_query(tenant: Tenant) -> Query:
+    return Query.term_query(schema(), "tenant", str(tenant))
+
+
+def integers(field: str, low: int | None, high: int | None, kind: FieldType = FieldType.Integer) -> Query:
+    """Values from `low` to `high`, both included; None is open. Bounds must fit the field."""
+    if low is None and high is None:
+        return Query.all_query()
+    if low is not None and high is not None and low > high:
+        return Query.empty_query()
+    return Query.range_query(schema(), field, kind, low, high)
+
+
+def time_query(start_ns: int | None, end_ns: int | None) -> Query:
+    """Event time, `end_ns` exclusive."""
+    return _whole_numbers("timestamp_ns", start_ns, None if end_ns is None else end_ns - 1)
+
+
+def _whole_numbers(field: str, low: int | None, high: int | None) -> Query:
+    if (low is not None and low >= _INT64.stop) or (high is not None and high < _INT64.start):
+        return Query.empty_query()
+    low = None if low is None or low < _INT64.start else low
+    high = None if high is None or high >= _INT64.stop else high
+    return integers(field, low, high)
+
+
+def build(node: Node, kind: Kind, depth: int = 0) -> Query:
+    """`node` as a query over the index of `kind`.
+
+    Raises:
+        QueryError: A field that the kind does not have, or a condition that its field cannot have.
+    """
+    if depth > _DEEPEST:
+        raise QueryError(f"the query is nested deeper than {_DEEPEST}", code="too_deep")
+    match node:
+        case All():
+            return Query.all_query()
+        case And(nodes):
+            return all_of(build(inner, kind, depth + 1) for inner in nodes)
+        case Or(nodes):
+            return any_of(build(inner, kind, depth + 1) for inner in nodes)
+        case Not(inner):
+            return none_of(build(inner, kind, depth + 1))
+    return _leaf(node, kind)
+
+
+def _leaf(node: Leaf, kind: Kind) -> Query:
+    field = node.field
+    if field.startswith(_PREFIX):
+        return _attribute(node, name_of(field.removeprefix(_PREFIX)))
+    if field == "timestamp":
+        return _timestamp(node)
+    if field in KEYWORD_FIELDS[kind]:
+        return _keyword(node)
+    if field in _TEXTS[kind]:
+        return _text(node)
+    if field in _NUMBERS[kind]:
+        return _number(node)
+    raise QueryError(f'{kind.value} have no field "{field[:80]}"', code="unknown_field")
+
+
+def _exactly(*terms: str) -> Query:
+    return any_of(Query.term_query(schema(), "terms", term) for term in terms)
+
+
+def _regex(field: str, pattern: str) -> Query:
+    try:
+        return Query.regex_query(schema(), field, pattern)
+    except ValueError as error:
+        raise QueryError("a wildcard or range is too long or too complex: shorten it", code="bad_value") from error
+
+
+def _attribute(node: Leaf, name: str) -> Query:
+    head = hot_regex.literal(name)
+    match node:
+        case Term(_, value):
+            return _exactly(f"{name}{TEXT}{cut(value)}", f"{name}{BARE}{cut(value)}")
+        case Wildcard(_, pattern):
+            return _regex("terms", f"{head}[{TEXT}{BARE}]{hot_regex.wildcard(pattern)}")
+        case Exists():
+            return _exactly(name)
+        case Range(_, low, high):
+            bounds = [bound for bound in (low, high) if bound is not None]
+            if bounds and not any(isinstance(bound, str) for bound in bounds):
+                return _numbers_between(node, f"{head}{NUMBER}")
+            return _texts_between(node, f"{head}{TEXT}")
+
+
+def _numbers_between(node: Range, head: str) -> Query:
+    low, high = 0, (1 << 64) - 1
+    if node.low is not None:
+        low = sortable_bits(as_double(_number_of(node.low))) + (not node.include_low)
+    if node.high is not None:
+        high = sortable_bits(as_double(_number_of(node.high))) - (not node.include_high)
+    return _regex("terms", head + hot_regex.hex_between(low, high)) if low <= high else Query.empty_query()
+
+
+def _number_of(bound: str | int | float) -> int | float:
+    assert not isinstance(bound, str)
+    return bound
+
+
+def _texts_between(node: Range, head: str) -> Query:
+    parts = []
+    if node.low is not None:
+        patterns = hot_regex.above(cut(str(node.low)), node.include_low)
+        parts.append(any_of(_regex("terms", head + pattern) for pattern in patterns))
+    if node.high is not None:
+        patterns = hot_regex.below(cut(str(node.high)), node.include_high)
+        parts.append(any_of(_regex("terms", head + pattern) for pattern in patterns))
+    return all_of(parts) if parts else _regex("terms", head + hot_regex.REST)
+
+
+def _keyword(node: Leaf) -> Query:
+    head = f"{node.field}{TEXT}"
+    match node:
+        case Term(_, value):
+            return _exactly(f"{head}{cut(value)}")
+        case Wildcard(_, pattern):
+            return _regex("terms", hot_regex.literal(head) + hot_regex.wildcard(pattern))
+        case Range(_, low, high) if low is not None or high is not None:
+            return _texts_between(node, hot_regex.literal(head))
+        case _:
+            return none_of(_exactly(head))
+
+
+def _text(node: Leaf) -> Query:
+    match node:
+        case Term(field, value):
+            return _phrase(field, tokens(value))
+        case Wildcard(field, pattern):
+            return _regex(field, hot_regex.wildcard(pattern, lowered=True))
+        case Exists(field):
+            return none_of(_exactly(field + TEXT))
+        case Range(field):
+            raise QueryError(f'text field "{field}" has no ranges', code="bad_value")
+
+
+def _phrase(field: str, words: list[str]) -> Query:
+    if not words or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in words):
+        return Query.empty_query()
+    if len(words) == 1:
+        return Query.term_query(schema(), field, words[0])
+    return Query.phrase_query(schema(), field, list(words))
+
+
+def _number(node: Leaf) -> Query:
+    match node:
+        case Term(field, value):
+            number = _double(value)
+            return Query.empty_query() if number is None else _doubles(Range(field, number, number))
+        case Wildcard(field):
+            raise QueryError(f'number field "{field}" has no wildcards', code="bad_value")
+        case Exists():
+            return Query.all_query()
+        case Range():
+            return _doubles(node)
+
+
+def _double(value: str | int | float) -> float | None:
+    """`value` as a finite double, or None."""
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _doubles(node: Range) -> Query:
+    """A range over a number field; a bound that is no number matches nothing."""
+    low, high = (None if bound is None else _double(bound) for bound in (node.low, node.high))
+    if (low is None) != (node.low is None) or (high is None) != (node.high is None):
+        return Query.empty_query()
+    if node.field == "severity_number":
+        return _whole_numbers(node.field, _rounded_up(low, node.include_low), _rounded_down(high, node.include_high))
+    if low is None and high is None:
+        return Query.all_query()
+    if low is not None and high is not None and low > high:
+        return Query.empty_query()
+    return Query.range_query(schema(), node.field, FieldType.Float, low, high, node.include_low, node.include_high)
+
+
+def _rounded_up(low: int | float | None, inclusive: bool) -> int | None:
+    """The smallest integer that is in a range from `low`."""
+    return low if low is None else math.ceil(low) if inclusive else math.floor(low) + 1
+
+
+def _rounded_down(high: int | float | None, inclusive: bool) -> int | None:
+    return high if high is None else math.floor(high) if inclusive else math.ceil(high) - 1
+
+
+def _timestamp(node: Leaf) -> Query:
+    if isinstance(node, Exists):
+        return Query.all_query()
+    if not isinstance(node, Range) or isinstance(node.low, str) or isinstance(node.high, str):
+        raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
+    low, high = _rounded_up(node.low, node.include_low), _rounded_down(node.high, node.include_high)
+    return _whole_numbers("timestamp_ns", low, high)

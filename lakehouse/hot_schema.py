@@ -1,0 +1,78 @@
+"""The hot index: its fields, its tokens, and a bus position as one sortable integer."""
+
+from __future__ import annotations
+
+import functools
+
+import tantivy
+
+from contracts.errors import StoreError
+from contracts.query import Position
+
+WORDS = "words"  # analyzer of text fields
+_NOTHING = "nothing"  # analyzer of what is only stored
+LONGEST_TOKEN_BYTES = 255
+
+_PARTITION_BITS, _OFFSET_BITS, _INDEX_BITS = 10, 38, 16
+PARTITIONS = 1 << _PARTITION_BITS
+OFFSETS = 1 << _OFFSET_BITS
+INDEXES = 1 << _INDEX_BITS
+
+
+@functools.cache
+def schema() -> tantivy.Schema:
+    """Fields: `tenant` and `terms` (whole), `body` (tokens with positions, stored), numbers, and `source`: the rest of
+    the record as JSON text, stored only. `mark` finds the checkpoint documents, which have no tenant."""
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("tenant", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("mark", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("terms", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("body", stored=True, tokenizer_name=WORDS, index_option="position")
+    builder.add_text_field("source", stored=True, tokenizer_name=_NOTHING, index_option="basic")
+    builder.add_integer_field("timestamp_ns", fast=True)
+    builder.add_unsigned_field("position", fast=True)
+    builder.add_integer_field("severity_number", fast=True)
+    builder.add_float_field("value", fast=True)
+    return builder.build()
+
+
+@functools.cache
+def words_analyzer() -> tantivy.TextAnalyzer:
+    """Runs of alphanumeric characters, lower-cased; the engine's default would also drop tokens from 40 bytes on."""
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    long_filter = tantivy.Filter.remove_long(LONGEST_TOKEN_BYTES + 1)
+    return builder.filter(long_filter).filter(tantivy.Filter.lowercase()).build()
+
+
+@functools.cache
+def _plain_words() -> tantivy.TextAnalyzer:
+    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).build()
+
+
+def tokens(text: str) -> list[str]:
+    """The tokens of `text`, those that are too long for the index included."""
+    return list(_plain_words().analyze(text))
+
+
+def register_analyzers(index: tantivy.Index) -> None:
+    index.register_tokenizer(WORDS, words_analyzer())
+    nothing = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.remove_long(1)).build()
+    index.register_tokenizer(_NOTHING, nothing)
+
+
+def pack(position: Position) -> int:
+    """`position` as an unsigned 64-bit integer of the same order.
+
+    Raises:
+        StoreError: A part is out of range (partitions to 1,023, offsets to 2^38, lines to 65,535).
+    """
+    partition, offset, index = position.partition, position.offset, position.index
+    if not (0 <= partition < PARTITIONS and 0 <= offset < OFFSETS and 0 <= index < INDEXES):
+        raise StoreError(f"bus position {position} does not fit the hot index: use at most {PARTITIONS} partitions")
+    return partition << (_OFFSET_BITS + _INDEX_BITS) | offset << _INDEX_BITS | index
+
+
+def unpack(packed: int) -> Position:
+    return Position(
+        packed >> (_OFFSET_BITS + _INDEX_BITS), packed >> _INDEX_BITS & (OFFSETS - 1), packed & (INDEXES - 1)
+    )

@@ -1,0 +1,141 @@
+"""The embedded hot store: one Tantivy index per kind and arrival day under a folder.
+
+Exactly once visible: rows and the checkpoint of their bus partition are one commit (`DayWriter.commit`). One writer
+per kind, any number of readers in any process. Not handled: a query in flight is not interrupted by a deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import heapq
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import tantivy
+from tantivy import FieldType, Query
+
+from contracts.errors import StoreError
+from contracts.hot import Found, HotWriter
+from contracts.messages import Kind
+from contracts.query import Node, Position, RecordQuery
+from contracts.settings import Settings
+from contracts.tenants import Tenant
+from lakehouse import hot_reader
+from lakehouse.hot_document import found
+from lakehouse.hot_folder import KindFolder
+from lakehouse.hot_query import any_of, build, integers, tenant_query, time_query
+from lakehouse.hot_reader import DayReaders, Hit
+from lakehouse.hot_schema import PARTITIONS, pack
+from lakehouse.hot_writer import TantivyHotWriter
+
+KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
+
+
+class TantivyHotStore:
+    """See `contracts.hot.HotStore`."""
+
+    def __init__(self, path: str | os.PathLike[str], settings: Settings) -> None:
+        self._settings = settings
+        self._folders = {kind: KindFolder(Path(path), kind) for kind in KINDS}
+        self._readers = {kind: DayReaders() for kind in KINDS}
+
+    def writer(self, kind: Kind) -> HotWriter:
+        return TantivyHotWriter(self._folder(kind), kind, self._settings)
+
+    def days(self, kind: Kind) -> Sequence[dt.date]:
+        folder = self._folder(kind)
+        progress = folder.read_progress()
+        return [day for day in folder.days() if progress.trusts(day)]
+
+    def checkpoints(self, kind: Kind) -> Mapping[int, int]:
+        return self._folder(kind).read_progress().checkpoints
+
+    def search(self, tenant: Tenant, query: RecordQuery, days: Sequence[dt.date]) -> Sequence[Found]:
+        base = _filters(tenant, query.kind, query.where, query.start_ns, query.end_ns)
+        with _reading(query.kind):
+            pages = [hot_reader.page(searcher, base, query) for searcher in self._searchers(query.kind, days)]
+            merged = heapq.merge(*pages, key=lambda hit: hit.place, reverse=query.newest_first)
+            return _read(query.kind, tenant, list(itertools.islice(merged, query.limit)))
+
+    def count(
+        self, tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None, days: Sequence[dt.date]
+    ) -> int:
+        clauses = _filters(tenant, kind, where, start_ns, end_ns)
+        with _reading(kind):
+            return sum(hot_reader.count(searcher, clauses) for searcher in self._searchers(kind, days))
+
+    def tail(
+        self,
+        tenant: Tenant,
+        kind: Kind,
+        where: Node,
+        start_ns: int | None,
+        end_ns: int | None,
+        after: Mapping[int, int],
+        limit: int,
+    ) -> Sequence[Found]:
+        clauses = [*_filters(tenant, kind, where, start_ns, end_ns), _past(after)]
+        hits: list[Hit] = []
+        # Days that are not trusted count here: what the lake lacks is a matter of offsets, not of days.
+        with _reading(kind):
+            for searcher in self._searchers(kind, self._folder(kind).days()):
+                if len(hits) < limit:
+                    hits += hot_reader.tail(searcher, clauses, limit - len(hits))
+            return _read(kind, tenant, hits)
+
+    def drop_day(self, kind: Kind, day: dt.date) -> None:
+        self._folder(kind).drop(day)
+
+    def size_bytes(self, kind: Kind, day: dt.date) -> int:
+        path = self._folder(kind).day_path(day)
+        try:
+            return sum(entry.stat().st_size for entry in os.scandir(path))
+        except FileNotFoundError:  # dropped, or a segment was merged away while looking
+            return sum(file.stat().st_size for file in path.glob("*") if file.exists())
+
+    def close(self) -> None:
+        for readers in self._readers.values():
+            readers.keep(())
+
+    def _folder(self, kind: Kind) -> KindFolder:
+        if kind not in self._folders:
+            raise StoreError(f"the hot store does not hold {kind.value}", hint="they are in the lake only")
+        return self._folders[kind]
+
+    def _searchers(self, kind: Kind, days: Sequence[dt.date]) -> list[tantivy.Searcher]:
+        folder, readers = self._folder(kind), self._readers[kind]
+        readers.keep([folder.day_path(day) for day in folder.days()])
+        return [readers.searcher(folder.day_path(day)) for day in sorted(set(days))]
+
+
+def _filters(tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None) -> list[Query]:
+    return [tenant_query(tenant), time_query(start_ns, end_ns), build(where, kind)]
+
+
+def _past(after: Mapping[int, int]) -> Query:
+    """Positions at or past the next-offset of their partition; partitions that are not named, from 0."""
+    ranges, start = [], 0
+    for partition, offset in sorted(after.items()):
+        if start < partition:
+            ranges.append((pack(Position(start, 0, 0)), pack(Position(partition, 0, 0)) - 1))
+        end = pack(Position(partition + 1, 0, 0)) - 1 if partition + 1 < PARTITIONS else (1 << 64) - 1
+        ranges.append((pack(Position(partition, offset, 0)), end))
+        start = partition + 1
+    if start < PARTITIONS:
+        ranges.append((pack(Position(start, 0, 0)), (1 << 64) - 1))
+    return any_of(integers("position", low, high, FieldType.Unsigned) for low, high in ranges)
+
+
+def _read(kind: Kind, tenant: Tenant, hits: Sequence[Hit]) -> list[Found]:
+    return [found(kind, tenant, hit.timestamp_ns, hit.packed, hit.document()) for hit in hits]
+
+
+@contextlib.contextmanager
+def _reading(kind: Kind) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise StoreError(f"the hot store cannot read {kind.value}: {error}", retry_after_s=1) from error

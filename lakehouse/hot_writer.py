@@ -1,0 +1,161 @@
+"""The one writer of a kind: batches of a flow -> the indexes of their arrival days, each row once.
+
+Order of a commit: every index that changed (rows and its own checkpoints in one engine commit), then the progress file.
+A crash in between replays batches that some index has already; each index skips what is before its own checkpoint.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from contracts.batches import Batch
+from contracts.errors import StoreError
+from contracts.messages import Kind
+from contracts.settings import Settings
+from lakehouse.hot_day import DayWriter
+from lakehouse.hot_folder import KindFolder
+
+_IDLE_S = 120.0  # a day that got nothing for so long is closed; midnight is the only time when two are open
+_OPEN_DAYS = 4
+
+
+class TantivyHotWriter:
+    """See `contracts.hot.HotWriter`. After a StoreError it must be closed and opened again.
+
+    Args:
+        monotonic: Seconds; decides when an idle day is closed.
+    """
+
+    def __init__(
+        self, folder: KindFolder, kind: Kind, settings: Settings, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder = folder
+        self._kind = kind
+        self._heap_mib = settings.hot_heap_mib
+        self._monotonic = monotonic
+        self._open: dict[dt.date, DayWriter] = {}
+        self._used: dict[dt.date, float] = {}
+        self._failed = False
+        self._lock: int | None = _lock(folder)
+        try:
+            self._saved = folder.read_progress()
+        except StoreError:
+            self.close()
+            raise
+        self._progress = self._saved.copy()
+
+    def checkpoints(self) -> Mapping[int, int]:
+        return dict(self._saved.checkpoints)
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        self._check_usable()
+        for batch in batches:
+            if batch.kind is not self._kind:
+                raise ValueError(f"this writer takes {self._kind.value}, not {batch.kind.value}")
+            if batch.rows:
+                self._add(batch)
+            known = self._progress.checkpoints.get(batch.partition, 0)
+            self._progress.checkpoints[batch.partition] = max(known, batch.next_offset)
+
+    def _add(self, batch: Batch) -> None:
+        day = self._day(batch.day)
+        if day is None or day.has(batch):
+            return
+        try:
+            day.add(batch)
+        except ValueError as error:
+            self._failed = True
+            raise StoreError(
+                f"hot index of {batch.day} did not take a batch: {error}", hint="restart the flow"
+            ) from error
+
+    def _day(self, day: dt.date) -> DayWriter | None:
+        """The open index of `day`; None when the day was dropped."""
+        self._used[day] = self._monotonic()
+        if (writer := self._open.get(day)) is not None:
+            return writer
+        if self._folder.is_dropped(day):
+            return None
+        if len(self._open) >= _OPEN_DAYS:
+            self._close_day(min(self._open, key=lambda open_day: self._used[open_day]))
+        if day in self._progress.days and not (self._folder.day_path(day) / "meta.json").exists():
+            self._progress.distrusted.add(day)  # its folder was deleted: what comes now is not the whole day
+            self._save()
+        self._open[day] = DayWriter(self._folder.day_path(day), day, self._heap_mib)
+        self._progress.days.add(day)
+        return self._open[day]
+
+    def commit(self) -> None:
+        self._check_usable()
+        for day in [day for day, writer in self._open.items() if writer.is_dirty]:
+            self._commit_day(day)
+        if self._progress != self._saved:
+            self._folder.write_progress(self._progress)
+            self._saved = self._progress.copy()
+        now = self._monotonic()
+        for day in [day for day in self._open if now - self._used[day] > _IDLE_S]:
+            self._close_day(day)
+
+    def _commit_day(self, day: dt.date) -> None:
+        if self._folder.is_dropped(day):
+            self._open.pop(day)
+            return
+        try:
+            self._open[day].commit()
+        except StoreError:
+            writer = self._open.pop(day)
+            del writer
+            if not self._folder.is_dropped(day):
+                self._failed = True
+                raise
+
+    def _close_day(self, day: dt.date) -> None:
+        if self._open[day].is_dirty:
+            self._commit_day(day)
+        if (writer := self._open.pop(day, None)) is not None:
+            writer.close()
+
+    def _save(self) -> None:
+        """Make what is known of days durable now; checkpoints stay those of the last commit."""
+        self._saved = msgspec.structs.replace(self._progress.copy(), checkpoints=self._saved.checkpoints)
+        self._folder.write_progress(self._saved)
+
+    def distrust_through(self, day: dt.date) -> None:
+        known = self._progress.distrusted_through
+        if known is None or known < day:
+            self._progress.distrusted_through = day
+            self._save()
+
+    def _check_usable(self) -> None:
+        if self._failed or self._lock is None:
+            raise StoreError("this hot writer has failed or is closed", hint="open it again and replay its checkpoints")
+
+    def close(self) -> None:
+        self._open.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _lock(folder: KindFolder) -> int:
+    """Take the writer's lock of a kind; the system gives it back when the process ends, however it ends."""
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StoreError(f'hot store folder "{folder.path}" cannot be written: {error}') from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(
+            f'hot store "{folder.path}" is being written by another process',
+            hint="run one flow per kind on a data folder; find the other one and stop it",
+        ) from error
+    return descriptor
