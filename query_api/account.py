@@ -5,41 +5,33 @@
 The lake is the cut: its checkpoints and ledger are read first, the bus after them. What arrives meanwhile is ahead of
 the checkpoints and counts as received and in flight alike, so that flowing data never looks like a difference. When
 the lake commits in between, or retention takes what was to be counted, the account is taken again.
+
+What lies behind the cut is counted from the bus too, as far as it is still there (see `query_api.bus_counts`): then
+`received` is what the API accepted, whatever the flows say of it. Else it is what the flows have read.
 """
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from contracts.answers import LedgerTotal
 from contracts.bus import Bus
 from contracts.errors import OffsetExpired, StoreError
 from contracts.hot import HotStore
-from contracts.messages import Kind, Message, from_headers
+from contracts.messages import Kind
 from contracts.tenants import Tenant
+from query_api.bus_counts import Behind, Lag, ahead
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
 TRIES = 8
 PAUSE_S = 0.15
-_SCAN = 1000
 _NOBODY = Tenant("")
 _DEFAULT = Tenant("default")
-
-
-@dataclass(slots=True)
-class Lag:
-    """Accepted messages of the tenant that a store has not taken yet, and the records in them."""
-
-    messages: int = 0
-    records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +64,40 @@ class Account:
 
 
 Checkpoints = dict[Kind, dict[int, int]]
-Ahead = Mapping[Kind, Mapping[Tenant, Mapping[str, Lag]]]
 
 
-def account(
-    bus: Bus, lake: Lake, tenant: Tenant | None, hot: HotStore | None = None, foreign_tenant: Tenant = _DEFAULT
-) -> Sequence[Account]:
-    """Take the account of `tenant`, or of every tenant (None). Blocks; about one pass over what is ahead of the lake.
+@dataclass(frozen=True, slots=True)
+class Ledgers:
+    """What an account reads from, and whose the messages without headers are.
 
-    Args:
+    Attributes:
         hot: When given, its lag is told too.
-        foreign_tenant: Whose the messages without headers are; each counts as one record.
+        behind: Kept between accounts, so that each message is counted once.
+    """
+
+    bus: Bus
+    lake: Lake
+    hot: HotStore | None = None
+    foreign_tenant: Tenant = _DEFAULT
+    behind: Behind = field(default_factory=Behind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Of one kind: the ledger and the bus, as of one cut."""
+
+    totals: Mapping[Tenant, LedgerTotal]
+    ahead: Mapping[Tenant, Mapping[str, Lag]]
+    behind: Mapping[Tenant, int | None] | None
+
+
+def account(bus: Bus, lake: Lake, tenant: Tenant | None, hot: HotStore | None = None) -> Sequence[Account]:
+    """Take the account of `tenant`, or of every tenant (None), once. Blocks; see `take`."""
+    return take(Ledgers(bus, lake, hot), tenant)
+
+
+def take(ledgers: Ledgers, tenant: Tenant | None) -> Sequence[Account]:
+    """The account of `tenant`, every kind of it, or of every tenant (None).
 
     Raises:
         StoreError: The lake cannot be read, or commits faster than it can be read.
@@ -92,7 +107,7 @@ def account(
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_S)
-        taken = _taken(bus, lake, tenant, hot, foreign_tenant)
+        taken = _taken(ledgers, tenant)
         found = taken if taken is not None else found
         # Rows land just before their ledger entry: a difference that is gone at the next look was only that.
         if taken is not None and not any(entry.difference for entry in taken):
@@ -102,109 +117,67 @@ def account(
     return found
 
 
-def _taken(
-    bus: Bus, lake: Lake, tenant: Tenant | None, hot: HotStore | None, foreign: Tenant
-) -> Sequence[Account] | None:
-    before = _checkpoints(lake)
-    totals = _ledger(lake, tenant)
-    if _checkpoints(lake) != before:
+def _taken(ledgers: Ledgers, tenant: Tenant | None) -> Sequence[Account] | None:
+    before = _checkpoints(ledgers.lake)
+    totals = _ledger(ledgers.lake, tenant)
+    if _checkpoints(ledgers.lake) != before:
         return None
-    stores = {"lake": before}
-    if hot is not None:
-        stores["hot"] = {kind: dict(hot.checkpoints(kind)) for kind in Kind if kind is not Kind.DEAD_LETTERS}
     try:
-        ahead = {kind: _ahead(bus, kind, stores, foreign) for kind in Kind}
+        counts = {kind: _counts(ledgers, kind, before[kind], totals.get(kind, {})) for kind in Kind}
     except OffsetExpired:
         return None
-    tenants = (
-        {tenant} if tenant is not None else {whose for whose, _ in totals} | {t for k in ahead.values() for t in k}
-    )
-    return [entry for whose in sorted(tenants - {_NOBODY}) for entry in _of_tenant(whose, totals, ahead)]
+    everybody = {whose for found in counts.values() for whose in (*found.totals, *found.ahead)}
+    tenants = everybody - {_NOBODY} if tenant is None else {tenant}
+    return [entry for whose in sorted(tenants) for entry in _of_tenant(whose, counts)]
 
 
 def _checkpoints(lake: Lake) -> Checkpoints:
     return {kind: dict(lake.checkpoints(kind)) for kind in Kind}
 
 
-def _ledger(lake: Lake, tenant: Tenant | None) -> dict[tuple[Tenant, Kind], LedgerTotal]:
-    totals = list(lake.ledger(tenant))
-    if tenant is not None:
-        totals += lake.ledger(_NOBODY)
-    return {(total.tenant, total.kind): total for total in totals}
+def _ledger(lake: Lake, tenant: Tenant | None) -> dict[Kind, dict[Tenant, LedgerTotal]]:
+    totals: dict[Kind, dict[Tenant, LedgerTotal]] = {}
+    for whose in (None,) if tenant is None else (tenant, _NOBODY):
+        for total in lake.ledger(whose):
+            totals.setdefault(total.kind, {})[total.tenant] = total
+    return totals
 
 
-def _of_tenant(tenant: Tenant, totals: Mapping[tuple[Tenant, Kind], LedgerTotal], ahead: Ahead) -> list[Account]:
-    entries = []
-    told = 0
-    for kind in Kind:
-        nobody = totals.get((_NOBODY, kind))
-        total = totals.get((tenant, kind)) or LedgerTotal(tenant, kind, 0, 0, 0, 0)
-        entry = _entry(total, ahead[kind].get(tenant, {}), nobody.lost if nobody else 0)
-        if kind is Kind.DEAD_LETTERS:
-            # Each dead letter that a flow has told the ledger of must be here, landed or on its way.
-            missing = max(0, told - entry.visible - entry.in_flight)
-            entry = _with_difference(entry, missing)
-        told += total.dead_lettered
-        entries.append(entry)
-    return entries
+def _counts(ledgers: Ledgers, kind: Kind, landed: Mapping[int, int], totals: Mapping[Tenant, LedgerTotal]) -> _Counts:
+    stores = {"lake": landed}
+    if ledgers.hot is not None and kind is not Kind.DEAD_LETTERS:
+        stores["hot"] = ledgers.hot.checkpoints(kind)
+    behind = ledgers.behind.received(ledgers.bus, kind, landed, ledgers.foreign_tenant)
+    return _Counts(totals, ahead(ledgers.bus, kind, stores, ledgers.foreign_tenant), behind)
 
 
-def _entry(total: LedgerTotal, lags: Mapping[str, Lag], lost: int) -> Account:
-    in_flight = lags["lake"].records if "lake" in lags else 0
+def _of_tenant(tenant: Tenant, counts: Mapping[Kind, _Counts]) -> list[Account]:
+    entries = [_entry(tenant, kind, counts[kind]) for kind in Kind if kind is not Kind.DEAD_LETTERS]
+    letters = _entry(tenant, Kind.DEAD_LETTERS, counts[Kind.DEAD_LETTERS])
+    # Each dead letter that a flow has told the ledger of must be somewhere, landed or on its way.
+    told = sum(entry.dead_lettered for entry in entries)
+    missing = max(0, told - letters.visible - letters.in_flight)
+    return [*entries, replace(letters, difference=letters.difference + missing)]
+
+
+def _entry(tenant: Tenant, kind: Kind, counts: _Counts) -> Account:
+    total = counts.totals.get(tenant) or LedgerTotal(tenant, kind, 0, 0, 0, 0)
+    nobody = counts.totals.get(_NOBODY)
+    lags = counts.ahead.get(tenant, {})
+    in_flight = lags["lake"].records if lags else 0
+    accepted = None if counts.behind is None else counts.behind.get(tenant, 0)
+    read = total.received if accepted is None else accepted
     accounted = total.stored + total.duplicates + total.dead_lettered + sum(total.dropped.values())
     return Account(
-        tenant=total.tenant,
-        kind=total.kind,
-        received=total.received + in_flight,
+        tenant=tenant,
+        kind=kind,
+        received=read + in_flight,
         visible=total.stored,
         duplicates=total.duplicates,
         dead_lettered=total.dead_lettered,
         dropped=dict(total.dropped),
         in_flight=in_flight,
-        lost=total.lost + lost,
-        difference=total.received - accounted,
+        lost=total.lost + (nobody.lost if nobody else 0),
+        difference=read - accounted,
         lag=dict(lags),
     )
-
-
-def _with_difference(entry: Account, missing: int) -> Account:
-    return replace(entry, difference=entry.difference + missing)
-
-
-def _ahead(bus: Bus, kind: Kind, stores: Mapping[str, Checkpoints], foreign: Tenant) -> dict[Tenant, dict[str, Lag]]:
-    """What each store that holds `kind` has not taken yet, by tenant."""
-    checkpoints = {store: found[kind] for store, found in stores.items() if kind in found}
-    lags: dict[Tenant, dict[str, Lag]] = defaultdict(lambda: {store: Lag() for store in checkpoints})
-    for partition, extent in bus.extents(kind.topic).items():
-        start = {store: found.get(partition, 0) for store, found in checkpoints.items()}
-        first = max(min(start.values()), extent.first_offset)
-        for message in _headers(bus, kind.topic, partition, first, extent.next_offset):
-            tenant, records = _counted(message, foreign)
-            for store, offset in start.items():
-                if message.offset >= offset:
-                    lags[tenant][store].messages += 1
-                    lags[tenant][store].records += records
-    return lags
-
-
-def _headers(bus: Bus, topic: str, partition: int, first: int, end: int) -> Iterator[Message]:
-    if first >= end:
-        return
-    reader = bus.reader(topic, partition, first)
-    try:
-        while messages := reader.headers(_SCAN):
-            yield from (message for message in messages if message.offset < end)
-            if messages[-1].offset >= end - 1:
-                return
-    finally:
-        reader.close()
-
-
-def _counted(message: Message, foreign: Tenant) -> tuple[Tenant, int]:
-    try:
-        header = from_headers(message.headers)
-    except (ValueError, msgspec.MsgspecError):
-        header = None
-    if header is None:
-        return foreign, 1
-    return header.tenant, header.count if header.count >= 0 else 1

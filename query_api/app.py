@@ -18,7 +18,9 @@ from contracts.bus import Bus
 from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.settings import Settings, load_settings
+from contracts.tenants import Tenant
 from query_api import conservation, events, logs, metrics, services
+from query_api.account import Ledgers
 from query_api.backend import Backend
 from web.health import add_check
 from web.service import create_service
@@ -40,7 +42,8 @@ def mount(
     clock: Callable[[], int] = time.time_ns,
 ) -> None:
     """Add the query routes to `app`, and a readiness check: the lake can be read."""
-    app.state.query = Backend(search, bus, lake, hot, settings, clock)
+    ledgers = Ledgers(bus, lake, hot, Tenant(settings.foreign_tenant))
+    app.state.query = Backend(search, ledgers, settings, clock)
     for room in (logs, events, metrics, services, conservation):
         app.include_router(room.router)
 

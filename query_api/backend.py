@@ -12,16 +12,14 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from contracts.answers import TierUse
-from contracts.bus import Bus
 from contracts.errors import QueryError, StoreError
-from contracts.hot import HotStore
 from contracts.settings import Settings
 from contracts.tenants import Principal, Role
+from query_api.account import Ledgers
 from web.auth import requires
 from web.problems import Problem, encode
 
 if TYPE_CHECKING:
-    from lakehouse.lake import Lake
     from lakehouse.search import Search
 
 RETRY_S = 2
@@ -33,9 +31,7 @@ class Backend:
     """`clock` gives Unix nanoseconds UTC: what `now` means in a request."""
 
     search: Search
-    bus: Bus
-    lake: Lake
-    hot: HotStore | None
+    ledgers: Ledgers
     settings: Settings
     clock: Callable[[], int] = time.time_ns
 

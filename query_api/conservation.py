@@ -8,8 +8,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from contracts.errors import BusError
-from contracts.tenants import Tenant
-from query_api.account import account
+from query_api.account import take
 from query_api.backend import KNOWN_ONLY, PROBLEMS, Reader, Stores, asking, json_answer
 from web.problems import Problem
 
@@ -29,8 +28,7 @@ def conservation(stores: Stores, reader: Reader) -> Response:
     and `difference` is 0 when all is accounted for. `lag` counts messages and records that a store has yet to take."""
     with asking(stores) as took_ms:
         try:
-            foreign = Tenant(stores.settings.foreign_tenant)
-            entries = account(stores.bus, stores.lake, reader.tenant, stores.hot, foreign)
+            entries = take(stores.ledgers, reader.tenant)
         except BusError as error:
             tell = f"the bus cannot be read: {error}; try again later"
             raise Problem(503, "bus_unavailable", tell, headers={"Retry-After": "2"}) from error
