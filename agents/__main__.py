@@ -1,0 +1,87 @@
+"""The agents' own command: arguments -> a running agent, or its status.
+
+    python -m agents logs --path GLOB... [--stdin] --service S --env E
+    python -m agents host --interval 10
+    python -m agents status
+
+Needs HEADWATER_INGEST_URL and HEADWATER_API_KEY. Delivery: at least once, always under the same sequence numbers, which
+the service makes exactly once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from agents.counters import read_status
+from agents.run import run_host, run_logs
+from contracts.errors import HeadwaterError
+from contracts.settings import Settings, load_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    try:
+        settings = load_settings()
+        if given.command == "logs":
+            return run_logs(
+                settings,
+                given.path,
+                given.stdin,
+                given.service,
+                given.env,
+                given.host,
+                given.name or "logs",
+                until_idle=given.exit_when_idle,
+            )
+        if given.command == "host":
+            return run_host(
+                settings,
+                given.interval,
+                given.service,
+                given.env,
+                given.host,
+                given.name or "host",
+                until_idle=given.exit_when_idle,
+            )
+        return _print_status(settings, given.name)
+    except HeadwaterError as error:
+        print(f"agent: {error}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
+        return 2
+
+
+def _print_status(settings: Settings, name: str | None) -> int:
+    homes = [settings.agent_home / name] if name else sorted(settings.agent_home.glob("*"))
+    found = [status for status in map(read_status, homes) if status]
+    if not found:
+        print(f'agent: no agent has run in "{settings.agent_home}"', file=sys.stderr)
+        return 1
+    for status in found:
+        print(msgspec.json.format(msgspec.json.encode(status), indent=2).decode())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m agents", description="Ship logs and host metrics to Headwater.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    logs = commands.add_parser("logs", help="tail files and standard input")
+    logs.add_argument("--path", nargs="+", action="extend", default=[], metavar="GLOB", help="files to tail")
+    logs.add_argument("--stdin", action="store_true", help="read standard input as well")
+    host = commands.add_parser("host", help="measure this machine")
+    host.add_argument("--interval", type=float, default=10.0, metavar="S", help="seconds between measurements")
+    for command, service in ((logs, "unknown_service"), (host, "host")):
+        command.add_argument("--service", default=service)
+        command.add_argument("--env", default="")
+        command.add_argument("--host", default=None, help="name of this machine; default is its hostname")
+        command.add_argument("--exit-when-idle", action="store_true", help="end when all is read and acknowledged")
+        command.add_argument("--name", default=None, help="folder and stream of this agent, for several side by side")
+    status = commands.add_parser("status", help="print the counters of the agents of this folder")
+    status.add_argument("--name", default=None)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

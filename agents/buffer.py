@@ -1,0 +1,297 @@
+"""Buffer: parts of records and read positions -> segment files on disk -> batches with sequence numbers.
+
+Durable before it counts as read: `append` returns when the frame is synced, and the frame holds the positions that
+follow from it. At start, positions are those of the state file moved on by the frames that came after it; the state
+file is written before a segment is deleted. Sequence numbers are given here, once: (epoch, sequence) of a record never
+changes, whatever the requests look like that carry it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agents.frames import Frame, Note, encode_frame
+from agents.home import Home, State, new_producer, sync_folder, write_all
+from agents.journal import Journal
+from agents.lines import Part
+from agents.positions import Position
+from agents.segments import Cursor, Segment, recover, segment_path
+
+KNOWN_FILES = 20_000  # positions kept; the ones moved longest ago go first
+
+
+class BufferFull(Exception):
+    """Nothing was stored; the same call may be repeated. The message says what is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records with contiguous sequence numbers: one request. `payload` is NDJSON, buffered at `written_s` (epoch)."""
+
+    epoch: int
+    sequence: int
+    count: int
+    payload: bytes
+    written_s: float = 0.0
+
+    @property
+    def end(self) -> tuple[int, int]:
+        return self.epoch, self.sequence + self.count
+
+    def slice(self, begin: int, end: int) -> Batch:
+        lines = self.payload.split(b"\n")[begin:end]
+        return Batch(self.epoch, self.sequence + begin, end - begin, b"\n".join(lines) + b"\n", self.written_s)
+
+
+class Buffer:
+    """One thread appends, one other takes batches and acknowledges them."""
+
+    def __init__(self, home: Home, max_bytes: int, segment_bytes: int, journal: Journal) -> None:
+        self.changed = threading.Event()
+        self._home = home
+        self._max_bytes = max_bytes
+        self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 1 << 16))
+        self._journal = journal
+        self._lock = threading.RLock()
+        self._fd = -1
+        self._active: Segment | None = None
+        self._cursor: Cursor | None = None
+        self._pending: deque[Batch] = deque()
+        self._recover()
+
+    def _recover(self) -> None:
+        try:
+            state = self._home.load_state()
+        except ValueError as error:
+            self._journal.error("state file is damaged, was set aside; files are read from their start", error=error)
+            state = None
+        self._recall(state or State(new_producer()), lost=state is None)
+        self.checkpoint()
+        self._reap()
+
+    def _recall(self, state: State, lost: bool) -> None:
+        self.producer = state.producer
+        self.positions: dict[str, Position] = dict(state.positions)
+        self.acked = max(state.acked, self._home.load_acked())
+        self.next = stored = (state.epoch, state.sequence)
+        self.unsent = 0
+        gaps = 0
+
+        def each(note: Note) -> None:
+            nonlocal gaps
+            gaps += note.epoch == state.epoch and note.sequence > self.next[1]
+            self.next = max(self.next, note.end)
+            self.unsent += _count_after(note, self.acked)
+            if (note.epoch, note.sequence) >= stored:
+                self._move(note.positions)
+
+        self._segments, damaged = recover(self._home.folder, self._journal, each)
+        if damaged or gaps or self.acked > self.next or (lost and self._segments):
+            self.next = (max(self.next[0], self.acked[0]) + 1, 0)
+            self._journal.warning("state was lost, a new epoch begins", epoch=self.next[0])
+
+    def append(self, parts: Sequence[Part], positions: Mapping[str, Position | None]) -> None:
+        """Store records and the positions after them as one fact. Blocks until synced.
+
+        Raises:
+            BufferFull: The buffer or the disk is full; nothing was stored.
+        """
+        note, frame = encode_frame(*self.next, parts, positions, time.time())
+        self._make_room(len(frame))
+        segment = self._writable()
+        try:
+            self._write(frame, segment.size)
+        except OSError as error:
+            self._undo(segment.size)
+            raise BufferFull(f"cannot write to the buffer: {error.strerror}") from error
+        with self._lock:
+            segment.size += len(frame)
+            segment.end = self.next = note.end
+            self.unsent += note.count
+            self._move(positions)
+        self.changed.set()
+
+    def take(self, max_records: int, max_bytes: int) -> Batch | None:
+        """The oldest records not yet acknowledged, up to the limits but at least one; None when there are none.
+
+        Gives the same again until they are acknowledged.
+        """
+        self._fill(max_records, max_bytes)
+        chosen: list[Batch] = []
+        count = size = 0
+        for batch in self._pending:
+            if chosen and batch.epoch != chosen[0].epoch:
+                break
+            if chosen and (batch.sequence != chosen[-1].end[1]):
+                break
+            if count + batch.count > max_records or size + len(batch.payload) > max_bytes:
+                break
+            chosen.append(batch)
+            count, size = count + batch.count, size + len(batch.payload)
+        if chosen:
+            return Batch(chosen[0].epoch, chosen[0].sequence, count, b"".join(batch.payload for batch in chosen))
+        return _cut(self._pending[0], max_records, max_bytes) if self._pending else None
+
+    def acknowledge(self, end: tuple[int, int]) -> None:
+        """Everything before `end` is delivered or set aside: save that, then delete the segments it frees."""
+        with self._lock:
+            while self._pending and self._pending[0].end <= end:
+                self.unsent -= self._pending.popleft().count
+            if self._pending and (self._pending[0].epoch, self._pending[0].sequence) < end:
+                first = self._pending[0]
+                done = end[1] - first.sequence
+                self._pending[0] = first.slice(done, first.count)
+                self.unsent -= done
+            self.acked = end
+            self._home.save_acked(end)
+            self._reap()
+
+    def size_bytes(self) -> int:
+        with self._lock:
+            return sum(segment.size for segment in self._segments)
+
+    def lag_s(self) -> float:
+        """Age of the oldest record that waits for its acknowledgement, 0 if none does."""
+        with self._lock:
+            return max(0.0, time.time() - self._pending[0].written_s) if self._pending else 0.0
+
+    def checkpoint(self) -> None:
+        """Write the state file: what is known without any segment."""
+        with self._lock:
+            self._home.save_state(State(self.producer, *self.next, self.acked, self.positions))
+
+    def close(self) -> None:
+        """Save the state; a buffer without unsent records leaves no segment."""
+        with self._lock:
+            if not self.unsent:
+                self._seal()
+            self._reap()
+            self.checkpoint()
+            self._seal()
+            if self._cursor:
+                self._cursor.close()
+                self._cursor = None
+
+    def _write(self, frame: bytes, place: int) -> None:
+        os.lseek(self._fd, place, os.SEEK_SET)
+        write_all(self._fd, frame)
+        os.fdatasync(self._fd)
+
+    def _undo(self, size: int) -> None:
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError:
+            self._seal()
+
+    def _make_room(self, size: int) -> None:
+        with self._lock:
+            if self.size_bytes() + size <= self._max_bytes:
+                return
+            if not self.unsent:
+                self._seal()
+                self._reap()
+            elif self.size_bytes() + size > self._max_bytes:
+                raise BufferFull(f"the buffer holds {self._max_bytes >> 20} MiB that are not delivered")
+
+    def _writable(self) -> Segment:
+        if self._active and self._active.size < self._segment_bytes:
+            return self._active
+        with self._lock:
+            self._seal()
+            path = segment_path(self._home.folder, *self.next)
+            try:
+                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                sync_folder(self._home.folder)
+            except OSError as error:
+                raise BufferFull(f"cannot begin a buffer segment: {error.strerror}") from error
+            self._active = Segment(path, 0, self.next)
+            self._segments.append(self._active)
+            return self._active
+
+    def _seal(self) -> None:
+        if self._active:
+            os.close(self._fd)
+            self._active = None
+
+    def _reap(self) -> None:
+        free = [segment for segment in self._segments if segment is not self._active and segment.end <= self.acked]
+        if not free:
+            return
+        try:
+            self.checkpoint()
+        except OSError as error:
+            self._journal.once("error", "state", "cannot write the state file, will retry", error=error)
+            return
+        for segment in free:
+            self._segments.remove(segment)
+            if self._cursor and self._cursor.segment is segment:
+                self._cursor.close()
+                self._cursor = None
+            segment.path.unlink(missing_ok=True)
+
+    def _move(self, positions: Mapping[str, Position | None]) -> None:
+        for key, position in positions.items():
+            self.positions.pop(key, None)
+            if position:
+                self.positions[key] = position
+        while len(self.positions) > KNOWN_FILES:
+            del self.positions[next(iter(self.positions))]
+
+    def _fill(self, max_records: int, max_bytes: int) -> None:
+        """Read frames until a full batch is pending or everything synced is."""
+        while True:
+            count = sum(batch.count for batch in self._pending)
+            if count >= max_records or sum(len(batch.payload) for batch in self._pending) >= max_bytes:
+                return
+            if not self._read_frame():
+                return
+
+    def _read_frame(self) -> bool:
+        with self._lock:
+            sizes = [(segment, segment.size) for segment in self._segments]
+        for index, (segment, size) in enumerate(sizes):
+            if self._cursor is None:
+                if segment.end <= self.acked:
+                    continue
+                self._cursor = Cursor(segment)
+            if self._cursor.segment is not segment:
+                continue
+            frame = next(self._cursor.frames(size), None)
+            if frame:
+                self._pend(frame)
+                return True
+            if index + 1 < len(sizes):
+                self._cursor.close()
+                self._cursor = Cursor(sizes[index + 1][0])
+        return False
+
+    def _pend(self, frame: Frame) -> None:
+        for sequence, part in frame.parts():
+            batch = Batch(frame.note.epoch, sequence, part.count, part.payload, frame.note.written_s)
+            if batch.end <= self.acked:
+                continue
+            if (batch.epoch, batch.sequence) < self.acked:
+                batch = batch.slice(self.acked[1] - sequence, part.count)
+            with self._lock:
+                self._pending.append(batch)
+
+
+def _count_after(note: Note, acked: tuple[int, int]) -> int:
+    """How many records of a frame are at or after `acked`."""
+    if note.epoch != acked[0]:
+        return note.count if note.epoch > acked[0] else 0
+    return max(0, min(note.count, note.end[1] - acked[1]))
+
+
+def _cut(batch: Batch, max_records: int, max_bytes: int) -> Batch:
+    count = size = 0
+    for line in batch.payload.splitlines(keepends=True):
+        if count and (count >= max_records or size + len(line) > max_bytes):
+            break
+        count, size = count + 1, size + len(line)
+    return batch.slice(0, count)

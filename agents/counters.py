@@ -1,0 +1,87 @@
+"""Counters: what the agent has done -> `status.json` in its folder, read by `agent status`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from agents.home import replace
+
+
+class Status(msgspec.Struct, omit_defaults=False):
+    """One agent's own account. Totals go on over restarts; a kill may cost them their last second.
+
+    Attributes:
+        state: "running" or "stopped"; a killed agent still reads "running": see `updated_ns`.
+        read_lines, read_bytes: Records made and raw bytes read.
+        sent_records, sent_bytes, requests: Acknowledged records, their bytes on the wire, and all requests.
+        retried: Requests that were repeated.
+        rejected: Records the service refused. set_aside: records in the set-aside file (rejected ones included).
+        duplicates: Batches that the service had already.
+        buffered_records, buffer_bytes: Waiting to be delivered; bytes of all segments.
+        behind_bytes: Bytes in the tailed files that are not read yet.
+        lag_s: Age of the oldest record that is not acknowledged, or 0.
+        last_error, last_error_ns: The last thing that went wrong, and when; "" and 0 if nothing ever did.
+    """
+
+    name: str = ""
+    state: str = "stopped"
+    pid: int = 0
+    producer: str = ""
+    epoch: int = 0
+    next_sequence: int = 0
+    acked_sequence: int = 0
+    files: int = 0
+    read_lines: int = 0
+    read_bytes: int = 0
+    sent_records: int = 0
+    sent_bytes: int = 0
+    requests: int = 0
+    retried: int = 0
+    rejected: int = 0
+    set_aside: int = 0
+    duplicates: int = 0
+    buffered_records: int = 0
+    buffer_bytes: int = 0
+    behind_bytes: int = 0
+    lag_s: float = 0.0
+    last_error: str = ""
+    last_error_ns: int = 0
+    updated_ns: int = 0
+
+
+class Counters:
+    """Thread-safe; `add` and `failed` from anywhere, `save` by the main loop."""
+
+    def __init__(self, folder: Path, name: str, pid: int) -> None:
+        self._path = folder / "status.json"
+        self._lock = threading.Lock()
+        self._status = read_status(folder) or Status()
+        self._status.name, self._status.pid, self._status.state = name, pid, "running"
+
+    def add(self, **amounts: int) -> None:
+        with self._lock:
+            for name, amount in amounts.items():
+                setattr(self._status, name, getattr(self._status, name) + amount)
+
+    def failed(self, what: str) -> None:
+        with self._lock:
+            self._status.last_error, self._status.last_error_ns = what, time.time_ns()
+
+    def save(self, **values: object) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            for name, value in values.items():
+                setattr(self._status, name, value)
+            self._status.updated_ns = time.time_ns()
+            replace(self._path, msgspec.json.encode(self._status), sync=False)
+
+
+def read_status(home: Path) -> Status | None:
+    """The account of the agent whose folder is `home` (`settings.agent_home / name`); None when there is none."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode((home / "status.json").read_bytes(), type=Status)
+    return None

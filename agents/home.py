@@ -1,0 +1,147 @@
+"""Home: the agent's folder -> a lock, and files that are replaced atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from agents.positions import Position
+from contracts.errors import ConfigError
+
+RESERVE_BYTES = 1 << 20
+
+
+class State(msgspec.Struct, frozen=True):
+    """What must outlive the segments of the buffer.
+
+    Attributes:
+        producer: Random id, made once.
+        epoch, sequence: Of the next record, when this was written; later frames move it on.
+        acked: (epoch, sequence) before which everything is acknowledged or set aside.
+        positions: Read positions by file.
+    """
+
+    producer: str
+    epoch: int = 0
+    sequence: int = 0
+    acked: tuple[int, int] = (0, 0)
+    positions: dict[str, Position] = msgspec.field(default_factory=dict)
+
+
+class Acked(msgspec.Struct, frozen=True):
+    epoch: int
+    sequence: int
+
+
+class Home:
+    """The folder of one agent, locked. A second agent on the same folder is refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(f'cannot use agent folder "{folder}": {error}', hint="set HEADWATER_AGENT_DIR") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "?"
+            os.close(self._lock)
+            raise ConfigError(
+                f'agent folder "{folder}" is in use by process {holder}',
+                hint="stop that agent, or give this one its own folder by HEADWATER_AGENT_DIR or --name",
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self._reserve()
+
+    def load_state(self) -> State | None:
+        """The stored state; None when there is none yet.
+
+        Raises:
+            ValueError: It is there and cannot be read; it was renamed to `state.json.damaged`.
+        """
+        path = self.folder / "state.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=State)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:
+            path.rename(path.with_suffix(".json.damaged"))
+            raise ValueError(str(error)) from error
+
+    def save_state(self, state: State) -> None:
+        """Atomic and synced; on a full disk the reserve gives way."""
+        data = msgspec.json.encode(state)
+        try:
+            replace(self.folder / "state.json", data, sync=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            (self.folder / "reserve").unlink(missing_ok=True)
+            replace(self.folder / "state.json", data, sync=True)
+        self._reserve()
+
+    def load_acked(self) -> tuple[int, int]:
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            acked = msgspec.json.decode((self.folder / "acked.json").read_bytes(), type=Acked)
+            return acked.epoch, acked.sequence
+        return 0, 0
+
+    def save_acked(self, acked: tuple[int, int]) -> None:
+        """Survives a kill; after a power loss an older ack only repeats requests."""
+        with contextlib.suppress(OSError):
+            replace(self.folder / "acked.json", msgspec.json.encode(Acked(*acked)), sync=False)
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def _reserve(self) -> None:
+        """Space kept for the state file, so that a full disk can still be emptied by deleting segments."""
+        path = self.folder / "reserve"
+        if path.exists():
+            return
+        try:
+            path.write_bytes(bytes(RESERVE_BYTES))
+        except OSError:
+            path.unlink(missing_ok=True)
+
+
+def new_producer() -> str:
+    return f"agent-{secrets.token_hex(8)}"
+
+
+def replace(path: Path, data: bytes, *, sync: bool) -> None:
+    """Write beside `path` and rename over it: a reader sees the old bytes or the new ones."""
+    beside = path.with_name(path.name + ".new")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, data)
+        if sync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    beside.replace(path)
+    if sync:
+        sync_folder(path.parent)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,161 @@
+"""Host: this machine's counters (psutil) -> metric points, named by the OpenTelemetry system metrics conventions.
+
+Source: https://opentelemetry.io/docs/specs/semconv/system/system-metrics/ . What a platform does not offer is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+import psutil
+
+from agents.lines import Part
+
+GAUGE, SUM = "gauge", "sum"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value; `kind` "sum" counts up from the machine's start."""
+
+    name: str
+    value: float
+    unit: str
+    kind: str = GAUGE
+    attributes: tuple[tuple[str, str | int], ...] = ()
+
+
+class HostMetrics:
+    """Measures since the last `collect`; the first one measures utilisation over a tenth of a second."""
+
+    def __init__(self, service: str, env: str, host: str, batch_records: int) -> None:
+        self._resource = {"service": service, "env": env, "host": host}
+        self._batch_records = batch_records
+        self._cpu = psutil.cpu_times(percpu=True)
+        time.sleep(0.1)
+
+    def collect(self, now_ns: int) -> list[Part]:
+        """All points at `now_ns` as NDJSON parts."""
+        lines = [self._line(point, now_ns) for point in self.points()]
+        chunks = [lines[begin : begin + self._batch_records] for begin in range(0, len(lines), self._batch_records)]
+        return [Part(len(chunk), b"\n".join(chunk) + b"\n") for chunk in chunks]
+
+    def points(self) -> Iterator[Point]:
+        for source in (self._cpus, _memory, _swap, _load, _processes, _filesystems, _disks, _network):
+            with contextlib.suppress(OSError, AttributeError, NotImplementedError, RuntimeError, psutil.Error):
+                yield from source()
+
+    def _line(self, point: Point, now_ns: int) -> bytes:
+        record = {
+            "name": point.name,
+            "value": point.value,
+            "unit": point.unit,
+            "kind": point.kind,
+            "timestamp": now_ns,
+            **{name: text for name, text in self._resource.items() if text},
+        }
+        return msgspec.json.encode(record | ({"attributes": dict(point.attributes)} if point.attributes else {}))
+
+    def _cpus(self) -> Iterator[Point]:
+        before, self._cpu = self._cpu, psutil.cpu_times(percpu=True)
+        shares: list[dict[str, float]] = []
+        for number, (old, new) in enumerate(zip(before, self._cpu, strict=False)):
+            spent = {mode: max(0.0, value - getattr(old, mode)) for mode, value in _modes(new).items()}
+            whole = sum(spent.values())
+            share = {mode: value / whole if whole else 0.0 for mode, value in spent.items()}
+            shares.append(share)
+            for mode, value in _modes(new).items():
+                yield Point("system.cpu.time", value, "s", SUM, (("cpu.mode", mode), ("cpu.logical_number", number)))
+            for mode, value in share.items():
+                attributes = (("cpu.mode", mode), ("cpu.logical_number", number))
+                yield Point("system.cpu.utilization", value, "1", GAUGE, attributes)
+        for mode in shares[0] if shares else ():
+            mean = sum(share[mode] for share in shares) / len(shares)
+            yield Point("system.cpu.utilization", mean, "1", GAUGE, (("cpu.mode", mode),))
+        yield Point("system.cpu.logical.count", len(self._cpu), "{cpu}")
+
+
+def _modes(times: object) -> dict[str, float]:
+    """CPU seconds by mode. Guest time is part of user time and left out."""
+    fields = getattr(times, "_fields", ())
+    return {mode: float(getattr(times, mode)) for mode in fields if not mode.startswith("guest")}
+
+
+def _memory() -> Iterator[Point]:
+    memory = psutil.virtual_memory()
+    yield Point("system.memory.limit", memory.total, "By")
+    states = {"used": memory.used, "free": memory.free}
+    states |= {state: getattr(memory, state) for state in ("cached", "buffers") if hasattr(memory, state)}
+    for state, size in states.items():
+        attributes = (("system.memory.state", state),)
+        yield Point("system.memory.usage", size, "By", GAUGE, attributes)
+        yield Point("system.memory.utilization", size / memory.total, "1", GAUGE, attributes)
+    yield Point("system.linux.memory.available", memory.available, "By")
+
+
+def _swap() -> Iterator[Point]:
+    swap = psutil.swap_memory()
+    for state, size in (("used", swap.used), ("free", swap.free)):
+        attributes = (("system.paging.state", state),)
+        yield Point("system.paging.usage", size, "By", GAUGE, attributes)
+        yield Point("system.paging.utilization", size / swap.total if swap.total else 0.0, "1", GAUGE, attributes)
+    for direction, size in (("in", swap.sin), ("out", swap.sout)):
+        yield Point("system.paging.io", size, "By", SUM, (("system.paging.direction", direction),))
+
+
+def _load() -> Iterator[Point]:
+    for minutes, value in zip((1, 5, 15), os.getloadavg(), strict=True):
+        yield Point(f"system.cpu.load_average.{minutes}m", value, "{run_queue_item}")
+
+
+def _processes() -> Iterator[Point]:
+    yield Point("system.process.count", len(psutil.pids()), "{process}")
+    yield Point("system.uptime", max(0.0, time.time() - psutil.boot_time()), "s")
+
+
+def _filesystems() -> Iterator[Point]:
+    for partition in psutil.disk_partitions():
+        with contextlib.suppress(OSError):
+            usage = psutil.disk_usage(partition.mountpoint)
+            place = (
+                ("system.device", partition.device),
+                ("system.filesystem.mountpoint", partition.mountpoint),
+                ("system.filesystem.type", partition.fstype),
+            )
+            yield Point("system.filesystem.limit", usage.total, "By", GAUGE, place)
+            reserved = max(0, usage.total - usage.used - usage.free)
+            for state, size in (("used", usage.used), ("free", usage.free), ("reserved", reserved)):
+                attributes = (*place, ("system.filesystem.state", state))
+                yield Point("system.filesystem.usage", size, "By", GAUGE, attributes)
+                share = size / usage.total if usage.total else 0.0
+                yield Point("system.filesystem.utilization", share, "1", GAUGE, attributes)
+
+
+def _disks() -> Iterator[Point]:
+    for device, io in psutil.disk_io_counters(perdisk=True).items():
+        for direction, size, operations, busy_ms in (
+            ("read", io.read_bytes, io.read_count, io.read_time),
+            ("write", io.write_bytes, io.write_count, io.write_time),
+        ):
+            attributes = (("system.device", device), ("disk.io.direction", direction))
+            yield Point("system.disk.io", size, "By", SUM, attributes)
+            yield Point("system.disk.operations", operations, "{operation}", SUM, attributes)
+            yield Point("system.disk.operation_time", busy_ms / 1000, "s", SUM, attributes)
+
+
+def _network() -> Iterator[Point]:
+    for interface, io in psutil.net_io_counters(pernic=True).items():
+        for direction, size, packets, errors, dropped in (
+            ("receive", io.bytes_recv, io.packets_recv, io.errin, io.dropin),
+            ("transmit", io.bytes_sent, io.packets_sent, io.errout, io.dropout),
+        ):
+            attributes = (("network.interface.name", interface), ("network.io.direction", direction))
+            yield Point("system.network.io", size, "By", SUM, attributes)
+            yield Point("system.network.packet.count", packets, "{packet}", SUM, attributes)
+            yield Point("system.network.errors", errors, "{error}", SUM, attributes)
+            yield Point("system.network.packet.dropped", dropped, "{packet}", SUM, attributes)

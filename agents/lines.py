@@ -1,0 +1,157 @@
+"""Lines: raw bytes of one source -> parts of NDJSON log records.
+
+What is the same for every line of a block is formatted once; the bodies of a block are encoded by one call. Encoded
+JSON strings hold no bare quote, so `","` in the encoded list is always the border between two bodies.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+RECORD_BYTES = 900 << 10  # an encoded record above this is split, to stay below what a service accepts (1 MiB)
+FLAG = "headwater.line.flag"
+PART = "headwater.line.part"
+RAW = "headwater.body.raw"
+
+_PREFIX = b'{"body":'
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`count` records as NDJSON, each line with its newline."""
+
+    count: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all records of one source share. `attributes` names the source."""
+
+    service: str
+    env: str
+    host: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Most records and bytes of a part; longest raw line in bytes before it is split."""
+
+    records: int
+    bytes: int
+    line_bytes: int
+
+
+class LineEncoder:
+    """Records of one source: `pack` makes parts of complete lines, `piece` a flagged record of an unfinished one."""
+
+    def __init__(self, origin: Origin, limits: Limits) -> None:
+        self._limits = limits
+        self._attributes = dict(origin.attributes)
+        resource = {"service": origin.service, "env": origin.env, "host": origin.host}
+        self._resource = b"," + _encode({name: text[:256] for name, text in resource.items() if text})[1:-1]
+        if self._resource == b",":
+            self._resource = b""
+        self._plain = self._resource + b',"attributes":' + _encode(self._attributes) + b"}"
+
+    def pack(self, data: bytes, observed_ns: int, part: int) -> list[Part]:
+        """Records of `data`, complete lines with the last newline left out; empty lines give none.
+
+        `part` is how many pieces of the first line were sent before: then it is flagged as their end.
+        """
+        packed: list[Part] = []
+        if part:
+            first, _, data = data.partition(b"\n")
+            packed += self._pieces(_without_return(first), observed_ns, part, "end")
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return packed + self._pack_mixed(data.split(b"\n"), observed_ns)
+        lines = text.split("\n")
+        if "\r" in text:
+            lines = [line.removesuffix("\r") for line in lines]
+        if "" in lines:
+            lines = [line for line in lines if line]
+        return packed + list(self._runs(lines, observed_ns))
+
+    def piece(self, data: bytes, observed_ns: int, part: int, flag: str) -> list[Part]:
+        """A piece of a line that goes on: `part` pieces were sent before; `flag` is why it is cut here."""
+        return self._pieces(data, observed_ns, part, flag)
+
+    def _pack_mixed(self, raw_lines: list[bytes], observed_ns: int) -> list[Part]:
+        packed: list[Part] = []
+        run: list[str] = []
+        for raw in raw_lines:
+            raw = _without_return(raw)
+            try:
+                if line := raw.decode():
+                    run.append(line)
+            except UnicodeDecodeError:
+                packed += [*self._runs(run, observed_ns), *self._pieces(raw, observed_ns, 0, "")]
+                run = []
+        return packed + list(self._runs(run, observed_ns))
+
+    def _runs(self, lines: list[str], observed_ns: int) -> Iterator[Part]:
+        suffix = b',"observed_timestamp":%d' % observed_ns + self._plain
+        for begin in range(0, len(lines), self._limits.records):
+            yield from self._fitting(lines[begin : begin + self._limits.records], suffix, observed_ns)
+
+    def _fitting(self, lines: list[str], suffix: bytes, observed_ns: int) -> Iterator[Part]:
+        encoded = _encode(lines)
+        size = len(encoded) + len(lines) * (len(suffix) + len(_PREFIX))
+        longest = self._limits.line_bytes
+        if len(lines) == 1 and (size > RECORD_BYTES or (len(encoded) > longest and len(lines[0].encode()) > longest)):
+            yield from self._pieces(lines[0].encode(), observed_ns, 0, "")
+        elif len(lines) > 1 and (size > self._limits.bytes or (len(encoded) > longest and self._has_long(lines))):
+            middle = len(lines) // 2
+            yield from self._fitting(lines[:middle], suffix, observed_ns)
+            yield from self._fitting(lines[middle:], suffix, observed_ns)
+        else:
+            border = b'"' + suffix + b"\n" + _PREFIX + b'"'
+            yield Part(len(lines), _PREFIX + encoded[1:-1].replace(b'","', border) + suffix + b"\n")
+
+    def _has_long(self, lines: list[str]) -> bool:
+        longest = self._limits.line_bytes
+        return any(len(line) * 4 > longest and len(line.encode()) > longest for line in lines)
+
+    def _pieces(self, raw: bytes, observed_ns: int, part: int, flag: str) -> list[Part]:
+        """One line, or one piece of it, as one record, or as several when it is too long."""
+        longest = self._limits.line_bytes
+        if not raw:
+            return []
+        record = b"" if len(raw) > longest else self._record(raw, observed_ns, part, flag)
+        if record and (len(record) <= RECORD_BYTES or len(raw) < 16):
+            return [Part(1, record)]
+        cut = whole_characters(raw, longest if len(raw) > longest else len(raw) // 2)
+        head = self._pieces(raw[:cut], observed_ns, part, "split")
+        return head + self._pieces(raw[cut:], observed_ns, part + len(head), flag or "end")
+
+    def _record(self, raw: bytes, observed_ns: int, part: int, flag: str) -> bytes:
+        attributes: dict[str, object] = dict(self._attributes)
+        if flag:
+            attributes |= {FLAG: flag, PART: part + 1}
+        try:
+            body = raw.decode()
+        except UnicodeDecodeError:
+            body = raw.decode(errors="replace")
+            attributes[RAW] = base64.b64encode(raw).decode()
+        middle = b',"observed_timestamp":%d' % observed_ns + self._resource
+        return _PREFIX + _encode(body) + middle + b',"attributes":' + _encode(attributes) + b"}\n"
+
+
+def _without_return(raw: bytes) -> bytes:
+    return raw.removesuffix(b"\r")
+
+
+def whole_characters(data: bytes, limit: int) -> int:
+    """The largest cut <= `limit` (and > 0) that is not inside a UTF-8 character."""
+    for cut in range(limit, max(limit - 4, 0), -1):
+        if cut >= len(data) or data[cut] & 0xC0 != 0x80:
+            return cut
+    return limit

@@ -1,0 +1,108 @@
+"""Positions: an open file -> where reading stands in it, recognisable after rotation, truncation and inode reuse.
+
+A file is (device, inode, generation). Two fingerprints tell whether the bytes at an inode are still those that were
+read: the *head* (hash of the first bytes) and the *guard* (checksum of the bytes just before the offset). When either
+differs, or the file is shorter than the offset, it is a new generation and is read from its start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+
+import msgspec
+
+HEAD_BYTES = 1024
+GUARD_BYTES = 64
+
+
+class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far bytes were read, and the two fingerprints of what was read.
+
+    Attributes:
+        offset: Bytes read, from the start of the file.
+        head: Hash of the first `head_bytes` bytes (at most 1024, at most `offset`).
+        guard: CRC-32 of the last min(64, offset) bytes before `offset`.
+    """
+
+    offset: int = 0
+    head: str = ""
+    head_bytes: int = 0
+    guard: int = 0
+
+
+class Position(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where reading stands in one file.
+
+    Attributes:
+        path: By which it was found last.
+        generation: +1 whenever the bytes at this inode were replaced.
+        part: Pieces of the current line that were sent already; 0 at the start of a line.
+        before: The mark of the generation before, by which its copy can be recognised (copytruncate).
+    """
+
+    path: str
+    device: int
+    inode: int
+    generation: int = 0
+    mark: Mark = Mark()
+    part: int = 0
+    before: Mark | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.device}:{self.inode}"
+
+    @property
+    def offset(self) -> int:
+        return self.mark.offset
+
+    def replaced(self) -> Position:
+        """The start of the next generation at the same inode."""
+        return Position(self.path, self.device, self.inode, self.generation + 1, before=self.mark)
+
+    def renamed(self, path: str) -> Position:
+        return msgspec.structs.replace(self, path=path)
+
+
+def key_of(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Up to `size` bytes at `offset`; fewer only at the end of the file."""
+    return os.pread(fd, size, offset)
+
+
+def _head(fd: int, size: int) -> str:
+    return hashlib.blake2b(read_at(fd, size, 0), digest_size=8).hexdigest()
+
+
+def guard_of(data: bytes) -> int:
+    """Checksum of the last bytes of what was read."""
+    return zlib.crc32(data[-GUARD_BYTES:])
+
+
+def advanced(fd: int, mark: Mark, consumed: int, guard: int) -> Mark:
+    """The mark after `consumed` further bytes; the head is taken again until it is complete."""
+    offset = mark.offset + consumed
+    if mark.head_bytes >= HEAD_BYTES:
+        return Mark(offset, mark.head, mark.head_bytes, guard)
+    size = min(HEAD_BYTES, offset)
+    return Mark(offset, _head(fd, size), size, guard)
+
+
+def holds(fd: int, mark: Mark, size: int) -> bool:
+    """Whether the file of `size` bytes still begins with what was read up to `mark`."""
+    if size < mark.offset:
+        return False
+    if mark.offset == 0:
+        return True
+    guard = min(GUARD_BYTES, mark.offset)
+    return _head(fd, mark.head_bytes) == mark.head and guard_of(read_at(fd, guard, mark.offset - guard)) == mark.guard
+
+
+def begins_like(fd: int, mark: Mark, size: int) -> bool:
+    """Whether the file of `size` bytes has the same head as what was read, as far as it goes."""
+    return size >= mark.head_bytes and _head(fd, mark.head_bytes) == mark.head

@@ -1,0 +1,266 @@
+"""Run: settings -> a log agent or a host agent, until it is told to stop.
+
+Files or metrics -> buffer (this thread) -> HTTP (one thread). SIGTERM and SIGINT stop reading, sync what was read, let
+the request in flight end, and leave the rest in the buffer, within 5 seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import urlsplit
+
+from agents.aside import SetAside
+from agents.buffer import Buffer, BufferFull
+from agents.counters import Counters
+from agents.home import Home
+from agents.host import HostMetrics
+from agents.journal import Journal
+from agents.lines import Limits, Origin, Part
+from agents.pipe import Pipe
+from agents.positions import Position
+from agents.ship import Shipper, Sizes, Target
+from agents.tail import Tail
+from contracts.errors import ConfigError
+from contracts.settings import MIB, Settings
+
+STATUS_S = 1.0
+LAST_SEND_S = 2.0
+FULL_PAUSE_S = 0.5
+
+
+class Agent:
+    """What both agents share: the folder, the buffer, the shipper, the counters. Use as a context."""
+
+    def __init__(self, settings: Settings, name: str, kind: str, stop: threading.Event | None = None) -> None:
+        self.settings = settings
+        self.stopping = stop or threading.Event()
+        target = _target(settings, kind, name)
+        self.journal = Journal(name, settings.log_level)
+        self.home = Home(settings.agent_home / name)
+        self.counters = Counters(self.home.folder, name, os.getpid())
+        self.buffer = Buffer(self.home, settings.agent_buffer_mib * MIB, settings.agent_segment_mib * MIB, self.journal)
+        sizes = Sizes(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_batch_wait_s)
+        self.shipper = Shipper(self.buffer, target, sizes, SetAside(self.home.folder), self.counters, self.journal)
+        self.extra: Callable[[], dict[str, int]] = dict
+        self._saved_s = 0.0
+
+    def __enter__(self) -> Agent:
+        self.journal.info("agent started", folder=self.home.folder, producer=self.buffer.producer)
+        self.shipper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shipper.stop(LAST_SEND_S)
+        self.buffer.close()
+        self.save_status("stopped")
+        self.journal.info("agent stopped", unsent=self.buffer.unsent)
+        self.home.close()
+
+    def store(self, parts: list[Part], positions: dict[str, Position | None]) -> bool:
+        """Append, waiting while the buffer is full; False when told to stop before there was room."""
+        while True:
+            try:
+                self.buffer.append(parts, positions)
+                return True
+            except BufferFull as full:
+                self.counters.failed(str(full))
+                self.journal.once("warning", "buffer", "reading stopped until there is room", reason=full)
+            if self.stopping.is_set():
+                return False
+            self.save_status("running")
+            self.stopping.wait(FULL_PAUSE_S)
+
+    def drained(self) -> bool:
+        return self.buffer.unsent == 0
+
+    def save_status(self, state: str = "running", every_s: float = 0.0) -> None:
+        now = time.monotonic()
+        if now - self._saved_s < every_s:
+            return
+        self._saved_s = now
+        epoch, sequence = self.buffer.next
+        self.counters.save(
+            state=state,
+            producer=self.buffer.producer,
+            epoch=epoch,
+            next_sequence=sequence,
+            acked_sequence=self.buffer.acked[1],
+            buffered_records=self.buffer.unsent,
+            buffer_bytes=self.buffer.size_bytes(),
+            lag_s=self.buffer.lag_s(),
+            **self.extra(),
+        )
+
+
+def run_logs(
+    settings: Settings,
+    paths: Sequence[str],
+    stdin: bool = False,
+    service: str = "",
+    env: str = "",
+    host: str | None = None,
+    name: str = "logs",
+    until_idle: bool = False,
+    stop: threading.Event | None = None,
+) -> int:
+    """Tail `paths` (globs) and, if wanted, standard input until SIGTERM or SIGINT; 0 after a clean stop.
+
+    `until_idle` ends with 0 once everything is read and acknowledged, and with 1 when the service refuses the key.
+    Standard input alone ends the same way when its writer closes it.
+
+    Raises:
+        ConfigError: A setting is missing, or another agent uses the same folder.
+    """
+    if not paths and not stdin:
+        raise ConfigError("nothing to read", hint="name files by --path, or pass --stdin")
+    with Agent(settings, name, "logs", stop) as agent, _signals(agent.stopping):
+        _allow_many_files()
+        origin = Origin(service, env, host or socket.gethostname(), {})
+        limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_line_kib << 10)
+        hold_s = settings.agent_partial_line_s
+        tail = Tail(paths, origin, limits, hold_s, agent.buffer.positions, agent.journal)
+        pipe = Pipe(sys.stdin.fileno(), origin, limits, hold_s) if stdin else None
+        agent.extra = lambda: {"files": len(tail), "behind_bytes": tail.behind_bytes()}
+        try:
+            return _follow(agent, tail, pipe, until_idle or not paths)
+        finally:
+            tail.close()
+
+
+def _follow(agent: Agent, tail: Tail, pipe: Pipe | None, until_idle: bool) -> int:
+    looked_s = -1e9
+    poll_s = agent.settings.agent_poll_s
+    while not agent.stopping.is_set():
+        now_s = time.monotonic()
+        if now_s - looked_s >= poll_s:
+            tail.look(now_s)
+            looked_s = now_s
+        read = _read_round(agent, tail, pipe, now_s)
+        agent.save_status(every_s=STATUS_S)
+        if read:
+            continue
+        if until_idle and tail.at_end() and (pipe is None or pipe.ended):
+            agent.shipper.hurry()
+            if agent.drained():
+                return 0
+            if agent.shipper.denied:
+                return 1
+            poll_s = min(poll_s, 0.02)
+        agent.stopping.wait(poll_s)
+    return 0
+
+
+def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> int:
+    """One read of every source, stored as one frame; raw bytes read."""
+    observed_ns = time.time_ns()
+    takes = list(tail.takes(now_s, observed_ns))
+    parts = [part for _, taken in takes for part in taken.parts]
+    size = sum(taken.size for _, taken in takes)
+    if pipe:
+        piped, piped_bytes = pipe.take(now_s, observed_ns)
+        parts += piped
+        size += piped_bytes
+    positions: dict[str, Position | None] = {taken.position.key: taken.position for _, taken in takes}
+    positions |= tail.forgotten()
+    if parts or positions:
+        if not agent.store(parts, positions):
+            return 0
+        for follower, taken in takes:
+            follower.commit(taken)
+    agent.counters.add(read_lines=sum(part.count for part in parts), read_bytes=size)
+    return size
+
+
+def run_host(
+    settings: Settings,
+    interval_s: float = 10.0,
+    service: str = "host",
+    env: str = "",
+    host: str | None = None,
+    name: str = "host",
+    until_idle: bool = False,
+    stop: threading.Event | None = None,
+) -> int:
+    """Measure this machine every `interval_s` seconds until SIGTERM or SIGINT; 0 after a clean stop.
+
+    `until_idle` measures once and ends when that is acknowledged.
+
+    Raises:
+        ConfigError: A setting is missing, or another agent uses the same folder.
+    """
+    if not interval_s > 0:
+        raise ConfigError(f'interval "{interval_s}" is not a positive number of seconds')
+    with Agent(settings, name, "metrics", stop) as agent, _signals(agent.stopping):
+        metrics = HostMetrics(service, env, host or socket.gethostname(), settings.agent_batch_records)
+        due_s = time.monotonic()
+        while not agent.stopping.is_set():
+            if time.monotonic() >= due_s:
+                parts = metrics.collect(time.time_ns())
+                if agent.store(parts, {}):
+                    agent.counters.add(read_lines=sum(part.count for part in parts))
+                due_s = max(due_s + interval_s, time.monotonic())
+                if until_idle:
+                    return _drain(agent)
+            agent.save_status(every_s=STATUS_S)
+            agent.stopping.wait(min(STATUS_S, max(0.0, due_s - time.monotonic())))
+    return 0
+
+
+def _drain(agent: Agent) -> int:
+    agent.shipper.hurry()
+    while not agent.stopping.wait(0.02) and not agent.drained():
+        agent.save_status(every_s=STATUS_S)
+        if agent.shipper.denied:
+            return 1
+    return 0
+
+
+def _target(settings: Settings, kind: str, stream: str) -> Target:
+    url = settings.ingest_url.rstrip("/")
+    if not url:
+        raise ConfigError(
+            "no ingestion service is named", hint="set HEADWATER_INGEST_URL, for example http://127.0.0.1:8080"
+        )
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ConfigError(f'HEADWATER_INGEST_URL "{url}" is not an http or https URL')
+    key = settings.api_key.get_secret_value()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ConfigError("no usable key", hint="set HEADWATER_API_KEY to a key with the role ingest")
+    return Target(
+        url=f"{url}/{kind}",
+        key=key,
+        kind=kind,
+        stream=stream,
+        compression=settings.agent_compression,
+        timeout_s=settings.agent_timeout_s,
+        retry_max_s=settings.agent_retry_max_s,
+    )
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextlib.contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stopping`; only the main thread may ask for them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

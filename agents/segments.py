@@ -1,0 +1,96 @@
+"""Segments: the files of a buffer -> what is in them, found again after a crash or damage.
+
+A frame that ends with the last segment before it is whole was never synced: it is cut off and its lines are read
+again. Any other stretch that is no frame is damage: a copy of the segment is set aside, its intact frames stay, and
+the caller starts a new epoch, because sequence numbers may have been used that nobody remembers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.frames import HEADER_BYTES, Frame, Note, body_bytes, decode_body, scan
+from agents.home import replace
+from agents.journal import Journal
+
+SUFFIX = ".segment"
+
+
+@dataclass(slots=True)
+class Segment:
+    """`size` bytes of frames are synced; `end` is (epoch, sequence) after the last of them."""
+
+    path: Path
+    size: int = 0
+    end: tuple[int, int] = (0, 0)
+
+
+def segment_path(folder: Path, epoch: int, sequence: int) -> Path:
+    """Names sort in order of writing."""
+    return folder / f"{epoch:06d}-{sequence:016d}{SUFFIX}"
+
+
+def recover(folder: Path, journal: Journal, each: Callable[[Note], None]) -> tuple[list[Segment], bool]:
+    """All segments, oldest first, and whether one was damaged. `each` sees the notes of all frames in order."""
+    segments: list[Segment] = []
+    damaged = False
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        data = path.read_bytes()
+        found = list(scan(data))
+        intact = [frame for frame in found if frame.note]
+        if any(not stretch.note and not stretch.torn for stretch in found):
+            damaged = True
+            _set_aside(path, data, b"".join(data[frame.begin : frame.end] for frame in intact), journal)
+        elif found and found[-1].torn:
+            journal.info("cut off a frame that was never synced", segment=path.name)
+            _shorten(path, found[-1].begin)
+        if not intact:
+            path.unlink()
+            continue
+        notes = [frame.note for frame in intact if frame.note]
+        for note in notes:
+            each(note)
+        segments.append(Segment(path, sum(frame.end - frame.begin for frame in intact), notes[-1].end))
+    return segments, damaged
+
+
+def _set_aside(path: Path, data: bytes, intact: bytes, journal: Journal) -> None:
+    aside = path.with_suffix(f".{time.time_ns()}.damaged")
+    replace(aside, data, sync=True)
+    replace(path, intact, sync=True)
+    journal.error("buffer segment is damaged: it is set aside, what is intact is kept", segment=path.name, aside=aside)
+
+
+def _shorten(path: Path, size: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class Cursor:
+    """Reads the frames of one segment in order, as far as they are synced."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self._fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._place = 0
+
+    def frames(self, size: int) -> Iterator[Frame]:
+        """Frames up to `size` bytes that were not given before."""
+        while self._place < size:
+            length = body_bytes(os.pread(self._fd, HEADER_BYTES, self._place))
+            if length < 0:
+                raise OSError(f'segment "{self.segment.path}" changed under the agent at byte {self._place}')
+            body = os.pread(self._fd, length, self._place + HEADER_BYTES)
+            self._place += HEADER_BYTES + length
+            yield decode_body(body)
+
+    def close(self) -> None:
+        os.close(self._fd)
