@@ -1,0 +1,43 @@
+"""Event time: what the sender, the text and the arrival say -> one time in whole microseconds, with a flag where odd.
+
+The sender's `timestamp` wins over one found in the text; then the sender's `observed_timestamp`, then the arrival.
+This is the one place where nanoseconds are cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.timestamps import timestamp_ns
+
+FLAG, ORIGINAL = "headwater.timestamp.flag", "headwater.timestamp.original"
+FUTURE, OUT_OF_RANGE, INVALID = "future", "out_of_range", "invalid"
+MAX_ORIGINAL_CHARS = 128
+
+Sent = str | int | float
+_LAST_NS = (1 << 63) - 1
+
+
+def event_time(sent: Sent | None, arrival_ns: int, future_ns: int, attributes: dict[str, Any]) -> int:
+    """`sent` as nanoseconds, cut; what cannot be kept becomes the arrival, and `attributes` say so.
+
+    None: nobody knows the time, it is the arrival.
+    """
+    if sent is None:
+        return arrival_ns - arrival_ns % 1000
+    try:
+        time_ns = timestamp_ns(sent)
+    except (ValueError, OverflowError):
+        return _set_aside(sent, INVALID, arrival_ns, attributes)
+    if 0 <= time_ns <= arrival_ns + future_ns:
+        return time_ns - time_ns % 1000
+    if not 0 <= time_ns <= _LAST_NS:
+        return _set_aside(sent, OUT_OF_RANGE, arrival_ns, attributes)
+    attributes[FLAG] = FUTURE
+    return time_ns - time_ns % 1000
+
+
+def _set_aside(sent: Sent, flag: str, arrival_ns: int, attributes: dict[str, Any]) -> int:
+    attributes[FLAG] = flag
+    attributes[ORIGINAL] = str(sent)[:MAX_ORIGINAL_CHARS]
+    return arrival_ns - arrival_ns % 1000

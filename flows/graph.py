@@ -1,0 +1,67 @@
+"""The graph of one kind: bus topic -> parse -> dead letters -> sinks. Opens nothing; connectors connect when built."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from contracts.messages import Kind
+from contracts.settings import Settings
+from flows.arrivals import Arrival, Item
+from flows.connections import Connections
+from flows.dead_letter_writer import DeadLetterWriter
+from flows.parse_dead_letters import DeadLetterParser
+from flows.parse_events import event_parser
+from flows.parse_logs import log_parser
+from flows.parse_metrics import metric_parser
+from flows.parsing import Parse
+from flows.sinks import HotSink, LakeSink
+from flows.source import BusSource
+
+Dead = Callable[[Item], Sequence[Item]]
+
+
+def wire(
+    flow: Dataflow,
+    kind: Kind,
+    source: Source[Arrival | Item],
+    parse: Parse,
+    dead: Dead,
+    sinks: Mapping[str, Sink[Item]],
+) -> None:
+    """Add the steps of `kind` to `flow`; `sinks` by name. `dead` passes on what the sinks may see."""
+    arrived = op.input(f"{kind}_read", flow, source)
+    parsed = op.map(f"{kind}_parse", arrived, parse)
+    safe = op.flat_map(f"{kind}_dead_letters", parsed, dead)
+    for name, sink in sinks.items():
+        op.output(f"{kind}_{name}", safe, sink)
+
+
+def parser(kind: Kind, settings: Settings) -> Parse:
+    if kind is Kind.LOGS:
+        return log_parser(settings)
+    if kind is Kind.METRICS:
+        return metric_parser(settings)
+    return event_parser(settings) if kind is Kind.EVENTS else DeadLetterParser(settings)
+
+
+def add(flow: Dataflow, kind: Kind, connections: Connections, stop: threading.Event) -> None:
+    """Add `kind` with its real connectors."""
+    dead = DeadLetterWriter(connections, kind, stop)
+    sinks: dict[str, Sink[Item]] = {}
+    if kind is not Kind.DEAD_LETTERS:
+        sinks["hot"] = HotSink(connections, kind, stop)
+    sinks["lake"] = LakeSink(connections, kind, stop, dead)
+    wire(flow, kind, BusSource(connections, kind, stop), parser(kind, connections.settings), dead, sinks)
+
+
+def build(name: str, kinds: Sequence[Kind], connections: Connections, stop: threading.Event) -> Dataflow:
+    flow = Dataflow(name)
+    for kind in kinds:
+        add(flow, kind, connections, stop)
+    return flow

@@ -1,0 +1,90 @@
+"""Logs: decoded records -> rows, with what their lines say of themselves.
+
+What the sender says wins over what stands in the text: severity, timestamp, trace ids, attributes of the same name.
+The body stays the line as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from contracts.batches import Reject
+from contracts.messages import BatchHeader, Kind
+from contracts.records import LogRow, Row, SentLog
+from contracts.settings import Settings
+from flows.attributes import flatten, is_flat
+from flows.event_time import event_time
+from flows.parsing import Parsed, Parser, payload_limit, refusal
+from flows.severity import UNKNOWN, Severity, named, text_of
+from flows.text import Finder, Found, Limits
+
+SECOND_NS = 1_000_000_000
+
+
+class LogRows:
+    """Records of one batch -> rows."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = Limits(settings.ingest_attributes, settings.ingest_depth)
+        self._future_ns = int(settings.future_limit_s * SECOND_NS)
+
+    def __call__(self, header: BatchHeader, indices: Sequence[int], records: Sequence[SentLog]) -> Parsed:
+        find, arrival_ns = Finder(self._limits).find, header.received_ns
+        rows: list[Row] = []
+        rejects: list[Reject] = []
+        for index, sent in zip(indices, records, strict=True):
+            body = sent.body if sent.body is not None else sent.message
+            if body is None:
+                rejects.append(refusal(index, sent, "missing_body", "record has neither body nor message"))
+                continue
+            own = sent.attributes
+            if own and not is_flat(own):
+                own = flatten(own, self._limits.depth)
+            if own and len(own) > self._limits.attributes:
+                text = f"{len(own)} attributes, {self._limits.attributes} are allowed"
+                rejects.append(refusal(index, sent, "too_many_attributes", text))
+                continue
+            rows.append(self._row(index, sent, body, own or {}, find(body, arrival_ns), arrival_ns))
+        return rows, rejects
+
+    def _row(self, index: int, sent: SentLog, body: str, own: dict[str, Any], found: Found, arrival_ns: int) -> LogRow:
+        attributes = found.attributes
+        if own:
+            attributes.update(own)
+        time = sent.timestamp
+        if time is None:
+            time = found.time if found.time is not None else sent.observed_timestamp
+        time_ns = event_time(time, arrival_ns, self._future_ns, attributes)
+        number, text = severity_of(sent, found)
+        return LogRow(
+            index,
+            time_ns,
+            number,
+            text,
+            sent.service or "",
+            sent.env or "",
+            sent.host or "",
+            body,
+            attributes,
+            (sent.trace_id or found.trace_id).lower(),
+            (sent.span_id or found.span_id).lower(),
+        )
+
+
+def severity_of(sent: SentLog, found: Found) -> Severity:
+    """The sender's number and text, each filling in for the other; else what was found."""
+    name = sent.severity_text or sent.level
+    if name:
+        number, text = named(name)
+        return sent.severity_number or number, text
+    if sent.severity_number:
+        return sent.severity_number, text_of(sent.severity_number)
+    return found.severity or UNKNOWN
+
+
+def log_parser(settings: Settings) -> Parser[SentLog]:
+    decoder = msgspec.json.Decoder(SentLog)
+    return Parser(Kind.LOGS, decoder, LogRows(settings), payload_limit(settings))

@@ -1,0 +1,49 @@
+"""Patience: an action that may fail for a while -> done, or given up because the flow was told to stop.
+
+Nothing is dropped while waiting; the flow stands still and says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+
+from contracts.errors import BusError, HeadwaterError, StoreError
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+
+log = logging.getLogger("headwater.flows")
+
+
+def patiently(what: str, action: Callable[[], object], stop: threading.Event) -> bool:
+    """Do `action`; after a BusError or StoreError wait and do it again. False: told to stop before it worked."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            action()
+            return True
+        except (BusError, StoreError) as error:
+            say_waiting(what, error, pause_s)
+            if stop.wait(pause_s):
+                return False
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def say_waiting(what: str, error: HeadwaterError, pause_s: float) -> None:
+    hint = f"; {error.hint}" if error.hint else ""
+    log.warning("%s is not possible, next try in %.1f s: %s%s", what, pause_s, error, hint)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set: sources end, sinks commit. To be called on the main thread."""
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop

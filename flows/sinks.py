@@ -1,0 +1,254 @@
+"""Sinks: batches -> hot store and lake, each with its own checkpoint beside the rows.
+
+Exactly once visible: rows and checkpoint are one commit, and what lies before the checkpoint is skipped. A commit
+comes by time (looked at on every write and tick), by rows (the lake), and at the end of the flow. Parallelism: as many
+as the store admits writers; the embedded hot store admits one.
+
+A store that cannot be written is waited for; nothing is dropped. Told to stop while waiting, a sink takes nothing more
+and the next start replays from the checkpoint. What a store cannot hold, whenever it is tried: the lake sends it to the
+dead letters; the hot store, an index of the lake, says that it misses rows of that day, and reads take the lake.
+"""
+
+# ruff: noqa: ARG002  the engine says which arguments `build` takes
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from contracts.batches import Batch, Reject
+from contracts.errors import StoreError
+from contracts.hot import HotWriter
+from contracts.messages import Kind
+from flows.arrivals import Item, Lost
+from flows.connections import Connections
+from flows.dead_letter_writer import DeadLetterWriter
+from flows.parsing import refusal
+from flows.patience import patiently
+from lakehouse.lake_writer import LakeWriter
+
+TRIM_S = 60.0
+POISON_TRIES = 5
+LAKE = "lake"
+
+log = logging.getLogger("headwater.flows")
+
+
+class HotSink(DynamicSink[Item]):
+    """The hot store of `kind`."""
+
+    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event) -> None:
+        self._connections, self._kind, self._stop = connections, kind, stop
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> HotPart:
+        hot, settings = self._connections.hot, self._connections.settings
+        return HotPart(lambda: hot.writer(self._kind), settings.hot_commit_s, self._stop)
+
+
+class LakeSink(DynamicSink[Item]):
+    """The Delta table of `kind` and the ledger. `dead` takes what the table cannot hold."""
+
+    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event, dead: DeadLetterWriter) -> None:
+        self._connections, self._kind, self._stop, self._dead = connections, kind, stop, dead
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> LakePart:
+        lake, commit_s = self._connections.lake, self._connections.settings.lake_commit_s
+        trim = functools.partial(self._connections.trim, self._kind)
+        return LakePart(lambda: lake.writer(self._kind), commit_s, self._stop, self._dead, trim)
+
+
+class HotPart(StatelessSinkPartition[Item]):
+    """Keeps what is not committed, so that a writer that failed can be opened anew and given it again."""
+
+    def __init__(
+        self,
+        open_writer: Callable[[], HotWriter],
+        commit_s: float,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open, self._commit_s, self._stop, self._clock = open_writer, commit_s, stop, clock
+        self._writer: HotWriter | None = None
+        self._uncommitted: list[Batch] = []
+        self._committed_s = clock()
+        self._tries = 0
+        self._halted = False
+        self._do("opening the hot store", self._reopen)
+
+    def write_batch(self, items: list[Item]) -> None:
+        for item in items:
+            if self._halted:
+                return
+            if isinstance(item, Lost):
+                self._do("noting lost messages in the hot store", functools.partial(self._distrust, item))
+            elif not item.tick:
+                self._uncommitted.append(item)
+                self._do("writing the hot store", functools.partial(self._append, item))
+        if self._uncommitted and self._clock() - self._committed_s >= self._commit_s:
+            self._commit()
+
+    def _do(self, what: str, action: Callable[[], object]) -> None:
+        self._halted = self._halted or not patiently(what, action, self._stop)
+
+    def _reopen(self) -> HotWriter:
+        """The writer; after a failure a new one that was given everything that is not committed."""
+        if self._writer is None:
+            writer = self._open()
+            try:
+                writer.append(self._uncommitted)
+            except BaseException:
+                writer.close()
+                raise
+            self._writer = writer
+        return self._writer
+
+    def _fail(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _append(self, batch: Batch) -> None:
+        try:
+            if self._writer is None:
+                self._reopen()
+            else:
+                self._writer.append([batch])
+        except Exception as error:  # what the store did not foresee is tried again as well, then given up
+            self._fail()
+            self._tries += 1
+            if self._tries >= POISON_TRIES:
+                self._without_rows(batch, error)
+            elif isinstance(error, StoreError):
+                raise
+            else:
+                raise StoreError(f"{type(error).__name__}: {error}"[:500]) from error
+        self._tries = 0
+
+    def _without_rows(self, batch: Batch, error: Exception) -> None:
+        """When the store works without this batch, it is the batch: leave its day to the lake."""
+        self._uncommitted[-1] = dataclasses.replace(batch, rows=())
+        try:
+            writer = self._reopen()
+            writer.commit()
+            writer.distrust_through(batch.day)
+        except StoreError:
+            self._uncommitted[-1] = batch
+            self._fail()
+            raise
+        where = f"{batch.kind} {batch.partition}/{batch.offset}"
+        log.error("hot store cannot hold batch %s, days up to %s are left to the lake: %s", where, batch.day, error)
+
+    def _distrust(self, lost: Lost) -> None:
+        writer = self._reopen()
+        if writer.checkpoints().get(lost.partition, 0) < lost.next_offset:
+            writer.distrust_through(lost.day)
+
+    def _commit(self) -> None:
+        self._do("committing the hot store", self._commit_once)
+
+    def _commit_once(self) -> None:
+        try:
+            self._reopen().commit()
+        except StoreError:
+            self._fail()
+            raise
+        self._uncommitted = []
+        self._committed_s = self._clock()
+
+    def close(self) -> None:
+        if self._uncommitted and not self._halted:
+            self._commit()
+        self._fail()
+
+
+class LakePart(StatelessSinkPartition[Item]):
+    """The writer keeps what it could not commit; the same call is made again."""
+
+    def __init__(
+        self,
+        open_writer: Callable[[], LakeWriter],
+        commit_s: float,
+        stop: threading.Event,
+        dead: DeadLetterWriter,
+        trim: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open, self._commit_s, self._stop, self._dead, self._trim = open_writer, commit_s, stop, dead, trim
+        self._clock = clock
+        self._writer: LakeWriter | None = None
+        self._waiting_since_s: float | None = None
+        self._trimmed_s = clock()
+        self._halted = False
+        self._do("opening the lake", self._opened)
+
+    def _opened(self) -> LakeWriter:
+        if self._writer is None:
+            self._writer = self._open()
+        return self._writer
+
+    def _do(self, what: str, action: Callable[[], object]) -> None:
+        self._halted = self._halted or not patiently(what, action, self._stop)
+
+    def write_batch(self, items: list[Item]) -> None:
+        for item in items:
+            if self._halted:
+                return
+            if isinstance(item, Lost):
+                self._opened().note_lost(item.partition, item.first, item.next_offset)
+            elif not item.tick:
+                self._do("writing the lake", functools.partial(self._append, item))
+            else:
+                continue
+            if self._waiting_since_s is None:
+                self._waiting_since_s = self._clock()
+        now_s = self._clock()
+        if self._waiting_since_s is not None and now_s - self._waiting_since_s >= self._commit_s:
+            self._commit()
+        if now_s - self._trimmed_s >= TRIM_S:
+            self._trimmed_s = now_s
+            self._do("trimming the bus", self._trim)
+
+    def _append(self, batch: Batch) -> None:
+        try:
+            self._opened().append([batch])
+        except StoreError:
+            raise
+        except Exception:  # a value that fits no column: find it, and let the others pass
+            rest, culprits = parted(batch)
+            if not self._dead.write(batch, culprits, LAKE):
+                raise StoreError("told to stop before the dead letters were written") from None
+            self._opened().append([rest])
+
+    def _commit(self) -> None:
+        self._do("committing the lake", self._opened().commit)
+        if not self._halted:
+            self._waiting_since_s = None
+
+    def close(self) -> None:
+        if self._writer is not None and not self._halted:
+            self._commit()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def parted(batch: Batch) -> tuple[Batch, list[Reject]]:
+    """The batch with the rows that the table can hold, and rejects for the others."""
+    from lakehouse.tables import record_batch
+
+    rows, culprits = [], []
+    for row in batch.rows:
+        try:
+            record_batch(dataclasses.replace(batch, rows=[row]), "")
+            rows.append(row)
+        except Exception as error:  # the culprit: it becomes a value
+            reject = refusal(row.index, row, "unstorable", f"{type(error).__name__}: {error}"[:500])
+            culprits.append(dataclasses.replace(reject, stage=LAKE))
+    if not culprits:
+        raise StoreError(f"lake did not take the batch at offset {batch.offset}, but every row of it by itself")
+    return dataclasses.replace(batch, rows=rows, rejects=[*batch.rejects, *culprits]), culprits

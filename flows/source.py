@@ -1,0 +1,171 @@
+"""Source: a bus topic -> arrivals, one part per bus partition.
+
+At least once by itself: a flow starts where the furthest-behind of its sinks stands, whatever a recovery store says,
+and sinks skip what they have. Repeats of senders are counted here, from headers (`repeats`). Idle parts emit ticks, so
+that sinks can look at their clocks.
+"""
+
+# ruff: noqa: ARG002  the engine says which arguments `build_part` takes
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from contracts.batches import arrival_day
+from contracts.bus import Bus, Reader
+from contracts.errors import BusError, ConfigError, OffsetExpired
+from contracts.messages import Kind, Message
+from contracts.tenants import Tenant
+from flows.arrivals import Arrival, Item, Lost, arrival, tick
+from flows.connections import Connections
+from flows.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, patiently, say_waiting
+from flows.repeats import Repeats
+
+POLL_MESSAGES = 32
+POLL_BYTES = 256 << 10  # of compressed payload: about ten times as much when opened, and row objects on top
+SCAN_MESSAGES = 5_000
+
+log = logging.getLogger("headwater.flows")
+
+
+class BusSource(FixedPartitionedSource[Arrival | Item, int]):
+    """The topic of `kind`. Ends when `stop` is set."""
+
+    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event) -> None:
+        self._connections = connections
+        self._kind = kind
+        self._stop = stop
+
+    def list_parts(self) -> list[str]:
+        return [str(partition) for partition in self._connections.bus.partitions(self._kind.topic)]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> BusPart:
+        """Open the part at the sinks' checkpoint; `resume_state` is a hint that is not needed.
+
+        Raises:
+            ConfigError: The sinks are ahead of the bus: it is another one than they were filled from.
+        """
+        start = self._connections.checkpoints(self._kind).get(int(for_part), 0)
+        return BusPart(self._connections, self._kind, int(for_part), start, self._stop)
+
+
+class BusPart(StatefulSourcePartition[Arrival | Item, int]):
+    """One partition, from `start` on."""
+
+    def __init__(self, connections: Connections, kind: Kind, partition: int, start: int, stop: threading.Event) -> None:
+        self._settings = settings = connections.settings
+        self._bus, self._kind, self._partition, self._stop = connections.bus, kind, partition, stop
+        self._tenant = Tenant(settings.foreign_tenant)
+        self._poll = dt.timedelta(milliseconds=settings.flow_poll_ms)
+        self._repeats = Repeats(settings.bus_retention_h, settings.idempotency_h, settings.idempotency_keys)
+        self._next = start
+        self._wake: dt.datetime | None = None
+        self._pause_s = FIRST_PAUSE_S
+        self._reader: Reader | None = None
+        check_extent(self._bus, kind, partition, start)
+        patiently("reading the headers of the bus", self._remember, stop)
+
+    def _remember(self) -> None:
+        """Rebuild what was seen before the start, from the headers that the bus still holds."""
+        settings = self._settings
+        self._repeats = Repeats(settings.bus_retention_h, settings.idempotency_h, settings.idempotency_keys)
+        retained = self._bus.extents(self._kind.topic)[self._partition].first_offset
+        for message in headers_between(self._bus, self._kind, self._partition, retained, self._next):
+            self._arrival(message)
+
+    def _arrival(self, message: Message) -> Arrival:
+        arrived = arrival(self._kind, self._tenant, self._partition, message)
+        if arrived.damage or arrived.header.span < 0:
+            return arrived
+        skip = self._repeats.skip(arrived.header)
+        return Arrival(arrived.header, self._partition, message, skip) if skip else arrived
+
+    def next_batch(self) -> Sequence[Arrival | Item]:
+        if self._stop.is_set():
+            raise StopIteration
+        try:
+            if self._reader is None:
+                self._reader = self._bus.reader(self._kind.topic, self._partition, self._next)
+            messages = self._reader.poll(POLL_MESSAGES, POLL_BYTES)
+        except OffsetExpired as error:
+            return [self._jump(error.first_offset)]
+        except BusError as error:
+            return self._wait(error)
+        self._pause_s = FIRST_PAUSE_S
+        if not messages:
+            self._wake = dt.datetime.now(dt.UTC) + self._poll
+            return [tick(self._kind, self._tenant, self._partition, self._next)]
+        self._wake = None
+        self._next = messages[-1].offset + 1
+        return [self._arrival(message) for message in messages]
+
+    def _wait(self, error: BusError) -> Sequence[Item]:
+        say_waiting(f"reading {self._kind.topic}", error, self._pause_s)
+        self._wake = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._pause_s)
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        self._let_go()
+        return [tick(self._kind, self._tenant, self._partition, self._next)]
+
+    def _jump(self, first_offset: int) -> Lost:
+        """Go on at what remains; say what is gone, and up to which day."""
+        lost = Lost(self._kind, self._partition, self._next, first_offset, self._day_of(first_offset))
+        log.error(
+            "offsets %d to %d of %s/%d expired before they were read: raise HEADWATER_BUS_RETENTION_H or _MIB",
+            lost.first,
+            lost.next_offset,
+            self._kind.topic,
+            self._partition,
+        )
+        self._let_go()
+        self._next = first_offset
+        return lost
+
+    def _day_of(self, offset: int) -> dt.date:
+        try:
+            first = next(headers_between(self._bus, self._kind, self._partition, offset, offset + 1), None)
+        except BusError:
+            first = None
+        return arrival_day(first.appended_ns) if first else dt.datetime.now(dt.UTC).date()
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def next_awake(self) -> dt.datetime | None:
+        return self._wake
+
+    def snapshot(self) -> int:
+        return self._next
+
+    def close(self) -> None:
+        self._let_go()
+
+
+def check_extent(bus: Bus, kind: Kind, partition: int, start: int) -> None:
+    extent = bus.extents(kind.topic).get(partition)
+    if extent is not None and start > extent.next_offset:
+        raise ConfigError(
+            f'stores hold "{kind.topic}" partition {partition} up to offset {start}, '
+            f"the bus ends at {extent.next_offset}: it is not the bus that they were filled from",
+            hint="restore the bus that belongs to these stores, or start with an empty data directory",
+        )
+
+
+def headers_between(bus: Bus, kind: Kind, partition: int, first: int, end: int) -> Iterator[Message]:
+    """The messages `first` to `end` (exclusive) without payloads; what expires meanwhile is left out."""
+    while first < end:
+        try:
+            with contextlib.closing(bus.reader(kind.topic, partition, first)) as reader:
+                while first < end and (messages := reader.headers(min(SCAN_MESSAGES, end - first))):
+                    yield from messages
+                    first = messages[-1].offset + 1
+                return
+        except OffsetExpired as error:
+            first = error.first_offset

@@ -1,0 +1,193 @@
+"""Times in text: the start of a log line -> Unix nanoseconds, UTC, and where the time ends.
+
+Every reader takes (line, start, arrival_ns) and gives (time_ns, end), or None where the line has no such time. A time
+without zone is UTC. A time without year is given the one that puts it nearest before arrival plus a day.
+"""
+
+# ruff: noqa: ARG001  every reader takes the same arguments, and some need fewer
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+SECOND_NS = 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
+
+Time = tuple[int, int]
+Reader = Callable[[str, int, int], Time | None]
+
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  text without zone is read as UTC; naive on both sides of the minus
+_MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_SCALES = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}  # digits of an epoch number of our days -> its unit
+_CACHE: dict[str, int | None] = {}
+_CACHE_SIZE = 8192
+
+
+def _iso_second_ns(text: str) -> int | None:
+    """`YYYY-MM-DD hh:mm:ss` (or with "T", or "/") to nanoseconds. Lines share seconds, so answers are remembered."""
+    if text in _CACHE:
+        return _CACHE[text]
+    try:
+        since = dt.datetime.fromisoformat(text.replace("/", "-")) - _EPOCH
+        second: int | None = (since.days * 86_400 + since.seconds) * SECOND_NS
+    except (ValueError, TypeError):
+        second = None
+    if len(_CACHE) >= _CACHE_SIZE:
+        _CACHE.clear()
+    _CACHE[text] = second
+    return second
+
+
+def _fraction(line: str, start: int) -> Time:
+    """Digits after a dot or comma at `start`: (nanoseconds, end); (0, start) when there are none."""
+    if line[start : start + 1] not in (".", ","):
+        return 0, start
+    for width in (6, 3, 9):  # the usual ones first
+        end = start + 1 + width
+        digits = line[start + 1 : end]
+        if len(digits) == width and digits.isdecimal() and not line[end : end + 1].isdecimal():
+            return int(digits) * 10 ** (9 - width), end
+    end = start + 1
+    while line[end : end + 1].isdecimal() and end < start + 20:
+        end += 1
+    digits = line[start + 1 : end]
+    return (int(digits[:9].ljust(9, "0")), end) if digits else (0, start)
+
+
+def _zone(line: str, start: int) -> Time:
+    """`Z`, `+hh:mm` or `+hhmm`, perhaps after a space: (nanoseconds to take away, end)."""
+    sign = line[start : start + 1]
+    if sign == "Z":
+        return 0, start + 1
+    if sign == " " and line[start + 1 : start + 2] in ("+", "-"):
+        return _zone(line, start + 1) if line[start + 2 : start + 6].isdecimal() else (0, start)
+    if sign not in ("+", "-"):
+        return 0, start
+    hours, rest = line[start + 1 : start + 3], line[start + 3 : start + 6]
+    minutes, end = (rest[1:], start + 6) if rest[:1] == ":" else (rest[:2], start + 5)
+    if len(hours) + len(minutes) != 4 or not (hours + minutes).isdecimal():
+        return 0, start
+    away = (int(hours) * 60 + int(minutes)) * 60 * SECOND_NS
+    return (away if sign == "+" else -away), end
+
+
+def iso(line: str, start: int, arrival_ns: int) -> Time | None:
+    """ISO 8601 and its relatives: `2015-07-29 17:41:44,747`, `2026-01-01T00:00:00.5+02:00`, `2026/01/01 00:00:00`."""
+    if line[start + 4 : start + 5] not in ("-", "/") or line[start + 13 : start + 14] != ":":
+        return None
+    if line[start + 10 : start + 11] not in ("T", " ", "t"):
+        return None
+    second = _iso_second_ns(line[start : start + 19])
+    if second is None:
+        return None
+    fraction, end = _fraction(line, start + 19)
+    away, end = _zone(line, end)
+    return second + fraction - away, end
+
+
+def short_year(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`17/06/09 20:10:40`: two digits of the year first."""
+    if line[start + 2 : start + 3] != "/" or line[start + 5 : start + 6] != "/" or line[start + 11 : start + 12] != ":":
+        return None
+    second = _iso_second_ns("20" + line[start : start + 17])
+    return None if second is None else (second, start + 17)
+
+
+def packed(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`081109 203615`: yymmdd hhmmss."""
+    day, time = line[start : start + 6], line[start + 7 : start + 13]
+    if line[start + 6 : start + 7] != " " or line[start + 13 : start + 14] != " ":
+        return None
+    if not (day.isdecimal() and time.isdecimal()):
+        return None
+    second = _iso_second_ns(f"20{day[:2]}-{day[2:4]}-{day[4:]} {time[:2]}:{time[2:4]}:{time[4:]}")
+    return None if second is None else (second, start + 13)
+
+
+def epoch(line: str, start: int, arrival_ns: int) -> Time | None:
+    """An epoch number of seconds (perhaps with a fraction), milli-, micro- or nanoseconds, by its digits."""
+    word = line[start : start + 32].split(None, 1)
+    if not word:
+        return None
+    digits, _, fraction = word[0].partition(".")
+    scale = _SCALES.get(len(digits))
+    if scale is None or not digits.isdecimal():
+        return None
+    if not fraction:
+        return int(digits) * scale, start + len(word[0])
+    if len(digits) != 10 or not fraction.isdecimal():
+        return None
+    return int(digits) * scale + int(fraction[:9].ljust(9, "0")), start + len(word[0])
+
+
+def syslog(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`Jun 14 15:16:01`, `Jun  4 15:16:01`: no year."""
+    month = _MONTHS.get(line[start : start + 3])
+    if month is None or line[start + 3 : start + 4] != " " or line[start + 9 : start + 10] != ":":
+        return None
+    found = _yearless(
+        f"{month:02}-{line[start + 4 : start + 6].replace(' ', '0')} {line[start + 7 : start + 15]}", arrival_ns
+    )
+    return None if found is None else (found, start + 15)
+
+
+def yearless(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`03-17 16:13:38.811`: month and day, no year."""
+    if line[start + 2 : start + 3] != "-" or line[start + 5 : start + 6] != " " or line[start + 8 : start + 9] != ":":
+        return None
+    found = _yearless(line[start : start + 14], arrival_ns)
+    if found is None:
+        return None
+    fraction, end = _fraction(line, start + 14)
+    return found + fraction, end
+
+
+def klog(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`0102 15:04:05.678901` after a level's letter: month and day, no year."""
+    if line[start + 5 : start + 6] == ":" or line[start + 4 : start + 5] != " " or line[start + 7 : start + 8] != ":":
+        return None
+    found = _yearless(
+        f"{line[start : start + 2]}-{line[start + 2 : start + 4]} {line[start + 5 : start + 13]}", arrival_ns
+    )
+    if found is None:
+        return None
+    fraction, end = _fraction(line, start + 13)
+    return found + fraction, end
+
+
+def _yearless(text: str, arrival_ns: int) -> int | None:
+    """`MM-DD hh:mm:ss` in the last year that does not put it over a day after arrival (29 February: a leap year)."""
+    year = dt.datetime.fromtimestamp(arrival_ns // SECOND_NS + 86_400, dt.UTC).year
+    for candidate in range(year, year - 9, -1):
+        second = _iso_second_ns(f"{candidate:04}-{text}")
+        if second is not None and second <= arrival_ns + DAY_NS:
+            return second
+        if second is None and not text.startswith("02-29"):
+            return None
+    return None
+
+
+def ctime(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`Sun Dec 04 04:47:44 2005`, as Apache's error log writes it, perhaps with a fraction before the year."""
+    month = _MONTHS.get(line[start + 4 : start + 7])
+    if month is None or line[start + 13 : start + 14] != ":":
+        return None
+    fraction, end = _fraction(line, start + 19)
+    day, year = line[start + 8 : start + 10].replace(" ", "0"), line[end + 1 : end + 5]
+    second = _iso_second_ns(f"{year}-{month:02}-{day} {line[start + 11 : start + 19]}")
+    return None if second is None else (second + fraction, end + 5)
+
+
+def common_log(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`17/May/2015:10:05:03 +0000`, as access logs write it."""
+    month = _MONTHS.get(line[start + 3 : start + 6])
+    if month is None or line[start + 11 : start + 12] != ":":
+        return None
+    second = _iso_second_ns(
+        f"{line[start + 7 : start + 11]}-{month:02}-{line[start : start + 2]} {line[start + 12 : start + 20]}"
+    )
+    if second is None:
+        return None
+    away, end = _zone(line, start + 20)
+    return second - away, end
