@@ -93,8 +93,7 @@ class Acceptor:
         limit = self._settings.ingest_body_mib * MIB
         body = expand(request.wire, request.encoding, limit)
         self._counters.size(request.kind, len(request.wire), len(body.data))
-        lines = split(body.data, request.media_type)
-        self._check_count(len(lines.items))
+        lines = split(body.data, request.media_type, self._settings.ingest_batch_records)
         digest = hashlib.blake2b(body.data, digest_size=16).digest() if request.identity.keyed else b""
         judged = self._judges[request.kind].judge(lines.items)
         self._count_rejects(request, judged)
@@ -148,12 +147,6 @@ class Acceptor:
             tell = "this Idempotency-Key was used for another body: nothing was stored, use a new key for each batch"
             raise Problem(422, "idempotency_conflict", tell)
         return known is not None
-
-    def _check_count(self, count: int) -> None:
-        limit = self._settings.ingest_batch_records
-        if count > limit:
-            tell = f"{count} records, the limit is {limit}: nothing was stored, send smaller batches"
-            raise Problem(413, "too_many_records", tell, limit_records=limit)
 
     def _count_rejects(self, request: Request, judged: Judged) -> None:
         self._counters.records(request.kind, request.tenant, "rejected", len(judged.rejected))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 
@@ -19,7 +20,9 @@ NDJSON_TYPES = frozenset(
 )
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)  # possessive: linear in the text
+_MAX_DEPTH = 1024
+_MAX_COMMAS = 1_000_000
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,6 +32,8 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+_ENVELOPE_START = re.compile(rb'\s*\{\s*"records"\s*:\s*\[')
+_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,80 +44,101 @@ class Lines:
     as_sent: bool
 
 
-def split(body: bytes, media_type: str) -> Lines:
-    """Cut a body into candidate records; whether each is one is not looked at here.
+def split(body: bytes, media_type: str, limit: int) -> Lines:
+    """Cut a body into at most `limit` candidate records; whether each is one is not looked at here.
 
     Raises:
-        Problem: 400 `empty_body` or `no_records`.
+        Problem: 400 `empty_body`, `no_records` or `unknown_field` (beside "records"), 413 `too_many_records`.
     """
     text = body.removeprefix(_BOM)
-    first = text.lstrip(_SPACE)[:1] if text[:1] in (b" ", b"\t", b"\r", b"\n") else text[:1]
+    first = text[:1] if text[:1] not in (b" ", b"\t", b"\r", b"\n") else text.lstrip(_SPACE)[:1]
     if not first:
         raise Problem(400, "empty_body", "the body is empty: send at least one record")
     is_ndjson = media_type.partition(";")[0].strip().lower() in NDJSON_TYPES
-    items = None if is_ndjson else _document(text, first)
+    items = None if is_ndjson else _document(text, first, limit)
     if items is None:
-        return Lines(_ndjson(text), as_sent=len(text) == len(body))
+        return Lines(_ndjson(text, limit), as_sent=len(text) == len(body))
     if not items:
         raise Problem(400, "no_records", "the list of records is empty: send at least one record")
+    if len(items) > limit:
+        raise _too_many(limit)
     return Lines(items, as_sent=False)
 
 
-def _ndjson(text: bytes) -> list[bytes]:
-    lines = text.split(b"\n")
-    while lines and not lines[-1].strip(_SPACE):
-        lines.pop()
-    return lines
+def _too_many(limit: int) -> Problem:
+    tell = f"more than {limit} records: nothing was stored, send smaller batches"
+    return Problem(413, "too_many_records", tell, limit_records=limit)
 
 
-def _document(text: bytes, first: bytes) -> list[bytes] | None:
+def _ndjson(text: bytes, limit: int) -> list[bytes]:
+    text = text.rstrip(_SPACE)
+    if text.count(b"\n") >= limit:
+        raise _too_many(limit)
+    return text.split(b"\n")
+
+
+def _document(text: bytes, first: bytes, limit: int) -> list[bytes] | None:
     """The records of one JSON document; None when the body is rather NDJSON."""
     if first == b"[":
-        return _array(text)
+        return _array(text, limit)
     if first != b"{":
         return None
-    try:
-        return [bytes(raw) for raw in _ENVELOPE.decode(text).records]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
     if _ENVELOPE_START.match(text):
-        return list(_elements(text[text.index(b"[") :]))
+        return _envelope(text, limit)
     head = text.lstrip(_SPACE).partition(b"\n")[0]
     return [text] if not _is_json(head) and _is_json(text) else None
 
 
-_ENVELOPE_START = re.compile(rb'\s*\{\s*"records"\s*:\s*\[')
+def _envelope(text: bytes, limit: int) -> list[bytes]:
+    if text.count(b",") < _MAX_COMMAS:
+        try:
+            return [bytes(raw) for raw in _ENVELOPE.decode(text).records]
+        except _BROKEN:
+            pass
+        if _is_json(text):
+            raise Problem(400, "unknown_field", 'there are fields beside "records": send {"records": [...]} alone')
+    return _elements(text[text.index(b"[") :].rstrip(_SPACE).removesuffix(b"}"), limit)
+
+
+def _array(text: bytes, limit: int) -> list[bytes]:
+    if text.count(b",") < _MAX_COMMAS:  # each of them may be an object in memory
+        try:
+            return [bytes(raw) for raw in _ARRAY.decode(text)]
+        except _BROKEN:
+            pass
+    return _elements(text, limit)
 
 
 def _is_json(text: bytes) -> bool:
     try:
         _ANYTHING.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _BROKEN:
         return False
     return True
 
 
-def _array(text: bytes) -> list[bytes]:
-    try:
-        return [bytes(raw) for raw in _ARRAY.decode(text)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return list(_elements(text))
-
-
-def _elements(text: bytes) -> Iterator[bytes]:
+def _elements(text: bytes, limit: int) -> list[bytes]:
     """The elements of a damaged array (NaN in one of them, cut off, ...), so that the good ones are not lost."""
+    return list(islice(_scan(text), limit + 1))
+
+
+def _scan(text: bytes) -> Iterator[bytes]:
     depth, start = 0, 0
     for token in _TOKEN.finditer(text):
         mark = token.group()
         if mark in (b"[", b"{"):
             depth += 1
             start = token.end() if depth == 1 else start
-        elif mark in (b"]", b"}") or (mark == b"," and depth == 1):
-            if depth == 1 and (mark != b"]" or text[start : token.start()].strip(_SPACE)):
-                yield text[start : token.start()].strip(_SPACE) or b"?"
-            depth -= mark != b","
-            start = token.end() if depth == 1 and mark == b"," else start
-            if depth == 0:
-                return
+        elif mark == b"," and depth == 1:
+            yield text[start : token.start()].strip(_SPACE) or mark
+            start = token.end()
+        elif mark in (b"]", b"}"):
+            depth -= 1
+        if depth == 0:
+            if last := text[start : token.start()].strip(_SPACE):
+                yield last
+            start = token.end()
+        if depth == 0 or depth > _MAX_DEPTH:
+            break
     if rest := text[start:].strip(_SPACE):
         yield rest

@@ -93,6 +93,7 @@ class Answer(BaseModel):
     duplicate: bool
 
 
+_TIME = "a time is RFC 3339 text or an epoch number in s, ms, us or ns"
 _CODES = {"extra_forbidden": "unknown_field", "missing": "missing_field", "string_too_long": "too_long"}
 
 
@@ -116,6 +117,7 @@ def _message(place: tuple[int | str, ...], problem: str, about: Any) -> str:
     if problem == "missing":
         return f'field "{name}" is required: add it'
     said = about["msg"].removeprefix("Value error, ")
+    said = _TIME if name in ("timestamp", "observed_timestamp") else f"{said[:1].lower()}{said[1:]}"
     if not name:
         return f"{said}: add it"
     return f'field "{name}": {said}, got {_shown(about["input"])}: correct it, or put the value under "attributes"'

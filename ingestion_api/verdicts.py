@@ -17,6 +17,7 @@ from contracts.messages import Kind
 from contracts.records import SentEvent, SentLog, SentMetric
 from contracts.settings import Settings
 from contracts.timestamps import is_timestamp, timestamp_ns
+from ingestion_api.damage import not_json, not_utf8, out_of_range
 from ingestion_api.models import refusal
 
 Sent = SentLog | SentMetric | SentEvent
@@ -120,12 +121,12 @@ class Judge:
             record = self._decode(line)
         except RecursionError:
             return self._too_deep()
-        except UnicodeDecodeError as error:
-            return "invalid_utf8", f"not UTF-8 ({error.reason}): send text as UTF-8"
+        except UnicodeDecodeError:
+            return not_utf8(line)
         except msgspec.ValidationError as error:
             return self._explained(line, str(error))
         except msgspec.MsgspecError as error:
-            return _not_json(line, str(error))
+            return not_json(line, str(error))
         if not self._complete([record]):
             return refusal(self.kind, {}) or ("missing_field", 'field "body" is required: add it')
         for name in ("timestamp", "observed_timestamp"):
@@ -133,14 +134,17 @@ class Judge:
                 return "invalid_timestamp", f'field "{name}": {reason}'
         return self._misfit(record.attributes)
 
-    def _explained(self, line: bytes, fallback: str) -> tuple[str, str]:
+    def _explained(self, line: bytes, reason: str) -> tuple[str, str]:
         try:
             found = refusal(self.kind, msgspec.json.decode(line))
         except RecursionError:
             return self._too_deep()
-        except _BROKEN as error:
-            return "invalid_value", f"{_lowered(error)}: send a finite number of at most 64 bits or 17 digits"
-        return found or ("invalid_value", f"{_lowered(fallback)}: correct it")
+        except UnicodeDecodeError:
+            return not_utf8(line)
+        except msgspec.MsgspecError as error:
+            # The first decoder stopped at the type of a field, before the damage that the second one found.
+            return out_of_range(reason) if isinstance(error, msgspec.ValidationError) else not_json(line, str(error))
+        return found or out_of_range(reason)
 
     def _fits(self, attributes: dict[str, Any] | None) -> bool:
         return self._misfit(attributes) is None
@@ -183,20 +187,3 @@ def _not_a_time(value: str | int | float | None) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _not_json(line: bytes, reason: str) -> tuple[str, str]:
-    for word in (b"NaN", b"Infinity"):
-        if word in line:
-            return (
-                "invalid_json",
-                f"{word.decode()} is not JSON ({_lowered(reason)}): leave the field out or send a number",
-            )
-    if b"\\ud" in line.lower():
-        return "invalid_json", f"a lone surrogate is not text ({_lowered(reason)}): send whole characters"
-    return "invalid_json", f"{_lowered(reason)}: send one JSON object for each record"
-
-
-def _lowered(reason: object) -> str:
-    text = str(reason)
-    return text[:1].lower() + text[1:200]

@@ -73,6 +73,8 @@ def _encodable(value: Any) -> Any:
         return {_encodable(key): _encodable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_encodable(item) for item in value]
+    if isinstance(value, msgspec.Struct):
+        return _encodable(msgspec.structs.asdict(value))
     return value
 
 

@@ -30,6 +30,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._header_timer: asyncio.TimerHandle | None = None
         self._in_headers = True
         self._header_bytes = 0
+        self._requests = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own does
         super().connection_made(transport)
@@ -40,18 +41,21 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        was_in_headers, requests = self._in_headers, self._requests
         super().data_received(data)
-        if not self._in_headers or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._header_bytes += len(data)
+        if was_in_headers and self._in_headers and self._requests == requests:
+            self._header_bytes += len(data)
         if self._header_bytes > MAX_HEADER_BYTES:
             tell = f"headers are larger than {MAX_HEADER_BYTES} bytes: send fewer"
             self._refuse(Problem(431, "headers_too_large", tell))
         elif self.cycle is None or self.cycle.response_complete:
-            self._start_timer()
+            self._start_timer()  # nobody reads what comes now, be it headers or the rest of an answered request
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
+        self._requests += 1
         self._header_bytes = 0
         self._stop_timer()
         super().on_headers_complete()
@@ -59,6 +63,10 @@ class DeadlineProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_headers = True
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        tell = f"{msg[:1].lower()}{msg[1:].rstrip('.')}: send HTTP/1.1"
+        self._refuse(Problem(400, "invalid_http", tell))
 
     def _start_timer(self) -> None:
         if self._header_timer is None:
@@ -71,7 +79,9 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _on_late_headers(self) -> None:
         self._header_timer = None
-        if not self.transport.is_closing():
+        if self._header_bytes == 0:
+            self.transport.close()  # idle, or trickling a body that nobody reads
+        elif not self.transport.is_closing():
             tell = f"headers did not arrive within {self._header_timeout_s:g} s: send them at once"
             self._refuse(Problem(408, "headers_too_slow", tell))
 

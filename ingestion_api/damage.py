@@ -1,0 +1,51 @@
+"""Damage in words: a line that no decoder reads -> (code, message) with the field near the place where it broke."""
+
+from __future__ import annotations
+
+import re
+
+_PLACE = re.compile(r"\(byte (\d+)\)")
+_PATH = re.compile(r" - at `\$\.(\w+)")
+_KEY = re.compile(rb'"((?:[^"\\]|\\.){1,80})"\s*:')
+_NOT_NUMBERS = re.compile(rb":\s*(-?(?:NaN|Infinity|inf|nan))\b")
+_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def not_json(line: bytes, reason: str) -> tuple[str, str]:
+    """For what breaks JSON's grammar; `reason` is the decoder's."""
+    place = _PLACE.search(reason)
+    position = int(place.group(1)) if place else len(line)
+    if (found := _NOT_NUMBERS.search(line)) and found.start() <= position:
+        word = found.group(1).decode()
+        return "invalid_json", f"{_field(line, found.end())}{word} is not JSON: leave the field out or send a number"
+    if (found := _LONE.search(line)) and "malformed: invalid character" not in reason:
+        return "invalid_json", f"{_field(line, found.start())}a lone surrogate is not text: send whole characters"
+    where = _field(line, position)
+    return (
+        "invalid_json",
+        f"{where}{reason.split(' (byte')[0]} at byte {position}: send one JSON object for each record",
+    )
+
+
+def not_utf8(line: bytes) -> tuple[str, str]:
+    """For bytes that are no text."""
+    try:
+        line.decode()
+        position = len(line)
+    except UnicodeDecodeError as error:
+        position = error.start
+    return "invalid_utf8", f"{_field(line, position)}not UTF-8 at byte {position}: send text as UTF-8"
+
+
+def out_of_range(reason: str) -> tuple[str, str]:
+    """For what the grammar allows and no number type holds."""
+    path = _PATH.search(reason)
+    said = reason.split(" - at")[0]
+    where = f'field "{path.group(1)}": ' if path else ""
+    return "invalid_value", f"{where}{said[:1].lower()}{said[1:200]}: send a finite number, or text"
+
+
+def _field(line: bytes, position: int) -> str:
+    """The last key before `position`, as a beginning of a sentence; "" when there is none."""
+    keys = _KEY.findall(line, 0, position)
+    return f'field "{keys[-1].decode("utf-8", "replace")}": ' if keys else ""
