@@ -84,7 +84,7 @@ def demo(
 def agent_logs(
     path: Annotated[list[str] | None, typer.Option(help="Glob of files to tail; may be given again.")] = None,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read standard input as well.")] = False,
-    service: Annotated[str, typer.Option(help="Service of every record.")] = "",
+    service: Annotated[str, typer.Option(help="Service of every record.")] = "unknown_service",
     env: Env = "",
     host: AsHost = None,
     name: Annotated[str, typer.Option(help="Name of this agent; its buffer and positions live under it.")] = "logs",
@@ -105,11 +105,12 @@ def agent_host(
     env: Env = "",
     host: AsHost = None,
     name: Annotated[str, typer.Option(help="Name of this agent; its buffer lives under it.")] = "host",
+    exit_when_idle: Annotated[bool, typer.Option("--exit-when-idle", help="Measure once, ship it, end.")] = False,
 ) -> None:
     """Measure this machine and ship its metrics."""
     from headwater.shipping import ship_host
 
-    raise typer.Exit(ship_host(settings_for(), interval, service, env, host, name))
+    raise typer.Exit(ship_host(settings_for(), interval, service, env, host, name, exit_when_idle))
 
 
 @agent_app.command("status")

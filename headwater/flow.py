@@ -7,9 +7,13 @@ Delivery and limits are those of `flows.embedded`.
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import sys
 
 from headwater.child import die_with_parent
+
+STARTED = "the flow has loaded and opens its stores"  # `headwater up` takes this line for readiness
 
 
 def main() -> int:
@@ -17,7 +21,10 @@ def main() -> int:
     from contracts.settings import load_settings
     from flows.embedded import run
 
-    return run(load_settings())
+    settings = load_settings()
+    entry = {"time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), "level": "info", "message": STARTED}
+    print(json.dumps(entry), file=sys.stderr, flush=True)
+    return run(settings)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+from rich.markup import escape
+
 from contracts.errors import ConfigError
+from headwater.console import err, out, size, table
 from headwater.keyring import default_env
 
 if TYPE_CHECKING:
+    from agents import Status
     from contracts.settings import Settings
 
 
@@ -41,7 +50,7 @@ def ship_logs(
     env: str,
     host: str | None,
     name: str,
-    exit_when_idle: bool,
+    until_idle: bool,
 ) -> int:
     """Run until SIGTERM or Ctrl-C, or until idle when asked.
 
@@ -53,11 +62,13 @@ def ship_logs(
     _check_target(settings)
     import agents
 
-    return agents.run_logs(settings, paths, stdin, service, env, host=host, name=name, exit_when_idle=exit_when_idle)
+    return agents.run_logs(settings, paths, stdin, service, env, host=host, name=name, until_idle=until_idle)
 
 
-def ship_host(settings: Settings, interval_s: float, service: str, env: str, host: str | None, name: str) -> int:
-    """Run until SIGTERM or Ctrl-C.
+def ship_host(
+    settings: Settings, interval_s: float, service: str, env: str, host: str | None, name: str, until_idle: bool
+) -> int:
+    """Run until SIGTERM or Ctrl-C, or measure once when asked.
 
     Raises:
         ConfigError: No address or key.
@@ -65,4 +76,44 @@ def ship_host(settings: Settings, interval_s: float, service: str, env: str, hos
     _check_target(settings)
     import agents
 
-    return agents.run_host(settings, interval_s, service, env, host=host, name=name)
+    return agents.run_host(settings, interval_s, service, env, host=host, name=name, until_idle=until_idle)
+
+
+def show_status(settings: Settings, as_json: bool) -> int:
+    """The counters of every agent of this machine's agent folder; 1 when there is none."""
+    import agents
+
+    homes = sorted(settings.agent_home.glob("*"))
+    found = [(status, _is_alive(status.pid)) for status in map(agents.read_status, homes) if status]
+    if as_json:
+        print(json.dumps([{**msgspec.to_builtins(status), "alive": alive} for status, alive in found], indent=2))
+    elif not found:
+        err.print(f"no agent has run in {settings.agent_home}")
+    else:
+        _show(found)
+    return 0 if found else 1
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return pid > 0
+
+
+def _show(found: Sequence[tuple[Status, bool]]) -> None:
+    columns = (">files", ">read", ">sent", ">retried", ">set aside", ">unsent", ">buffer", ">behind", ">lag")
+    rows = table("agent", "state", *columns, title="records, unless a unit says otherwise")
+    for status, alive in found:
+        state = status.state if alive or status.state == "stopped" else "[red]died[/]"
+        counts = (status.files, status.read_lines, status.sent_records, status.retried, status.set_aside)
+        sizes = (size(status.buffer_bytes), size(status.behind_bytes), f"{status.lag_s:.1f} s")
+        rows.add_row(status.name, state, *(f"{count:,}" for count in (*counts, status.buffered_records)), *sizes)
+    out.print(rows)
+    for status, _ in found:
+        if status.last_error:
+            ago_s = max(0, time.time_ns() - status.last_error_ns) // 1_000_000_000
+            out.print(f"[yellow]{status.name}[/]: {escape(status.last_error)} ({ago_s} s ago)")

@@ -53,9 +53,11 @@ class Child:
         self.spec = spec
         self.process: subprocess.Popen[bytes] | None = None
         self.ready = False
+        self.told_ready = False
         self.deaths = 0
         self.started_s = 0.0
         self.next_start_s = 0.0
+        self.output = -1  # where its output is read, while it is open
         self._log = LogFile(Path(spec.log)) if spec.log else None
         self._tail = b""
 
@@ -72,7 +74,8 @@ class Child:
             process_group=0,  # Ctrl-C reaches the supervisor alone, which stops its children in order
         )
         os.close(write)
-        self.ready, self.started_s, self._tail, self.output = False, now_s, b"", read
+        self.ready, self.told_ready, self.started_s = False, False, now_s
+        self._tail, self.output = b"", read
         return read
 
     def pump(self) -> bool:
@@ -92,6 +95,10 @@ class Child:
                     os.write(2, data)
             if self.spec.ready_line and self.spec.ready_line.encode() in self._tail:
                 self.ready = True
+
+    def close_output(self) -> None:
+        os.close(self.output)
+        self.output = -1
 
     def probe(self) -> bool:
         """Whether it is ready now; asks at most once, for at most a second."""

@@ -10,7 +10,6 @@ A second signal kills at once. Standard library only, one thread: it costs about
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import signal
 import sys
@@ -45,7 +44,7 @@ class Supervisor:
             now_s = time.monotonic()
             for child in self._children:
                 self._care(child, now_s)
-            if not self._greeted and all(child.ready for child in self._children):
+            if not self._greeted and all(child.told_ready for child in self._children):
                 self._greeted = True
                 self._say("up", f"everything is ready after {time.monotonic() - began_s:.1f} s", "good")
                 print(self._plan.greeting, flush=True)
@@ -61,7 +60,8 @@ class Supervisor:
                 self._selector.register(child.start(now_s), selectors.EVENT_READ, child)
         elif (code := child.process.poll()) is not None:
             self._bury(child, code, now_s)
-        elif not child.ready and child.probe():
+        elif not child.told_ready and child.probe():
+            child.told_ready = True
             again = " again" if child.deaths else ""
             self._say(child.spec.name, f"ready{again} after {time.monotonic() - child.started_s:.1f} s", "good")
 
@@ -76,17 +76,17 @@ class Supervisor:
             self._say(child.spec.name, f"has died {child.deaths} times in a row; still trying{place}", "warn")
 
     def _forget(self, child: Child) -> None:
-        child.pump()
-        with contextlib.suppress(KeyError):
+        if child.output >= 0:
+            child.pump()
             self._selector.unregister(child.output)
-            os.close(child.output)
+            child.close_output()
 
     def _listen(self, timeout_s: float) -> None:
         for key, _ in self._selector.select(timeout_s):
             child: Child = key.data
             if not child.pump():
                 self._selector.unregister(child.output)
-                os.close(child.output)
+                child.close_output()
 
     def _stop(self) -> int:
         print(flush=True)

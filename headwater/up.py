@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from contracts.errors import ConfigError
 from headwater.child import environment
+from headwater.flow import STARTED
 from headwater.keyring import default_env, make_first_keys
 from headwater.plan import Plan, write_plan
 from headwater.running import hold
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 STOP_API_S = 3.0
 STOP_FLOW_S = 6.0  # together under the 10 s in which `up` promises to be gone
-FLOW_READY = "flow_ready"
 
 
 def up(settings: Settings, verbose: bool) -> NoReturn:
@@ -65,7 +65,7 @@ def children(settings: Settings, port: int, verbose: bool) -> tuple[Spec, ...]:
             env=env,
             log="" if verbose else str(logs / f"{name}.log"),
             probe=(_reachable(settings.host), port) if name == "api" else None,
-            ready_line="" if name == "api" else FLOW_READY,
+            ready_line="" if name == "api" else STARTED,
             stop_s=stop_s,
         )
         for name, module, stop_s in (("api", "serve", STOP_API_S), ("flow", "flow", STOP_FLOW_S))

@@ -1,0 +1,98 @@
+"""For the tests of this room: the real command and its processes, found, waited for and ended by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = 30) -> Any:
+    """The first true value of `condition`."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {timeout_s} s")
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("HEADWATER_")}
+    return {**ours, "PYTHONPATH": str(ROOT), **(extra or {})}
+
+
+def headwater(
+    folder: Path, *words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """`headwater WORDS`, run to its end in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-m", "headwater", *words],
+        cwd=folder,
+        env=clean_environment(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def started(folder: Path, *command: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with its output in `<folder>/output`; SIGTERM, then SIGKILL at the end."""
+    with (folder / "output").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder,
+            env=clean_environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(12)
+        process.kill()
+        process.wait()
+
+
+def output(folder: Path) -> str:
+    path = folder / "output"
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> dict[str, int]:
+    """Pids of direct children by the module they run."""
+    found: dict[str, int] = {}
+    for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{number}/cmdline").read_bytes().decode().split("\0")
+            found[words[words.index("-m") + 1] if "-m" in words else words[1]] = int(number)
+    return found
