@@ -2,6 +2,9 @@
 
 One thread owns the writing connection. It takes the write lock first and claims the waiting appends only then, so an
 append whose deadline passes while another process holds the lock is withdrawn, and is known not to be stored.
+
+Company is expected as it last came: an append waits until as many are there as the last transaction held, and for
+`window_s` at most. So a lone sender waits for nobody, and many senders share every sync.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bus.sqlite_file import bus_error, position_of
+from bus.sqlite_file import PAGE_BYTES, bus_error, full, position_of
 from contracts.errors import BusError, OutcomeUnknown
 
 GROUP_BYTES = 4 << 20  # enough to pay for a sync; nobody waits for more company
@@ -66,6 +69,7 @@ class GroupCommit:
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._expected = 1
 
     def send(self, append: Append) -> None:
         """Queue it. The thread starts with the first: a process that only reads has none."""
@@ -73,11 +77,11 @@ class GroupCommit:
             if self._closing:
                 raise BusError("the bus is closed: open it again")
             self._queue.append(append)
-            before, self._queued_bytes = self._queued_bytes, self._queued_bytes + append.size_bytes
+            self._queued_bytes += append.size_bytes
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
                 self._thread.start()
-            elif len(self._queue) == 1 or before < GROUP_BYTES <= self._queued_bytes:
+            elif len(self._queue) == 1 or self._is_complete():
                 self._changed.notify()
 
     def wait_durable(self, append: Append, timeout_s: float | None) -> int:
@@ -123,11 +127,14 @@ class GroupCommit:
                     return False
                 self._changed.wait()
             until_s = self._queue[0].arrived_s + self._window_s
-            while not self._closing and self._queued_bytes < GROUP_BYTES:
+            while not self._is_complete():
                 if (pause_s := until_s - time.monotonic()) <= 0:
                     break
                 self._changed.wait(pause_s)
         return True
+
+    def _is_complete(self) -> bool:
+        return self._closing or len(self._queue) >= self._expected or self._queued_bytes >= GROUP_BYTES
 
     def _commit_group(self) -> None:
         group: list[Append] = []
@@ -141,9 +148,9 @@ class GroupCommit:
             committing = True
             self._connection.execute("COMMIT")
         except Exception as failure:  # whatever it is, nobody may be left waiting
-            error = self._translate(failure, committing)
             self._roll_back()
             group = group or self._claim()
+            error = self._translate(failure, committing, sum(append.size_bytes for append in group))
         for append in group:
             append.error = error
             append.state = State.DONE
@@ -160,6 +167,7 @@ class GroupCommit:
                 size_bytes += append.size_bytes
                 group.append(append)
             self._queued_bytes -= size_bytes
+            self._expected = max(1, len(group))
             return group
 
     def _write(self, group: Sequence[Append]) -> None:
@@ -183,13 +191,26 @@ class GroupCommit:
         offset: int = self._connection.execute("SELECT next_offset FROM logs WHERE id = ?", (log,)).fetchone()[0]
         return offset
 
-    def _translate(self, failure: Exception, committing: bool) -> BusError:
+    def _translate(self, failure: Exception, committing: bool, size_bytes: int) -> BusError:
         if isinstance(failure, BusError):
             return failure
         if committing and getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC:
             # The frames are written; a crash before they are written over would bring them back.
             return OutcomeUnknown(f'bus file "{self._path}": sync failed ({failure})', hint="check the disk")
+        if getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL and self._is_at_limit(size_bytes):
+            return full(
+                self._path,
+                "it is as large as it may be",
+                "raise HEADWATER_BUS_MAX_MIB, or see why the flows do not consume",
+            )
         return bus_error(failure, self._path)
+
+    def _is_at_limit(self, size_bytes: int) -> bool:
+        """SQLite says the same of its page limit and of a full disk."""
+        pages, limit = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "max_page_count")
+        )
+        return bool(pages + size_bytes // PAGE_BYTES * 17 // 16 + 16 > limit)
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):

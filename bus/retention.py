@@ -122,7 +122,7 @@ def _return_pages(connection: sqlite3.Connection, path: Path, deadline_s: float)
     shortened = False
     while _pragma(connection, "freelist_count") > spare and time.monotonic() < deadline_s:
         started_s = time.monotonic()
-        connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")  # execute() would free one page only
         shortened = True
         time.sleep(time.monotonic() - started_s)
     if shortened:
