@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 
 NESTED = frozenset((dict, list))
+_TO_OPEN = frozenset((dict, list, type(None)))
 MAX_KEY_CHARS = 256  # of keys found in text; a sender's own keys are kept as they are
 
 _encode = msgspec.json.Encoder().encode
 
 
 def is_flat(attributes: Mapping[str, Any]) -> bool:
-    kinds = set(map(type, attributes.values()))
-    return NESTED.isdisjoint(kinds) and type(None) not in kinds
+    """Whether every value is a scalar: then `flatten` would change nothing."""
+    return _TO_OPEN.isdisjoint(map(type, attributes.values()))
 
 
 def flatten(attributes: Mapping[str, Any], depth: int) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def own_attributes(sent: Mapping[str, Any] | None, depth: int) -> dict[str, Any]
 
 def within(found: dict[str, Any], limit: int) -> dict[str, Any]:
     """What was found in text, cut to `limit` attributes; the whole stays in the body."""
-    if any(len(key) > MAX_KEY_CHARS for key in found):
+    if max(map(len, found), default=0) > MAX_KEY_CHARS:
         found = {key: value for key, value in found.items() if len(key) <= MAX_KEY_CHARS}
     if len(found) > limit:
         found = dict(list(found.items())[:limit])

@@ -29,6 +29,11 @@ def event_time(sent: Sent | None, arrival_ns: int, future_ns: int, attributes: d
         time_ns = timestamp_ns(sent)
     except (ValueError, OverflowError):
         return _set_aside(sent, INVALID, arrival_ns, attributes)
+    return kept(time_ns, sent, arrival_ns, future_ns, attributes)
+
+
+def kept(time_ns: int, sent: Sent, arrival_ns: int, future_ns: int, attributes: dict[str, Any]) -> int:
+    """A time that is known, cut; `sent` is how it was written."""
     if 0 <= time_ns <= arrival_ns + future_ns:
         return time_ns - time_ns % 1000
     if not 0 <= time_ns <= _LAST_NS:

@@ -8,65 +8,66 @@ from __future__ import annotations
 from typing import Any
 
 _BACKSLASH, _QUOTE = "\x01", "\x02"  # stand for escapes while the line is split at its quotes
+_NUMERIC = frozenset("-0123456789")
 MIN_PAIRS = 2
 
+Value = str | int | float
 
-def parse(line: str, limit: int) -> dict[str, Any] | None:
+
+def parse(line: str) -> dict[str, Any] | None:
     """At least two pairs, and no more bare words than pairs. Numbers that read the same both ways become numbers."""
+    pairs: dict[str, Any] = {}
     if '"' not in line:
-        return _enough(_unquoted(line.split()), limit)
-    escaped = "\\" in line
-    if escaped:
+        bare = _take(line.split(), pairs)
+    elif "\\" in line:
         if _BACKSLASH in line or _QUOTE in line:
             return None
-        line = line.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE)
+        bare = _take_quoted(line.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE), pairs)
+        pairs = {key: _plain(value) if type(value) is str else value for key, value in pairs.items()}
+    else:
+        bare = _take_quoted(line, pairs)
+    return pairs if len(pairs) >= MIN_PAIRS and 0 <= bare <= len(pairs) and "" not in pairs else None
+
+
+def _take_quoted(line: str, pairs: dict[str, Any]) -> int:
+    """Pieces between quotes are, in turn, words and a value whose key ended the words; -1 when they are not."""
     pieces = line.split('"')
     if len(pieces) % 2 == 0:
-        return None  # a quote is left open
-    pairs: list[tuple[str, str | None]] = []
-    for number in range(0, len(pieces) - 1, 2):
-        words = pieces[number].split()
-        if not words or not words[-1].endswith("=") or pieces[number].endswith(" "):
-            return None  # a quote that does not open a value
-        pairs += _unquoted(words[:-1])
-        value = pieces[number + 1]
-        pairs.append((words[-1][:-1], _plain(value) if escaped else value))
-    return _enough(pairs + _unquoted(pieces[-1].split()), limit)
+        return -1
+    bare = 0
+    for at in range(0, len(pieces) - 1, 2):
+        if pieces[at][-1:] != "=":
+            return -1
+        words = pieces[at].split()
+        key = words.pop()
+        if words:
+            bare += _take(words, pairs)
+        pairs[key[:-1]] = pieces[at + 1]
+    return bare + _take(pieces[-1].split(), pairs)
+
+
+def _take(words: list[str], pairs: dict[str, Any]) -> int:
+    """Add `key=value` words; the number of the others."""
+    bare = 0
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals:
+            pairs[key] = number(value) if value[:1] in _NUMERIC else value
+        else:
+            bare += 1
+    return bare
 
 
 def _plain(value: str) -> str:
     return value.replace("\\n", "\n").replace("\\t", "\t").replace(_QUOTE, '"').replace(_BACKSLASH, "\\")
 
 
-def _unquoted(words: list[str]) -> list[tuple[str, str | None]]:
-    parts = [word.partition("=") for word in words]
-    return [(key, value if equals else None) for key, equals, value in parts]
-
-
-def _enough(pairs: list[tuple[str, str | None]], limit: int) -> dict[str, Any] | None:
-    found: dict[str, Any] = {}
-    bare = 0
-    for key, value in pairs:
-        if value is None:
-            bare += 1
-        elif not key:
-            return None
-        elif len(found) < limit:
-            found[key] = number(value) if value[:1] in "-0123456789" and value else value
-    return found if len(found) >= MIN_PAIRS and bare <= len(found) else None
-
-
-def number(text: str) -> str | int | float:
+def number(text: str) -> Value:
     """The number that `text` writes, when it would be written back the same; otherwise the text."""
     if len(text) > 18:
         return text
     try:
-        if text.isdecimal() or text[1:].isdecimal():
-            value: int | float = int(text)
-        elif "." in text:
-            value = float(text)
-        else:
-            return text
+        value: Value = float(text) if "." in text else int(text)
     except ValueError:
         return text
     return value if str(value) == text else text

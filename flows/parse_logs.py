@@ -16,7 +16,7 @@ from contracts.messages import BatchHeader, Kind
 from contracts.records import LogRow, Row, SentLog
 from contracts.settings import Settings
 from flows.attributes import flatten, is_flat
-from flows.event_time import event_time
+from flows.event_time import event_time, kept
 from flows.parsing import Parsed, Parser, payload_limit, refusal
 from flows.severity import UNKNOWN, Severity, named, text_of
 from flows.text import Finder, Found, Limits
@@ -54,10 +54,15 @@ class LogRows:
         attributes = found.attributes
         if own:
             attributes.update(own)
-        time = sent.timestamp
-        if time is None:
-            time = found.time if found.time is not None else sent.observed_timestamp
-        time_ns = event_time(time, arrival_ns, self._future_ns, attributes)
+        time_ns = found.time_ns
+        if sent.timestamp is not None:
+            time_ns = event_time(sent.timestamp, arrival_ns, self._future_ns, attributes)
+        elif time_ns is None:
+            time_ns = event_time(sent.observed_timestamp, arrival_ns, self._future_ns, attributes)
+        elif 0 <= time_ns <= arrival_ns + self._future_ns:
+            time_ns -= time_ns % 1000
+        else:
+            time_ns = kept(time_ns, time_ns, arrival_ns, self._future_ns, attributes)
         number, text = severity_of(sent, found)
         return LogRow(
             index,

@@ -9,7 +9,7 @@ batch are mostly of one form, so the caller tries the last one first (`Finder`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,13 +20,16 @@ from flows.attributes import flatten, is_flat, within
 from flows.severity import BY_LETTER, Severity, of_syslog, spoken, valued
 
 
-@dataclass(slots=True)
-class Found:
-    """What a line says of itself. `time` is Unix nanoseconds, or a value for `contracts.timestamps`."""
+class Found(msgspec.Struct, gc=False):
+    """What a line says of itself.
 
-    time: str | int | float | None = None
+    Attributes:
+        time_ns: Unix nanoseconds, UTC, without bounds; None when it says no time.
+    """
+
+    time_ns: int | None = None
     severity: Severity | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = {}  # msgspec gives each its own
     trace_id: str = ""
     span_id: str = ""
 
@@ -59,7 +62,7 @@ def json_object(line: str, arrival_ns: int, limits: Limits) -> Found | None:
 
 def logfmt_pairs(line: str, arrival_ns: int, limits: Limits) -> Found | None:
     """The whole line is `key=value` pairs."""
-    pairs = logfmt.parse(line, limits.attributes + len(_LIFT))
+    pairs = logfmt.parse(line)
     return None if pairs is None else _lifted(pairs, limits)
 
 
@@ -71,7 +74,7 @@ def access(line: str, arrival_ns: int, limits: Limits) -> Found | None:
 def _lifted(pairs: dict[str, Any], limits: Limits) -> Found:
     """Take level, time and trace ids out of the attributes, where they can be read."""
     found = Found()
-    for key in sorted(_LIFTED & pairs.keys()):  # sorted: where two say the time, it is always the same one
+    for key in [key for key in pairs if key in _LIFT]:  # where two say the time, the first one does
         if _LIFT[key](found, pairs[key]):
             del pairs[key]
     found.attributes = within(pairs, limits.attributes)
@@ -85,13 +88,12 @@ def _take_level(found: Found, value: object) -> bool:
 
 
 def _take_time(found: Found, value: object) -> bool:
-    if found.time is not None or isinstance(value, bool) or not isinstance(value, str | int | float):
+    if found.time_ns is not None or isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
     try:
-        timestamp_ns(value)
-    except ValueError:
+        found.time_ns = timestamp_ns(value)
+    except (ValueError, OverflowError):
         return False
-    found.time = value
     return True
 
 
@@ -113,7 +115,6 @@ _LIFT: dict[str, Callable[[Found, object], bool]] = {
     **dict.fromkeys(("trace_id", "traceId", "trace.id"), _take_trace),
     **dict.fromkeys(("span_id", "spanId", "span.id"), _take_span),
 }
-_LIFTED = frozenset(_LIFT)
 
 
 def hex_id(value: object, digits: int) -> str:

@@ -18,9 +18,11 @@ Time = tuple[int, int]
 Reader = Callable[[str, int, int], Time | None]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  text without zone is read as UTC; naive on both sides of the minus
-_MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_MONTHS = {name: at // 3 + 1 for at in range(0, 36, 3) if (name := "JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3])}
 _SCALES = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}  # digits of an epoch number of our days -> its unit
 _CACHE: dict[str, int | None] = {}
+_YEARLESS: dict[tuple[str, int], int | None] = {}
+_COMMON: dict[str, int | None] = {}
 _CACHE_SIZE = 8192
 
 
@@ -157,6 +159,15 @@ def klog(line: str, start: int, arrival_ns: int) -> Time | None:
 
 
 def _yearless(text: str, arrival_ns: int) -> int | None:
+    key = (text, arrival_ns)  # one batch, one arrival: lines of a batch share seconds
+    if key not in _YEARLESS:
+        if len(_YEARLESS) >= _CACHE_SIZE:
+            _YEARLESS.clear()
+        _YEARLESS[key] = _in_the_last_year(text, arrival_ns)
+    return _YEARLESS[key]
+
+
+def _in_the_last_year(text: str, arrival_ns: int) -> int | None:
     """`MM-DD hh:mm:ss` in the last year that does not put it over a day after arrival (29 February: a leap year)."""
     year = dt.datetime.fromtimestamp(arrival_ns // SECOND_NS + 86_400, dt.UTC).year
     for candidate in range(year, year - 9, -1):
@@ -181,13 +192,17 @@ def ctime(line: str, start: int, arrival_ns: int) -> Time | None:
 
 def common_log(line: str, start: int, arrival_ns: int) -> Time | None:
     """`17/May/2015:10:05:03 +0000`, as access logs write it."""
-    month = _MONTHS.get(line[start + 3 : start + 6])
-    if month is None or line[start + 11 : start + 12] != ":":
-        return None
-    second = _iso_second_ns(
-        f"{line[start + 7 : start + 11]}-{month:02}-{line[start : start + 2]} {line[start + 12 : start + 20]}"
-    )
+    text = line[start : start + 20]
+    if text not in _COMMON:
+        if len(_COMMON) >= _CACHE_SIZE:
+            _COMMON.clear()
+        month = _MONTHS.get(text[3:6])
+        day = f"{text[7:11]}-{month:02}-{text[:2]} {text[12:]}" if month and text[11:12] == ":" else ""
+        _COMMON[text] = _iso_second_ns(day)
+    second = _COMMON[text]
     if second is None:
         return None
+    if line[start + 20 : start + 26] == " +0000":
+        return second, start + 26
     away, end = _zone(line, start + 20)
     return second - away, end

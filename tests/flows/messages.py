@@ -1,0 +1,64 @@
+"""Messages for the tests of this room: records of known senders -> what stands on the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import zstandard
+
+from contracts.batches import Batch
+from contracts.messages import BatchHeader, Kind, Message, to_headers
+from contracts.settings import Settings, load_settings
+from contracts.tenants import tenant_named
+from flows.arrivals import Arrival, Item, arrival
+
+TENANT = tenant_named("default")
+ARRIVAL_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+SECOND_NS = 1_000_000_000
+
+
+def settings(**values: Any) -> Settings:
+    return load_settings(_env_file=None, **values)
+
+
+def header(**values: Any) -> BatchHeader:
+    """A header of an agent's batch with one record, changed by `values`."""
+    known = {"tenant": TENANT, "kind": Kind.LOGS, "producer": "agent-1", "stream": "s", "received_ns": ARRIVAL_NS}
+    return BatchHeader(**{**known, "count": 1, "span": 1, **values})
+
+
+def message(lines: Sequence[bytes], packed: bool = False, offset: int = 0, **values: Any) -> Message:
+    """A message of the ingestion service; an empty line is a record that it rejected."""
+    payload = b"\n".join(lines)
+    head = header(
+        count=sum(bool(line) for line in lines),
+        span=len(lines),
+        encoding="zstd" if packed else "identity",
+        size_bytes=len(payload),
+        **values,
+    )
+    body = zstandard.ZstdCompressor(level=1).compress(payload) if packed else payload
+    return Message(body, to_headers(head), offset, head.received_ns)
+
+
+def foreign(payload: bytes, offset: int = 0, **headers: str) -> Message:
+    return Message(payload, headers, offset, ARRIVAL_NS)
+
+
+def arrived(sent: Message, skip: int = 0, kind: Kind = Kind.LOGS) -> Arrival:
+    found = arrival(kind, TENANT, 0, sent)
+    return Arrival(found.header, 0, sent, skip, found.damage)
+
+
+def line(body: str, **fields: Any) -> bytes:
+    return msgspec.json.encode({"body": body, **fields})
+
+
+def balanced(item: Item) -> Batch:
+    """The batch, after a look at its equation."""
+    assert isinstance(item, Batch)
+    accounted = len(item.rows) + item.duplicates + len(item.rejects) + sum(item.dropped.values())
+    assert item.received == accounted, item
+    return item
