@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from headwater import demo as demo_module
+from headwater.shop import Line
+from headwater.shop_files import ShopFiles
+from tests.headwater.processes import headwater
+
+SECONDS = 4.0
+
+
+def test_the_demo_ends_by_itself_with_every_answer_right(tmp_path: Path) -> None:
+    done = headwater(tmp_path, "demo", "--once", "--seconds", str(SECONDS), timeout_s=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all 9 answers are right" in done.stdout
+    assert done.stdout.count("✓") == 9
+    assert "stopped cleanly" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_line_written_twice_and_one_changed_make_the_demo_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = ShopFiles.write
+    done: list[Line] = []
+
+    def sabotaged(self: ShopFiles, lines: Iterable[Line]) -> None:
+        lines = list(lines)
+        for number, line in enumerate(lines):
+            if line.service == "payment" and line.level == "error" and not done:
+                done.append(line)
+                lines[number] = dataclasses.replace(line, text=line.text.replace("error", "info"))
+                lines.append(line)
+                break
+        write(self, lines)
+
+    monkeypatch.setattr(ShopFiles, "write", sabotaged)
+    assert demo_module.demo(once=True, port=0, seconds=SECONDS, seed=3) == 1
+    assert done
+    assert "answers are wrong" in capsys.readouterr().out
