@@ -10,8 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
+from agents import read_status
 from contracts.messages import Kind
 from contracts.query import All, RecordQuery
 from contracts.tenants import Role, tenant_named
@@ -106,9 +108,10 @@ class Crash:
         self._end_load()
 
     def _end_load(self) -> None:
-        for thread in (*self.senders, self.writer):
+        threads: list[Sender | Writer] = [*self.senders, self.writer]
+        for thread in threads:
             thread.stopping.set()
-        for thread in (*self.senders, self.writer):
+        for thread in threads:
             thread.join(30)
             assert not thread.is_alive(), f"{thread.name} does not come to an end\n{self.stack.log('api')}"
         for sender in self.senders:
@@ -124,18 +127,15 @@ class Crash:
                 nonlocal calm
                 entry = account(client)
                 arrived = bool(entry) and entry["in_flight"] == 0 and entry["received"] > 0
-                buffered = any((self.stack.folder / "agent").rglob("*.segment")) and self._agent_is_behind()
-                calm = calm + 1 if arrived and not buffered else 0
+                calm = calm + 1 if arrived and not self._agent_is_behind() else 0
                 return calm >= 5
 
             with contextlib.suppress(AssertionError):  # what did not arrive is named by faults()
                 until(settled, timeout_s, "draining", pause_s=0.4)
 
     def _agent_is_behind(self) -> bool:
-        from agents import read_status
-
         status = read_status(self.stack.folder / "agent" / "logs")
-        return bool(status is None or status.buffered_records)
+        return status is None or bool(status.buffered_records or status.behind_bytes)
 
     def faults(self) -> list[str]:
         with self.stack.client() as client:
@@ -157,8 +157,8 @@ class Crash:
 
     def _lake_bodies(self) -> list[str]:
         table = DeltaTable(os.path.join(self.stack.settings.lake, "logs"))  # noqa: PTH118 - the lake may be a URL
-        batches = QueryBuilder().register("logs", table).execute("SELECT body FROM logs").fetchall()
-        return [str(value) for batch in batches for value in batch.column("body").to_pylist()]
+        answer = QueryBuilder().register("logs", table).execute("SELECT body FROM logs")
+        return [str(body) for body in pa.RecordBatchReader.from_stream(answer).read_all().column("body").to_pylist()]
 
     def close(self) -> None:
         self.stack.close()

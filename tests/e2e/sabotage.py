@@ -1,0 +1,74 @@
+"""A module of the product, started with a promise broken, or with its steps stretched so that kills fall between.
+
+python -m tests.e2e.sabotage NAME MODULE [ARGUMENTS]
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import bus.group_commit
+import flows.repeats
+import lakehouse.delta
+import lakehouse.hot_day
+import lakehouse.hot_folder
+import lakehouse.lake_writer
+
+STRETCH_S = 0.25
+
+
+def before(owner: Any, name: str, pause_s: float = STRETCH_S) -> None:
+    """Pause before each call of `owner.name`."""
+    original = getattr(owner, name)
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(pause_s)
+        return original(*args, **kwargs)
+
+    setattr(owner, name, slow)
+
+
+def stretched_steps() -> None:
+    """Breaks nothing. A kill now falls between the steps of a commit more often than not."""
+    before(bus.group_commit.GroupCommit, "_write", 0.02)
+    before(lakehouse.delta.Delta, "append")
+    before(lakehouse.hot_folder.KindFolder, "write_progress", 0.1)
+
+
+def no_checkpoint_in_hot_commit() -> None:
+    stretched_steps()
+    lakehouse.hot_day.DayWriter.stage_checkpoints = lambda self: None  # type: ignore[method-assign]
+
+
+def no_transaction_in_lake_commit() -> None:
+    stretched_steps()
+    lakehouse.lake_writer.already_landed = lambda table, kind: {}
+
+
+def no_sequence_dedupe() -> None:
+    flows.repeats.lines_seen = lambda header, next_sequence: 0
+
+
+def acknowledge_before_durable() -> None:
+    before(bus.group_commit.GroupCommit, "_commit_group")
+    bus.group_commit.GroupCommit.wait_durable = lambda self, append, timeout_s: 0  # type: ignore[method-assign]
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    "stretched-steps": stretched_steps,
+    "no-checkpoint-in-hot-commit": no_checkpoint_in_hot_commit,
+    "no-transaction-in-lake-commit": no_transaction_in_lake_commit,
+    "no-sequence-dedupe": no_sequence_dedupe,
+    "acknowledge-before-durable": acknowledge_before_durable,
+}
+
+
+if __name__ == "__main__":
+    name, module, *arguments = sys.argv[1:]
+    SABOTAGES[name]()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
