@@ -76,12 +76,13 @@ class GroupCommit:
         with self._changed:
             if self._closing:
                 raise BusError("the bus is closed: open it again")
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
+                thread.start()
+                self._thread = thread
             self._queue.append(append)
             self._queued_bytes += append.size_bytes
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
-                self._thread.start()
-            elif len(self._queue) == 1 or self._is_complete():
+            if len(self._queue) == 1 or self._is_complete():
                 self._changed.notify()
 
     def wait_durable(self, append: Append, timeout_s: float | None) -> int:

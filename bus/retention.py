@@ -21,7 +21,7 @@ CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 256
 CALL_S = 2.0
 SPARE_BYTES = 64 << 20  # free pages kept for the next appends, or a quarter of the file if that is more
-VACUUM_PAGES = 256
+VACUUM_PAGES = 256  # moved in one transaction
 RESERVE_BYTES = 4 * WAL_BYTES  # or a quarter of a very small disk
 
 
@@ -54,6 +54,8 @@ def trim(connection: sqlite3.Connection, path: Path, consumed: Mapping[int, int]
     """Apply `limits` to the logs of `consumed` (log id -> next offset that may not be removed); messages removed."""
     deadline_s = time.monotonic() + CALL_S
     total = 0
+    if disk_is_low(path):  # once folded in, the log file is written over from its start and need not grow
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     while time.monotonic() < deadline_s:
         started_s = time.monotonic()
         removed = _remove_chunk(connection, consumed, limits)
@@ -119,14 +121,17 @@ def _live_bytes(connection: sqlite3.Connection) -> int:
 def _return_pages(connection: sqlite3.Connection, path: Path, deadline_s: float) -> None:
     """Shorten the file where far more is free than the next appends will reuse, or where the disk is short of space."""
     spare = 0 if disk_is_low(path) else max(SPARE_BYTES // PAGE_BYTES, _pragma(connection, "page_count") // 4)
-    shortened = False
-    while _pragma(connection, "freelist_count") > spare and time.monotonic() < deadline_s:
-        started_s = time.monotonic()
+    free = _pragma(connection, "freelist_count")
+    if free <= spare:
+        return
+    while free > spare and time.monotonic() < deadline_s:
+        started_s, before = time.monotonic(), free
         connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")  # execute() would free one page only
-        shortened = True
+        free = _pragma(connection, "freelist_count")
+        if free == before:
+            break
         time.sleep(time.monotonic() - started_s)
-    if shortened:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

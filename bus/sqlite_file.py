@@ -85,10 +85,9 @@ def prepare(path: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         raise _cannot_open(path, error) from error
     try:
-        _check(connection, path)
-        _create(connection)
-        _check(connection, path)
-        sync_folder(path.parent)
+        if not _is_bus(connection, path):
+            _create(connection, path)
+            sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         code = getattr(error, "sqlite_errorcode", 0)
         if code & 0xFF in _REFUSED | {sqlite3.SQLITE_NOTADB} or isinstance(error, OSError):
@@ -114,7 +113,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def _is_bus(connection: sqlite3.Connection, path: Path) -> bool:
+    """Has the file our schema? False when it is empty; anything else is refused."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -125,31 +125,34 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f'"{path}" is a bus of version {version}, this is version {SCHEMA_VERSION}',
             hint="run the release that wrote it until its flows have caught up, then start with a new file",
         )
+    return bool(tables)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, path: Path) -> None:
     """Make an empty file a bus. Several processes may do so at once; one creates, the others find it done."""
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    _switch_to_wal(connection)
+    _switch_to_wal(connection, path)
     connection.execute("BEGIN IMMEDIATE")
-    if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+    if not _is_bus(connection, path):
         for statement in _SCHEMA:
             connection.execute(statement)
     connection.execute("COMMIT")
 
 
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
+def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
     """SQLite does not wait for a lock here by itself."""
     deadline = time.monotonic() + OPEN_TIMEOUT_S
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            return
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+    if mode != "wal":
+        raise ConfigError(f'the file system of "{path}" has no shared memory', hint="put the bus on a local disk")
 
 
 def _cannot_open(path: Path, error: Exception) -> ConfigError:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bus.sqlite import SqliteBus
+from contracts.bus import Extent
 from contracts.errors import BusFull
 from contracts.messages import Message
 from contracts.settings import load_settings
@@ -92,6 +93,20 @@ def test_a_full_disk_refuses_keeps_everything_and_can_still_be_trimmed(small_dis
 
         assert bus.trim("t", {0: acknowledged}) == acknowledged
         assert list(bus.append("t", "k", [Message(b"x" * MIB)])) == [acknowledged]
+
+
+def test_a_disk_that_others_filled_to_the_last_byte_can_still_be_trimmed(small_disk: Path) -> None:
+    path = small_disk / "bus.db"
+    with contextlib.closing(open_at(path)) as bus:
+        acknowledged, _ = fill(bus)
+        with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(4096)):
+                pass
+
+        assert bus.trim("t", {0: acknowledged - 1}) == acknowledged - 1
+
+        assert list(bus.append("t", "k", [Message(b"x" * MIB)])) == [acknowledged]
+        assert bus.extents("t")[0] == Extent(acknowledged - 1, acknowledged + 1)
 
 
 def test_an_append_that_meets_the_end_of_the_disk_is_refused_and_works_after_space_is_back(small_disk: Path) -> None:

@@ -134,7 +134,7 @@ def test_one_transaction_removes_little_so_that_appends_need_not_wait(
         while removed := retention._remove_chunk(connection, {1: 620}, limits):
             steps.append(removed)
 
-    assert steps == [256, 256, 95, 8, 5]
+    assert steps == [256, 256, 96, 8, 4]
 
 
 def test_a_trim_beside_appends_and_reads_loses_nothing(open_here: Opener, clock: Clock) -> None:
