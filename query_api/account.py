@@ -91,9 +91,11 @@ class _Counts:
     behind: Mapping[Tenant, int | None] | None
 
 
-def account(bus: Bus, lake: Lake, tenant: Tenant | None, hot: HotStore | None = None) -> Sequence[Account]:
+def account(
+    bus: Bus, lake: Lake, tenant: Tenant | None, hot: HotStore | None = None, foreign_tenant: Tenant = _DEFAULT
+) -> Sequence[Account]:
     """Take the account of `tenant`, or of every tenant (None), once. Blocks; see `take`."""
-    return take(Ledgers(bus, lake, hot), tenant)
+    return take(Ledgers(bus, lake, hot, foreign_tenant), tenant)
 
 
 def take(ledgers: Ledgers, tenant: Tenant | None) -> Sequence[Account]:

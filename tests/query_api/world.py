@@ -6,13 +6,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
+
 from bus import open_bus
 from contracts.batches import Batch, Reject
 from contracts.messages import BatchHeader, Kind, Message, to_headers
 from contracts.records import EventRow, LogRow, MetricRow, Row
 from contracts.settings import load_settings
-from contracts.tenants import Tenant
-from lakehouse import open_lake
+from contracts.tenants import Role, Tenant
+from lakehouse import open_hot, open_lake
+from lakehouse.search import Search
+from query_api.app import mount
+from tests.query_api.in_process import client_of
+from web.keys import create_key
+from web.service import create_service
 
 SECOND = 1_000_000_000
 NOW = 1_767_225_600 * SECOND  # 2026-01-01T00:00:00Z
@@ -45,12 +52,18 @@ def metric(name: str, value: float, at_ns: int = NOW, host: str = "web-1", metri
 
 
 class World:
-    """`send` puts a message on the bus; `land` and `index` do with its batch what lake sink and hot sink do."""
+    """`send` puts a message on the bus; `land` and `index` do with its batch what lake sink and hot sink do.
+
+    `client` is the real application, in this process, with a key of the tenant and role.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.settings = load_settings(data_dir=folder, bus_group_commit_ms=0)
         self.bus = open_bus(self.settings.bus, self.settings)
         self.lake = open_lake(self.settings.lake, self.settings)
+        self.hot = open_hot(self.settings.hot, self.settings)
+        self.now_ns = NOW
+        self.clients: list[httpx.Client] = []
         self._sequences: dict[tuple[Tenant, Kind], int] = defaultdict(int)
 
     def send(
@@ -82,6 +95,30 @@ class World:
         writer.commit()
         writer.close()
 
+    def index(self, kind: Kind, batches: Sequence[Batch]) -> None:
+        writer = self.hot.writer(kind)
+        writer.append(batches)
+        writer.commit()
+        writer.close()
+
+    def store(self, kind: Kind, rows: Sequence[Row], tenant: Tenant = OURS) -> None:
+        """All the way: bus, hot store, lake."""
+        batch = self.send(kind, rows, tenant)
+        self.index(kind, [batch])
+        self.land(kind, [batch])
+
+    def client(self, tenant: Tenant = OURS, role: Role = Role.READ, with_hot: bool = True) -> httpx.Client:
+        app = create_service("test", self.settings)
+        hot = self.hot if with_hot else None
+        search = Search(hot, self.lake, self.settings)
+        mount(app, search, self.bus, self.lake, hot, self.settings, clock=lambda: self.now_ns)
+        token = create_key(self.settings.keys_file, tenant, role).token
+        self.clients.append(client_of(app, headers={"X-API-Key": token}))
+        return self.clients[-1]
+
     def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.hot.close()
         self.lake.close()
         self.bus.close()

@@ -1,0 +1,63 @@
+"""Any text in any parameter: an answer or a refusal that says why, never a failure of the service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts.messages import Kind
+from tests.query_api.world import World, event, log, metric
+
+NAUGHTY = Path(__file__).resolve().parents[3] / "shared" / "data" / "naughty_strings" / "blns.json"
+
+PLACES: list[tuple[str, tuple[str, ...]]] = [
+    ("/logs/search", ("q",)),
+    ("/logs/search", ("service", "env", "host")),
+    ("/logs/search", ("cursor",)),
+    ("/logs/search", ("level", "start")),
+    ("/events/search", ("q",)),
+    ("/events/search", ("name",)),
+    ("/metrics/query", ("name", "group_by")),
+    ("/metrics/query", ("q",)),
+    ("/services", ("start", "end")),
+]
+
+
+def filled(world: World) -> World:
+    world.store(Kind.LOGS, [log("a b c", attributes={"x": "y", "n": 5})])
+    world.store(Kind.EVENTS, [event("deploy", n=5)])
+    world.store(Kind.METRICS, [metric("load", 1.5)])
+    return world
+
+
+@pytest.mark.skipif(not NAUGHTY.exists(), reason="the naughty strings are not on this machine")
+@pytest.mark.parametrize(("path", "names"), PLACES)
+def test_naughty_strings_are_answered_or_refused(world: World, path: str, names: tuple[str, ...]) -> None:
+    client = filled(world).client()
+    named = {"name": "load"} if path == "/metrics/query" else {}
+    for text in json.loads(NAUGHTY.read_text()):
+        response = client.get(path, params=named | dict.fromkeys(names, text))
+        assert response.status_code in (200, 400, 422), (text, response.text)
+
+
+QUERIES = st.lists(
+    st.sampled_from([*'()[]{}:"*?+-!<>\\', "a", "b*", "level", "warn", "timestamp", "now", "x", "5", " AND ", " OR "]),
+    max_size=14,
+).map("".join)
+
+
+@given(st.one_of(QUERIES, st.text(max_size=30)))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_query_is_answered_or_refused(world: World, text: str) -> None:
+    answer: dict[str, Any] = {}
+    client = world.client() if not world.clients else world.clients[0]
+    for path in ("/logs/search", "/events/search"):
+        response = client.get(path, params={"q": text})
+        answer = response.json()
+        assert response.status_code in (200, 400), (text, response.text)
+        assert "records" in answer or answer["code"].startswith("query_")
