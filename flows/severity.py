@@ -103,4 +103,12 @@ def spoken(line: str, start: int) -> Severity | None:
         found = _MARKED.get(word)
         if found is not None:
             return found
-    return None
+    return _joined(words[0])
+
+
+def _joined(word: str) -> Severity | None:
+    """A level joined to a name by a colon: `ERROR:root:text`, `[core:error]`."""
+    head, colon, tail = word.partition(":")
+    if not colon:
+        return None
+    return _MARKED.get(head) if head.isupper() else _MARKED.get(f"[{tail}") if word[0] == "[" else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import zstandard
 
 from contracts.batches import Batch
 from contracts.messages import BatchHeader, Kind, Message, to_headers
+from contracts.records import LogRow
 from contracts.settings import Settings, load_settings
 from contracts.tenants import tenant_named
 from flows.arrivals import Arrival, Item, arrival
@@ -43,8 +44,8 @@ def message(lines: Sequence[bytes], packed: bool = False, offset: int = 0, **val
     return Message(body, to_headers(head), offset, head.received_ns)
 
 
-def foreign(payload: bytes, offset: int = 0, **headers: str) -> Message:
-    return Message(payload, headers, offset, ARRIVAL_NS)
+def foreign(payload: bytes, offset: int = 0, headers: Mapping[str, str] | None = None) -> Message:
+    return Message(payload, headers or {}, offset, ARRIVAL_NS)
 
 
 def arrived(sent: Message, skip: int = 0, kind: Kind = Kind.LOGS) -> Arrival:
@@ -62,3 +63,13 @@ def balanced(item: Item) -> Batch:
     accounted = len(item.rows) + item.duplicates + len(item.rejects) + sum(item.dropped.values())
     assert item.received == accounted, item
     return item
+
+
+def logs(item: Item) -> list[LogRow]:
+    """The rows of a balanced batch of logs."""
+    rows = balanced(item).rows
+    return [row for row in rows if isinstance(row, LogRow)]
+
+
+def bodies(item: Item) -> list[str]:
+    return [row.body for row in logs(item)]

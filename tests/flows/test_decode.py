@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contracts.messages import Kind, Message, to_headers
 from flows.graph import parser
-from tests.flows.messages import arrived, balanced, foreign, header, line, message, settings
+from tests.flows.messages import arrived, balanced, bodies, foreign, header, line, logs, message, settings
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 PARSE = parser(Kind.LOGS, settings())
@@ -22,7 +22,7 @@ PARSE = parser(Kind.LOGS, settings())
 def test_lines_keep_their_numbers_around_records_that_were_rejected() -> None:
     batch = balanced(PARSE(arrived(message([b"", line("one"), b"", line("three")]))))
 
-    assert [(row.index, row.body) for row in batch.rows] == [(1, "one"), (3, "three")]
+    assert [(row.index, row.body) for row in logs(batch)] == [(1, "one"), (3, "three")]
     assert batch.received == 2
 
 
@@ -45,7 +45,7 @@ def test_a_whole_repeat_is_counted_without_being_opened() -> None:
 def test_one_bad_line_is_a_reject_with_its_bytes_and_the_others_flow_on() -> None:
     batch = balanced(PARSE(arrived(message([line("a"), b'{"body": 1}', b"not json", line("b")]))))
 
-    assert [row.body for row in batch.rows] == ["a", "b"]
+    assert bodies(batch) == ["a", "b"]
     assert [(r.index, r.payload, r.reason) for r in batch.rejects] == [
         (1, b'{"body": 1}', "invalid_record"),
         (2, b"not json", "invalid_json"),
@@ -61,13 +61,13 @@ def test_two_records_on_one_line_do_not_shift_the_numbers_of_the_others() -> Non
 def test_a_message_without_headers_is_a_batch_of_its_own() -> None:
     batch = balanced(PARSE(arrived(foreign(b'{"body": "hello"}\r\n', offset=7))))
 
-    assert [row.body for row in batch.rows] == ["hello"]
+    assert bodies(batch) == ["hello"]
     assert (batch.header.tenant, batch.header.producer, batch.header.stream) == ("default", "bus:logs.raw:0", "7")
 
 
 def test_a_foreign_message_may_be_packed() -> None:
-    packed = foreign(zstandard.compress(line("x")), **{"content-encoding": "zstd"})
-    assert [row.body for row in balanced(PARSE(arrived(packed))).rows] == ["x"]
+    packed = foreign(zstandard.compress(line("x")), headers={"content-encoding": "zstd"})
+    assert bodies(PARSE(arrived(packed))) == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_naughty_strings_are_kept_as_bodies_values_and_keys() -> None:
     strings = json.loads((SHARED / "naughty_strings" / "blns.json").read_bytes())
     for text in strings:
         batch = balanced(PARSE(arrived(message([line(text, attributes={text: text, "n": {text: [text]}})]))))
-        (row,) = batch.rows
+        (row,) = logs(batch)
         assert row.body == text
         assert row.attributes[text] == text
 
