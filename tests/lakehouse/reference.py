@@ -7,7 +7,7 @@ What both tiers must answer alike, and where the contract leaves room, what was 
 * `Exists`: text that is not "" and not null; number fields and `timestamp` always.
 * `Term` on a number field: the text read as a number (no number: no match).
 * `Range` without any bound: strings of the attribute, "" included; on a keyword field the same as `Exists`.
-* A range with one number and one text bound compares strings. Text bounds on a number field: no match.
+* A range on a keyword field, or with one number and one text bound, compares strings. Text bounds on a number field: no match.
 * Refused with QueryError, so not known here: an unknown field, a wildcard on a number field or `timestamp`, a range
   on a text field, `timestamp` in anything but `Exists` and a range of integers.
 * Not told apart here: code points where Unicode versions of the engines differ in "alphanumeric" (combining marks,
@@ -162,6 +162,7 @@ def _matches_number(node: Term | Wildcard | Range | Exists, number: float) -> bo
 
 
 def _matches_value(node: Term | Wildcard | Range | Exists, value: Any) -> bool:
+    is_attribute = node.field.startswith(ATTRIBUTES)
     match node:
         case Term(_, text):
             return text_of(value) == text
@@ -170,9 +171,9 @@ def _matches_value(node: Term | Wildcard | Range | Exists, value: Any) -> bool:
         case Exists():
             return text_of(value) != ""
         case Range(_, low, high):
-            if (low, high) != (None, None) and _bounds_are_numbers(node):
+            if is_attribute and (low, high) != (None, None) and _bounds_are_numbers(node):
                 return is_number(value) and _between(as_double(value), node, as_double)
-            if (low, high) == (None, None) and not node.field.startswith(ATTRIBUTES):
+            if (low, high) == (None, None) and not is_attribute:
                 return bool(value != "")
             return isinstance(value, str) and _between(value, node, str)
 
