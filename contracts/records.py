@@ -44,7 +44,7 @@ class SentMetric(Struct, gc=False, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=256)]
     value: float
     unit: Annotated[str, Meta(max_length=64)] | None = None
-    kind: Annotated[str, Meta(pattern="^(gauge|sum)$")] = "gauge"
+    kind: Annotated[str, Meta(pattern="^(gauge|sum)\\Z")] = "gauge"
     timestamp: str | int | float | None = None
     service: Name | None = None
     env: Name | None = None

@@ -57,7 +57,9 @@ def split(body: bytes, media_type: str, limit: int) -> Lines:
     is_ndjson = media_type.partition(";")[0].strip().lower() in NDJSON_TYPES
     items = None if is_ndjson else _document(text, first, limit)
     if items is None:
-        return Lines(_ndjson(text, limit), as_sent=len(text) == len(body))
+        lines = text.rstrip(_SPACE)
+        tail = text[len(lines) :]  # a last line of mere spaces must not look like a record
+        return Lines(_ndjson(lines, limit), as_sent=len(text) == len(body) and tail in (b"", b"\n", b"\r\n"))
     if not items:
         raise Problem(400, "no_records", "the list of records is empty: send at least one record")
     if len(items) > limit:
@@ -71,7 +73,6 @@ def _too_many(limit: int) -> Problem:
 
 
 def _ndjson(text: bytes, limit: int) -> list[bytes]:
-    text = text.rstrip(_SPACE)
     if text.count(b"\n") >= limit:
         raise _too_many(limit)
     return text.split(b"\n")

@@ -105,7 +105,8 @@ def refusal(kind: Kind, record: object) -> tuple[str, str] | None:
         MODELS[kind].model_validate(record)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        return _CODES.get(first["type"], "invalid_value"), _message(first["loc"], first["type"], first)
+        code = _CODES.get(first["type"], "invalid_value") if first["loc"] else "missing_field"
+        return code, _message(first["loc"], first["type"], first)
     return None
 
 

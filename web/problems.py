@@ -22,8 +22,9 @@ from contracts.errors import BusError, BusFull, HeadwaterError, OutcomeUnknown, 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2
 
-_CODES = {404: "not_found", 405: "method_not_allowed"}
+_CODES = {400: "invalid_body", 404: "not_found", 405: "method_not_allowed"}
 _TELL = {
+    400: "the body cannot be read: send JSON as UTF-8",
     404: "there is no such path here: see /docs",
     405: "this path does not take that method: see the header Allow, and /docs",
 }

@@ -1,0 +1,162 @@
+"""What is accepted, in every shape and encoding, and what stands on the bus afterwards."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from typing import Any
+
+import pytest
+import zstandard
+
+from contracts.messages import Kind
+from tests.ingestion_api.conftest import Service
+
+ONE, TWO = b'{"body":"one","service":"shop"}', b'{"message":"two","attributes":{"a":{"b":[1,2]}}}'
+NDJSON = "application/x-ndjson"
+
+
+def accepted(service: Service, content: bytes, **options: str) -> dict[str, Any]:
+    response = service.post(content, **options)
+    assert response.status_code == 202, response.text
+    answer: dict[str, Any] = response.json()
+    assert answer.keys() == {"accepted", "rejected", "duplicate"}
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("media", "content"),
+    [
+        (NDJSON, ONE + b"\n" + TWO),
+        (NDJSON, ONE + b"\r\n" + TWO + b"\r\n"),
+        ("application/json", b"[" + ONE + b"," + TWO + b"]"),
+        ("application/json", b'{"records":[' + ONE + b"," + TWO + b"]}"),
+        ("application/json; charset=utf-8", b' \n[\n  {"body":\n"one",\r\n"service":"shop"},' + TWO + b"]"),
+        ("application/json", ONE + b"\n" + TWO + b"\n"),
+        ("text/plain", ONE + b"\n" + TWO),
+        ("", b"[" + ONE + b"," + TWO + b"]"),
+        ("", b"\xef\xbb\xbf" + ONE + b"\n" + TWO),
+        ("", b"\xef\xbb\xbf[" + ONE + b"," + TWO + b"]"),
+        ("application/x-www-form-urlencoded", ONE + b"\n" + TWO),
+    ],
+)
+def test_every_shape_becomes_one_message_of_one_line_a_record(service: Service, media: str, content: bytes) -> None:
+    service.read()
+    assert accepted(service, content, media=media) == {"accepted": 2, "rejected": [], "duplicate": False}
+
+    (message,) = service.read()
+
+    assert message.header.span == message.header.count == 2
+    assert [json.loads(line) for line in message.lines if line] == [json.loads(ONE), json.loads(TWO)]
+    assert message.header.tenant == "shop"
+    assert abs(message.header.received_ns - time.time_ns()) < 60e9
+
+
+def test_one_object_over_many_lines_is_one_record(service: Service) -> None:
+    service.read()
+    assert accepted(service, json.dumps(json.loads(TWO), indent=2).encode())["accepted"] == 1
+    (message,) = service.read()
+    assert len(message.lines) == 1
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/metrics", Kind.METRICS), ("/events", Kind.EVENTS)])
+def test_metrics_and_events_go_to_their_own_topics(service: Service, path: str, kind: Kind) -> None:
+    record = b'{"name":"cpu","value":0.5,"unit":"1","kind":"sum"}' if kind is Kind.METRICS else b'{"name":"deploy"}'
+    accepted(service, record, path=path)
+
+    assert [message.payload for message in service.read(kind)] == [record]
+
+
+def test_get_metrics_is_prometheus_and_post_metrics_takes_points(service: Service) -> None:
+    text = service.client.get("/metrics").text
+
+    assert "headwater_ingest_records_total" in text
+
+
+MANY = b"\n".join(b'{"body":"line %d of a batch"}' % number for number in range(200))
+
+
+def test_what_the_client_compressed_is_forwarded_as_it_is(service: Service) -> None:
+    service.read()
+    wire = zstandard.ZstdCompressor(level=3).compress(MANY)
+    assert accepted(service, wire, media=NDJSON, Content_Encoding="zstd")["accepted"] == 200
+
+    (message,) = service.read()
+
+    assert message.raw == wire
+    assert (message.header.encoding, message.payload) == ("zstd", MANY)
+
+
+@pytest.mark.parametrize("form", ["plain", "gzip", "two frames", "no size"])
+def test_other_forms_are_stored_as_one_zstd_frame(service: Service, form: str) -> None:
+    service.read()
+    stream = zstandard.ZstdCompressor().compressobj()
+    wire, encoding = {
+        "plain": (MANY, ""),
+        "gzip": (gzip.compress(MANY), "gzip"),
+        "two frames": (zstandard.compress(MANY[:500]) + zstandard.compress(MANY[500:]), "zstd"),
+        "no size": (stream.compress(MANY) + stream.flush(), "zstd"),
+    }[form]
+    accepted(service, wire, media=NDJSON, Content_Encoding=encoding)
+
+    (message,) = service.read()
+
+    assert (message.header.encoding, message.payload) == ("zstd", MANY)
+    assert zstandard.frame_content_size(message.raw) == len(MANY)
+
+
+def test_refused_and_blank_lines_keep_their_numbers(service: Service) -> None:
+    service.read()
+    content = ONE + b"\n\n  \r\n" + b"bad\n" + TWO + b"\n" + b'{"bodi":"x"}\n\n\n'
+    wire = zstandard.compress(content)
+    answer = accepted(service, wire, media=NDJSON, Content_Encoding="zstd")
+
+    (message,) = service.read()
+
+    assert answer["accepted"] == 2
+    assert [entry["index"] for entry in answer["rejected"]] == [3, 5]
+    assert message.lines == [ONE, b"", b"", b"", TWO, b""]
+    assert (message.header.count, message.header.span) == (2, 6)
+
+
+def test_a_blank_line_alone_does_not_shift_the_others(service: Service) -> None:
+    service.read()
+    accepted(service, zstandard.compress(ONE + b"\n \n" + TWO), media=NDJSON, Content_Encoding="zstd")
+    (message,) = service.read()
+    assert message.lines == [ONE, b"", TWO]
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"body":"a"}{"body":"b"}', b'{"body":', b'"a"}', b'{"body":"a"} {"body":"b"}', b'{"body":"a"},']
+)
+def test_two_records_on_a_line_or_one_on_two_are_refused(service: Service, line: bytes) -> None:
+    service.read()
+    answer = accepted(service, ONE + b"\n" + line + b"\n" + TWO, media=NDJSON)
+
+    assert [entry["index"] for entry in answer["rejected"]] == [1]
+    assert service.read()[0].lines == [ONE, b"", TWO]
+
+
+def test_the_request_id_comes_back(service: Service) -> None:
+    assert service.post(ONE, X_Request_Id="me-1").headers["x-request-id"] == "me-1"
+    accepted(service, ONE, X_Request_Id="me-1")
+    first, second = service.read()[-2:]
+    assert first.header.producer != second.header.producer  # a client's id is no promise of being unique
+
+
+def test_ready_while_the_bus_answers(service: Service) -> None:
+    response = service.client.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json()["checks"]["bus"]["ready"]
+
+
+def test_the_document_and_the_page_name_every_field(service: Service) -> None:
+    document = service.client.get("/openapi.json").json()
+    assert {"LogRecord", "MetricPoint", "Event", "Answer", "Rejection"} <= document["components"]["schemas"].keys()
+    assert "post" in document["paths"]["/logs"]
+    assert "get" in document["paths"]["/metrics"]
+    assert "post" in document["paths"]["/metrics"]
+    page = service.client.get("/docs").text
+    assert "observed_timestamp" in page
+    assert "X-Headwater-Sequence" in page
