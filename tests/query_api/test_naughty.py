@@ -61,3 +61,27 @@ def test_any_query_is_answered_or_refused(world: World, text: str) -> None:
         answer = response.json()
         assert response.status_code in (200, 400), (text, response.text)
         assert "records" in answer or answer["code"].startswith("query_")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "q=%ff%fe&service=%00",
+        "q=%ED%A0%80",
+        "q=a&q=b&limit=1&limit=2",
+        "limit=" + "9" * 5000,
+        "limit=-1",
+        "limit=1e3",
+        "start=%00",
+        "start=" + "9" * 5000,
+        "q=" + "%28" * 5000,
+        "&&&=&==&",
+        "%00=1",
+        "cursor=" + "A" * 9000,
+        "q=x&service=" + "x" * 9000,
+    ],
+)
+def test_raw_query_strings_are_answered_or_refused(world: World, raw: str) -> None:
+    response = filled(world).client().get(f"/logs/search?{raw}")
+    assert response.status_code in (200, 400, 422), response.text
+    assert len(response.content) < 20_000
