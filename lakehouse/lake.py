@@ -110,7 +110,6 @@ class Lake:
 
     def close(self) -> None:
         """Let go; queries in flight finish on their own. Idempotent."""
-        self._pool.close()
         with self._lock:
             self._tables.clear()
 

@@ -6,22 +6,20 @@ or `,"key":` stands nowhere but before that key's value.
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 
 from contracts.errors import QueryError
 from contracts.query import Exists, Range, Term, Wildcard
-from lakehouse.lake_literals import text_literal
+from lakehouse.lake_literals import between, double_literal, text_literal
 from lakehouse.lake_text import escape, number_of, split_wildcard, whole_pattern
 
 _ANY = r'(?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])'  # one character inside a JSON string
 _STRING = rf'"({_ANY}*)"'
-_BARE = r"(true|false|null|-?[0-9][-+.0-9eE]*)"
+_LIST = rf'\[(?:[^"\[\]{{}}]|"{_ANY}*")*\]'
+_BARE = rf"(true|false|-?[0-9][-+.0-9eE]*|{_LIST}|\{{\}})"  # null is an absent value
 _NUMBER = r"(-?[0-9][-+.0-9eE]*)"
-_COMPARE = {(True, True): ">=", (True, False): ">", (False, True): "<=", (False, False): "<"}
 _ESCAPES = {'\\"': '"', "\\n": "\n", "\\r": "\r", "\\t": "\t", "\\b": "\b", "\\f": "\f"}
-_ESCAPES |= {f"\\u{code:04x}": chr(code) for code in range(0x20) if chr(code) not in "\n\r\t\b\f"}
+# The other control characters stay as they are written, "\\u0001": they only matter to the order of a text range.
 
 
 def _json(text: str) -> str:
@@ -59,10 +57,12 @@ def _equals(key: str, value: str) -> str:
 
 
 def _is_bare(value: str) -> bool:
+    """Is `value` the JSON form of something other than text?"""
     try:
-        return not isinstance(json.loads(value), str) and value.strip() == value
-    except (ValueError, RecursionError):
+        read = msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
         return False
+    return read is not None and not isinstance(read, str) and value.strip() == value
 
 
 def _contains(*texts: str) -> str:
@@ -85,16 +85,12 @@ def _within(key: str, node: Range) -> str:
     bounds = [bound for bound in (node.low, node.high) if bound is not None]
     if bounds and not any(isinstance(bound, str) for bound in bounds):
         found = f"try_cast({_extract(key, _NUMBER + '[,}]')} AS DOUBLE)"
-        literals = {bound: repr(number_of(bound)) for bound in bounds}
+        inside = between(node, found, lambda bound: double_literal(number_of(bound) or 0.0))
     else:
         found = _unescaped(_extract(key, _STRING))
-        literals = {bound: text_literal(str(bound)) for bound in bounds}
-    parts = [f"{found} IS NOT NULL"]
-    if node.low is not None:
-        parts.append(f"{found} {_COMPARE[True, node.include_low]} {literals[node.low]}")
-    if node.high is not None:
-        parts.append(f"{found} {_COMPARE[False, node.include_high]} {literals[node.high]}")
-    return f"coalesce({' AND '.join(parts)}, FALSE)"
+        inside = between(node, found, lambda bound: text_literal(str(bound)))
+    head = f"{_json(key)}:"
+    return f"({_contains('{' + head, ',' + head)} AND coalesce({inside if bounds else f'{found} IS NOT NULL'}, FALSE))"
 
 
 def _extract(key: str, value_pattern: str) -> str:
@@ -107,8 +103,7 @@ def _unescaped(text: str) -> str:
     sql = f"replace({text}, {text_literal(chr(92) * 2)}, {text_literal(chr(92) + chr(1))})"
     for escaped, raw in _ESCAPES.items():
         sql = f"replace({sql}, {text_literal(escaped)}, {text_literal(raw)})"
-    sql = f"replace({sql}, {text_literal(chr(92) + chr(1))}, {text_literal(chr(92))})"
-    return f"(CASE WHEN strpos({text}, {text_literal(chr(92))}) > 0 THEN {sql} ELSE {text} END)"
+    return f"replace({sql}, {text_literal(chr(92) + chr(1))}, {text_literal(chr(92))})"
 
 
 def value_sql(key: str) -> str:

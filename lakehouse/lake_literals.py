@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from contracts.errors import QueryError
+from contracts.query import Range
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
@@ -24,3 +27,17 @@ def time_literal(us: int) -> str:
     """Microseconds since the epoch as the type of the time columns; folded to a constant, so files are pruned by it."""
     clamped = min(max(us, _LOWEST), _HIGHEST)
     return f"arrow_cast({clamped}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+
+
+def double_literal(value: float) -> str:
+    return f"CAST('{value!r}' AS DOUBLE)"  # also NaN and the infinities
+
+
+def between(node: Range, value: str, literal: Callable[[str | int | float], str]) -> str:
+    """The bounds of `node` on the SQL expression `value`; TRUE without any."""
+    parts = []
+    if node.low is not None:
+        parts.append(f"{value} {'>=' if node.include_low else '>'} {literal(node.low)}")
+    if node.high is not None:
+        parts.append(f"{value} {'<=' if node.include_high else '<'} {literal(node.high)}")
+    return f"({' AND '.join(parts)})" if parts else "TRUE"

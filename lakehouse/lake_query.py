@@ -7,8 +7,7 @@ NULL, so that `NOT` is the plain complement.
 from __future__ import annotations
 
 import datetime as dt
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from contracts.errors import QueryError
 from contracts.messages import Kind
@@ -30,20 +29,20 @@ from contracts.query import (
 )
 from contracts.tenants import Tenant
 from lakehouse import lake_attributes, lake_text
-from lakehouse.lake_literals import text_literal, time_literal
+from lakehouse.lake_literals import between, double_literal, text_literal, time_literal
 from lakehouse.tables import SCHEMAS
 
 ATTRIBUTE = "attributes."
 FALSE, TRUE = "FALSE", "TRUE"
 
-_COMPARE = {(True, True): ">=", (True, False): ">", (False, True): "<=", (False, False): "<"}
+Leaf = Term | Wildcard | Range | Exists
 
 
 def where_sql(node: Node, kind: Kind) -> str:
     """`node` as a boolean SQL expression over the table of `kind`.
 
     Raises:
-        QueryError: A field that the kind does not have, or a value that is no text.
+        QueryError: An unknown field, a question its type has no answer to, or a value that is no text.
     """
     if isinstance(node, All):
         return TRUE
@@ -52,108 +51,94 @@ def where_sql(node: Node, kind: Kind) -> str:
     if isinstance(node, Or):
         return f"({' OR '.join(where_sql(part, kind) for part in node.nodes)})" if node.nodes else FALSE
     if isinstance(node, Not):
-        return f"(NOT {where_sql(node.node, kind)})"
+        return f"({where_sql(node.node, kind)} IS NOT TRUE)"  # the engine plans nested NOTs in exponential time
     return _leaf(node, kind)
 
 
-def _leaf(node: Term | Wildcard | Range | Exists, kind: Kind) -> str:
+def _leaf(node: Leaf, kind: Kind) -> str:
     field = node.field
     if field.startswith(ATTRIBUTE):
         return lake_attributes.sql(node, field[len(ATTRIBUTE) :])
     if field == "timestamp":
         return _timestamp(node)
-    if field not in SCHEMAS[kind.value].names:
-        raise QueryError(f'{kind.value} have no field "{field[:80]}"', code="unknown_field")
-    if field in TEXT_FIELDS:
-        return _text(node)
-    if field in NUMBER_FIELDS:
-        return _number(node)
-    if field in KEYWORD_FIELDS.get(kind, ()):
-        return _keyword(node)
-    raise QueryError(f'field "{field[:80]}" cannot be searched', code="unknown_field")
+    if field in SCHEMAS[kind.value].names:
+        if field in TEXT_FIELDS:
+            return _text(node)
+        if field in NUMBER_FIELDS:
+            return _number(node)
+        if field in KEYWORD_FIELDS.get(kind, ()):
+            return _keyword(node)
+    raise QueryError(f'{kind.value} have no field "{field[:80]}"', code="unknown_field")
 
 
-def _text(node: Term | Wildcard | Range | Exists) -> str:
-    if isinstance(node, Term):
-        return _matches(node.field, lake_text.phrase_pattern(node.value))
-    if isinstance(node, Wildcard):
-        return _matches(node.field, lake_text.token_pattern(node.pattern))
-    if isinstance(node, Exists):
-        return f"{node.field} <> ''"
-    raise QueryError(f'text field "{node.field}" has no ranges', code="bad_value")
+def _text(node: Leaf) -> str:
+    match node:
+        case Term(field, value):
+            return _matches(field, lake_text.phrase_pattern(value))
+        case Wildcard(field, pattern):
+            return _matches(field, lake_text.token_pattern(pattern))
+        case Exists(field):
+            return f"{field} <> ''"
+        case Range(field):
+            raise QueryError(f'text field "{field}" has no ranges', code="bad_value")
 
 
 def _matches(column: str, pattern: str | None) -> str:
     return FALSE if pattern is None else f"regexp_like({column}, {text_literal(pattern)})"
 
 
-def _keyword(node: Term | Wildcard | Range | Exists) -> str:
-    if isinstance(node, Term):
-        return f"{node.field} = {text_literal(node.value)}"
-    if isinstance(node, Wildcard):
-        return _matches(node.field, lake_text.whole_pattern(node.pattern))
-    if isinstance(node, Exists):
-        return f"{node.field} <> ''"
-    return _between(node, lambda bound: f"{text_literal(str(bound))}", node.field)
+def _keyword(node: Leaf) -> str:
+    match node:
+        case Term(field, value):
+            return f"{field} = {text_literal(value)}"
+        case Wildcard(field, pattern):
+            return _matches(field, lake_text.whole_pattern(pattern))
+        case Exists(field) | Range(field, None, None):
+            return f"{field} <> ''"
+        case Range(field, low, high):
+            if not isinstance(low, str) and not isinstance(high, str):
+                return FALSE  # number bounds match numeric values alone, and a keyword is text
+            return between(node, field, lambda bound: text_literal(str(bound)))
 
 
-def _number(node: Term | Wildcard | Range | Exists) -> str:
-    if isinstance(node, Exists):
-        return TRUE
-    if isinstance(node, Term):
-        number = lake_text.number_of(node.value)
-        return FALSE if number is None else f"{node.field} = {number!r}"
-    if isinstance(node, Wildcard):
-        raise QueryError(f'number field "{node.field}" has no wildcards', code="bad_value")
-    bounds = [bound for bound in (node.low, node.high) if bound is not None]
-    if any(lake_text.number_of(bound) is None for bound in bounds):
-        return FALSE
-    return _between(node, lambda bound: repr(lake_text.number_of(bound)), node.field)
+def _number(node: Leaf) -> str:
+    match node:
+        case Term(field, value):
+            number = lake_text.number_of(value)
+            return FALSE if number is None else f"{field} = {double_literal(number)}"
+        case Wildcard(field):
+            raise QueryError(f'number field "{field}" has no wildcards', code="bad_value")
+        case Exists():
+            return TRUE
+        case Range(field, low, high):
+            if isinstance(low, str) or isinstance(high, str):
+                return FALSE
+            return between(node, field, lambda bound: double_literal(lake_text.number_of(bound) or 0.0))
 
 
-def _between(node: Range, literal: Callable[[str | int | float], str], column: str) -> str:
-    parts = []
-    if node.low is not None:
-        parts.append(f"{column} {_COMPARE[True, node.include_low]} {literal(node.low)}")
-    if node.high is not None:
-        parts.append(f"{column} {_COMPARE[False, node.include_high]} {literal(node.high)}")
-    return f"({' AND '.join(parts)})" if parts else f"{column} <> ''" if column in _WORDS else TRUE
-
-
-_WORDS = frozenset().union(*KEYWORD_FIELDS.values())
-
-
-def _timestamp(node: Term | Wildcard | Range | Exists) -> str:
-    if isinstance(node, Exists):
-        return TRUE
-    if not isinstance(node, Range) or any(isinstance(bound, str) for bound in (node.low, node.high)):
-        raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
-    parts = []
-    if node.low is not None:  # the column holds whole microseconds
-        low = _up(node.low) if node.include_low else _down(node.low) + 1
-        parts.append(f"timestamp >= {time_literal(low)}")
-    if node.high is not None:
-        high = _down(node.high) + 1 if node.include_high else _up(node.high)
-        parts.append(f"timestamp < {time_literal(high)}")
-    return f"({' AND '.join(parts)})" if parts else TRUE
-
-
-def _up(ns: str | int | float) -> int:
-    return -(-math.ceil(float(ns) if isinstance(ns, float) else int(ns)) // 1000)
-
-
-def _down(ns: str | int | float) -> int:
-    return math.floor(float(ns) if isinstance(ns, float) else int(ns)) // 1000
+def _timestamp(node: Leaf) -> str:
+    match node:
+        case Exists():
+            return TRUE
+        case Range(_, int() | None as low, int() | None as high):
+            start = None if low is None else low + (not node.include_low)
+            end = None if high is None else high + node.include_high
+            return f"({' AND '.join(time_sql(start, end) or [TRUE])})"
+    raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
 
 
 def time_sql(start_ns: int | None, end_ns: int | None) -> list[str]:
     """Event time from `start_ns` to before `end_ns`, as conditions."""
     conditions = []
     if start_ns is not None:
-        conditions.append(f"timestamp >= {time_literal(_up(start_ns))}")
+        conditions.append(f"timestamp >= {time_literal(_microseconds(start_ns))}")
     if end_ns is not None:
-        conditions.append(f"timestamp < {time_literal(_up(end_ns))}")
+        conditions.append(f"timestamp < {time_literal(_microseconds(end_ns))}")
     return conditions
+
+
+def _microseconds(ns: int) -> int:
+    return -(-ns // 1000)  # upwards: the column holds whole microseconds
 
 
 def _after_sql(after: Cursor, newest_first: bool) -> str:

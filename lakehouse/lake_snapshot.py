@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+import time
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -17,12 +18,13 @@ from lakehouse.delta import Delta, translated
 class QueryPool:
     """At most `query_concurrency` queries at once, each with a deadline. Thread-safe.
 
-    The pool is the semaphore: a query that outlives its deadline keeps its place until it really ends.
+    A query that outlives its deadline keeps its place until it really ends: the engine cannot be interrupted. It runs
+    on a daemon thread, so that it does not keep the process from ending.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.query_timeout_s
-        self._pool = concurrent.futures.ThreadPoolExecutor(settings.query_concurrency, thread_name_prefix="lake-query")
+        self._places = threading.BoundedSemaphore(settings.query_concurrency)
 
     def run(self, builder: QueryBuilder, name: str, sql: str) -> pa.Table:
         """Run `sql`, waiting for a free place included, within the deadline.
@@ -30,20 +32,35 @@ class QueryPool:
         Raises:
             StoreError: It took too long, needed too much memory, or a file is gone.
         """
+        ends = time.monotonic() + self._timeout_s
+        if not self._places.acquire(timeout=self._timeout_s):
+            raise StoreError(f"{self._timeout_s:g} s passed before a lake query could start", retry_after_s=5)
+        future: concurrent.futures.Future[pa.Table] = concurrent.futures.Future()
         late = threading.Event()
-        future = self._pool.submit(_read, builder, name, sql, late)
+        threading.Thread(target=self._work, args=(future, builder, name, sql, late), daemon=True).start()
         try:
-            return future.result(self._timeout_s)
+            return future.result(max(0.0, ends - time.monotonic()))
         except concurrent.futures.TimeoutError as error:
             late.set()
-            future.cancel()
             raise StoreError(
                 f'query of lake table "{name}" took longer than {self._timeout_s:g} s',
                 hint="narrow the time range, or raise HEADWATER_QUERY_TIMEOUT_S",
             ) from error
 
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def _work(
+        self,
+        future: concurrent.futures.Future[pa.Table],
+        builder: QueryBuilder,
+        name: str,
+        sql: str,
+        late: threading.Event,
+    ) -> None:
+        try:
+            future.set_result(_read(builder, name, sql, late))
+        except BaseException as error:  # handed to the caller, who waits for it
+            future.set_exception(error)
+        finally:
+            self._places.release()
 
 
 def _read(builder: QueryBuilder, name: str, sql: str, late: threading.Event) -> pa.Table:

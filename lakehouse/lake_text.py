@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import tantivy
 
 ALPHANUMERIC = r"[\p{Alphabetic}\p{N}]"
-_OTHER = r"[^\p{Alphabetic}\p{N}]"
+OTHER = r"[^\p{Alphabetic}\p{N}]"
 _SPECIAL = re.compile(r"[^0-9A-Za-z_\u0080-\U0010ffff]")
 LONGEST_TOKEN_BYTES = 255  # the hot store indexes no longer ones
 _LAST_CASED = 0x1E943
@@ -71,40 +71,23 @@ def phrase_pattern(text: str) -> str | None:
     words = tokens(text)
     if not words or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in words):
         return None
-    inner = f"{_OTHER}+".join("".join(_lowered(word)) for word in words)
-    return f"(?:^|{_OTHER}){inner}(?:$|{_OTHER})"
+    inner = f"{OTHER}+".join("".join(_lowered(word)) for word in words)
+    return f"(?:^|{OTHER}){inner}(?:$|{OTHER})"
 
 
-def wildcard_parts(pattern: str) -> Iterator[str | None]:
-    """The characters of `pattern`; "*" and "?" that are not escaped come as None before the character."""
-    escaped = False
-    for character in pattern:
-        if escaped or character not in "*?\\":
-            yield character
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        else:
-            yield None
-            yield character
-    if escaped:
-        yield "\\"
+_WILDCARD_PART = re.compile(r"\\[*?\\]|.", re.DOTALL)
 
 
 def split_wildcard(pattern: str) -> list[tuple[bool, str]]:
-    """`pattern` as (is a wildcard, "*" or "?") and (False, literal text) in a row."""
+    """`pattern` as (True, "*" or "?") and (False, literal text) in a row. A lone backslash stands for itself."""
     parts: list[tuple[bool, str]] = []
-    special = False
-    for part in wildcard_parts(pattern):
-        if part is None:
-            special = True
-        elif special:
+    for part in _WILDCARD_PART.findall(pattern):
+        if part in ("*", "?"):
             parts.append((True, part))
-            special = False
         elif parts and not parts[-1][0]:
-            parts[-1] = (False, parts[-1][1] + part)
+            parts[-1] = (False, parts[-1][1] + part[-1])
         else:
-            parts.append((False, part))
+            parts.append((False, part[-1]))
     return parts
 
 
@@ -119,9 +102,11 @@ def token_pattern(pattern: str) -> str | None:
         if len(tokens(text)) != 1 or tokens(text)[0] != lowered:
             return None  # holds a character that no token holds
         inner += "".join(_lowered(lowered))
+    if not inner:
+        return None
     if not inner.replace(f"{ALPHANUMERIC}*", ""):
         inner = f"{ALPHANUMERIC}+"
-    return f"(?:^|{_OTHER}){inner}(?:$|{_OTHER})"
+    return f"(?:^|{OTHER}){inner}(?:$|{OTHER})"
 
 
 def whole_pattern(pattern: str) -> str:
@@ -130,10 +115,13 @@ def whole_pattern(pattern: str) -> str:
     return f"(?s)^(?:{inner})$"
 
 
-def number_of(value: str | int | float) -> float | int | None:
-    """`value` as a finite number, or None."""
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
+def number_of(value: object) -> float | None:
+    """`value` as a double; None when it is no number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return number if math.isfinite(number) else None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+    except OverflowError:
+        return math.inf if isinstance(value, int) and value > 0 else -math.inf

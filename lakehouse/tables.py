@@ -82,22 +82,21 @@ def _schema(kind: Kind) -> pa.Schema:
 
 
 SCHEMAS: dict[str, pa.Schema] = {kind.value: _schema(kind) for kind in Kind}
-SCHEMAS[LEDGER] = pa.schema(
-    [
-        ("day", pa.date32()),
-        ("tenant", _TEXT),
-        ("kind", _TEXT),
-        ("bus_partition", _INT),
-        ("first_offset", _LONG),
-        ("next_offset", _LONG),
-        ("received", _LONG),
-        ("landed", _LONG),
-        ("duplicates", _LONG),
-        ("dead_lettered", _LONG),
-        ("dropped", _TEXT),
-        ("lost", _LONG),
-    ]
-)
+_ACCOUNT: _Columns = [
+    ("day", pa.date32()),
+    ("tenant", _TEXT),
+    ("kind", _TEXT),
+    ("bus_partition", _INT),
+    ("first_offset", _LONG),
+    ("next_offset", _LONG),
+    ("received", _LONG),
+    ("landed", _LONG),
+    ("duplicates", _LONG),
+    ("dead_lettered", _LONG),
+    ("dropped", _TEXT),
+    ("lost", _LONG),
+]
+SCHEMAS[LEDGER] = pa.schema(_ACCOUNT)
 
 SORTED_BY = ("tenant", "service", "timestamp")  # the order inside a commit that lets row-group statistics prune
 
@@ -151,7 +150,8 @@ _ROW_COLUMNS = {kind: _row_columns(kind) for kind in Kind}
 def _constant(value: Any, dtype: pa.DataType, zeros: pa.Array[Any]) -> pa.Array[Any]:
     if dtype == _DICTIONARY:
         return pa.DictionaryArray.from_arrays(zeros, pa.array([value], _TEXT))
-    return pa.repeat(pa.scalar(value, dtype), len(zeros))
+    repeated: pa.Array[Any] = pa.repeat(pa.scalar(value, dtype), len(zeros))  # type: ignore[call-overload]  # stubs
+    return repeated
 
 
 def _column(values: list[Any], dtype: pa.DataType) -> pa.Array[Any]:
