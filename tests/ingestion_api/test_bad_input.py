@@ -94,11 +94,12 @@ def test_a_bad_record_is_named_and_its_neighbours_are_kept(service: Service, nam
     assert message.lines == [GOOD, b"", GOOD]
 
 
-@pytest.mark.parametrize("name", BAD)
+UNCUTTABLE = {"truncated", "open depth", "depth 100000"}  # where it ends cannot be told from its neighbours
+
+
+@pytest.mark.parametrize("name", sorted(BAD.keys() - UNCUTTABLE))
 def test_a_bad_element_of_an_array_is_named_and_its_neighbours_are_kept(service: Service, name: str) -> None:
     line, _, _ = BAD[name]
-    if name in ("truncated", "open depth", "depth 100000", "control character", "latin-1", "UTF-16"):
-        pytest.skip("the array itself cannot be cut into elements")
     service.read()
     response = service.post(b"[" + GOOD + b"," + line + b"," + GOOD + b"]", media="application/json")
 
@@ -256,11 +257,10 @@ class TestSharedData:
         assert len(files) > 300
         for file in files:
             content = file.read_bytes()
-            for media in ("", NDJSON, "application/json"):
-                for path in ("/logs", "/metrics", "/events"):
-                    response = service.post(content, path=path, media=media)
-                    assert response.status_code in (202, 400), (file.name, media, response.text)
-                    assert not (file.name.startswith("n_") and response.status_code == 202), file.name
+            for media, path in (("", "/logs"), (NDJSON, "/metrics"), ("application/json", "/events")):
+                response = service.post(content, path=path, media=media)
+                assert response.status_code in (202, 400), (file.name, media, response.text)
+                assert not (file.name.startswith("n_") and response.status_code == 202), file.name
 
     def test_the_json_test_suite_as_attributes(self, service: Service) -> None:
         for file in sorted((DATA / "json_test_suite" / "test_parsing").iterdir()):

@@ -1,0 +1,124 @@
+"""Validation: the fast path, the slow path and the published Pydantic models say the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from contracts.messages import Kind
+from contracts.settings import load_settings
+from contracts.timestamps import timestamp_ns
+from ingestion_api.models import MODELS, refusal
+from ingestion_api.verdicts import Judge
+
+SETTINGS = load_settings(_env_file=None)
+JUDGES = {kind: Judge(kind, SETTINGS) for kind in MODELS}
+FIELDS = sorted({name for model in MODELS.values() for name in model.model_fields} | {"tenant", ""})
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+times = st.sampled_from(["2024-05-01T12:00:00Z", "2024-02-31", "", "1e9", "17", "2024-05-01 12:00:00.123456789+01:00"])
+odd = st.sampled_from(["x" * 256, "x" * 257, "x" * 64, "x" * 65, "é" * 256, "\U0001f600" * 256, "\U0001f600" * 257])
+kinds = st.sampled_from(["gauge", "sum", "gauge\n", "Gauge", "gaugesum", " sum"])
+numbers = st.integers(-5, 30) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.just(1 << 64)
+scalars = st.none() | st.booleans() | numbers | texts | times | odd | kinds
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
+likely: dict[Kind, st.SearchStrategy[dict[str, Any]]] = {
+    Kind.LOGS: st.fixed_dictionaries({"body": texts}),
+    Kind.METRICS: st.fixed_dictionaries({"name": texts | odd, "value": numbers}),
+    Kind.EVENTS: st.fixed_dictionaries({"name": texts | odd}),
+}
+
+
+@st.composite
+def records(draw: st.DrawFn) -> tuple[Kind, Any]:
+    kind = draw(st.sampled_from(sorted(MODELS)))
+    record: Any = {**draw(likely[kind]), **draw(st.dictionaries(st.sampled_from(FIELDS), values, max_size=3))}
+    return kind, draw(st.just(record) | st.dictionaries(st.sampled_from(FIELDS), values, max_size=5) | values)
+
+
+@settings(max_examples=600, deadline=None)
+@given(records())
+@example((Kind.METRICS, {"name": "x", "value": 1, "kind": "gauge\n"}))
+@example((Kind.LOGS, {"body": "x", "timestamp": True}))
+@example((Kind.LOGS, {"body": "x", "severity_number": 3.0}))
+def test_pydantic_and_the_decoder_accept_the_same(case: tuple[Kind, Any]) -> None:
+    kind, record = case
+    line = json.dumps(record).encode()
+
+    verdict = JUDGES[kind].verdict(line)
+
+    assert (verdict is None) == (refusal(kind, record) is None), (verdict, refusal(kind, record))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(records(), min_size=1, max_size=6), st.sampled_from(sorted(MODELS)))
+def test_a_batch_is_judged_as_its_records_are(cases: list[tuple[Kind, Any]], kind: Kind) -> None:
+    judge = JUDGES[kind]
+    lines = [json.dumps(record).encode() for _, record in cases]
+
+    judged = judge.judge(list(lines))
+
+    good = [judge.verdict(line) is None for line in lines]
+    assert judged.lines == [line if kept else b"" for line, kept in zip(lines, good, strict=True)]
+    assert judged.accepted == sum(good)
+    assert [entry.index for entry in judged.rejected] == [index for index, kept in enumerate(good) if not kept]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60) | texts.map(str.encode), st.sampled_from(sorted(MODELS)))
+def test_no_bytes_break_the_judge(line: bytes, kind: Kind) -> None:
+    judged = JUDGES[kind].judge([line, b'{"body":"x","name":"x"}'])
+
+    assert judged.accepted + len(judged.rejected) + (not line.strip(b" \t\r")) == 2
+    for rejection in judged.rejected:
+        rejection.message.encode()
+
+
+def nested(levels: int) -> bytes:
+    return b'{"body":"x","attributes":' + b'{"a":' * (levels - 1) + b"1" + b"}" * (levels - 1) + b"}"
+
+
+@pytest.mark.parametrize("limit", [2, 5, 16, 256])
+def test_the_depth_limit_is_exact(limit: int) -> None:
+    judge = Judge(Kind.LOGS, load_settings(_env_file=None, ingest_depth=limit))
+
+    assert judge.judge([nested(limit)]).accepted == 1
+    assert judge.judge([nested(limit + 1)]).rejected[0].code == "too_deep"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=12), st.lists(st.text('[]{},:"\\', max_size=4), max_size=12))
+def test_the_attribute_limit_is_exact_whatever_the_text_looks_like(items: list[int], odd_texts: list[str]) -> None:
+    judge = Judge(Kind.LOGS, load_settings(_env_file=None, ingest_attributes=10))
+    record = {
+        "body": "".join(odd_texts),
+        "attributes": {"list": items, **{f"k{n}": t for n, t in enumerate(odd_texts)}},
+    }
+    count = 1 + len(items) + len(odd_texts)
+
+    assert judge.judge([json.dumps(record).encode()]).accepted == (count <= 10)
+
+
+def test_every_accepted_time_can_be_read_by_the_flow() -> None:
+    judge = JUDGES[Kind.LOGS]
+    for value in (
+        "2024-W01-1",
+        "20240501",
+        "2024-05-01T120000Z",
+        "2024-05-01",
+        1e300,
+        1 << 70,
+        "24-05-01",
+        "2024-W01-1T00:00",
+    ):
+        accepted = judge.judge([json.dumps({"body": "x", "timestamp": value}).encode()]).accepted
+        try:
+            timestamp_ns(value)
+            readable = 1
+        except ValueError:
+            readable = 0
+        assert accepted == readable, value
