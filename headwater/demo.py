@@ -92,7 +92,7 @@ def _tell(stage: Stage, story: Story, seconds: float, rest: Rest) -> None:
             chunk = _until(story, written, due)
             files.write(story.lines[written : written + chunk])
             written += chunk
-            bars.show(written, account_of(rest, "logs")["received"])
+            bars.show(written, *_arrived(rest))
             stage.check()
         _settle(stage, rest, len(story.lines), bars)
     view.note(f"written in {time.monotonic() - began_s:.0f} s, files rotated {files.rotations} times")
@@ -106,11 +106,18 @@ def _until(story: Story, written: int, due_s: float) -> int:
     return end - written
 
 
+def _arrived(rest: Rest) -> tuple[int, int]:
+    """Lines that the hot store has, and lines that the lake has."""
+    entry = account_of(rest, "logs")
+    behind = entry["lag"].get("hot", {}).get("records", 0)
+    return entry["received"] - behind, entry["visible"]
+
+
 def _settle(stage: Stage, rest: Rest, total: int, bars: view.Bars) -> None:
     deadline = time.monotonic() + SETTLE_S
     while time.monotonic() < deadline:
         entry = account_of(rest, "logs")
-        bars.show(total, entry["received"])
+        bars.show(total, *_arrived(rest))
         if entry["received"] >= total and entry["in_flight"] == 0:
             return
         stage.check()

@@ -15,24 +15,30 @@ from headwater.console import is_terminal, out, table
 from headwater.questions import Answer
 
 PLAIN_EVERY_S = 2.0
+NAMES = ("written", "searchable", "in Delta")
 
 
 class Bars:
-    """How many lines are written, and how many of them can be searched already."""
+    """How many lines are written, how many of them can be searched already, how many are in the Delta table."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._total = total
         self._progress = progress
-        self._tasks = [progress.add_task(name, total=total) for name in ("written", "searchable")] if progress else []
+        self._tasks = [progress.add_task(name, total=total) for name in NAMES] if progress else []
+        self._told: tuple[int, ...] = ()
         self._told_s = 0.0
 
-    def show(self, written: int, searchable: int) -> None:
+    def show(self, *counts: int) -> None:
+        """One count per name of `NAMES`."""
         if self._progress:
-            for task, count in zip(self._tasks, (written, searchable), strict=True):
+            for task, count in zip(self._tasks, counts, strict=True):
                 self._progress.update(task, completed=min(count, self._total))
-        elif time.monotonic() - self._told_s >= PLAIN_EVERY_S or searchable >= self._total:
-            self._told_s = time.monotonic()
-            out.print(f"  {written:>7,} written  {searchable:>7,} searchable  of {self._total:,}")
+        elif counts != self._told and (
+            time.monotonic() - self._told_s >= PLAIN_EVERY_S or min(counts) >= self._total > min(self._told, default=0)
+        ):
+            self._told_s, self._told = time.monotonic(), counts
+            said = "   ".join(f"{count:>7,} {name}" for name, count in zip(NAMES, counts, strict=True))
+            out.print(f"  {said}   of {self._total:,}")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError
 from contracts.tenants import Role, tenant_named
@@ -72,13 +73,17 @@ def local_key(settings: Settings, role: Role) -> str:
     return ""
 
 
-def key_for(settings: Settings, role: Role) -> str:
-    """HEADWATER_API_KEY, else the local key of `role`.
+def _is_here(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in ("127.0.0.1", "::1", "localhost")
+
+
+def key_for(settings: Settings, role: Role, url: str) -> str:
+    """HEADWATER_API_KEY, else the local key of `role`, which is shown to no other machine.
 
     Raises:
         ConfigError: There is neither.
     """
-    key = settings.api_key.get_secret_value() or local_key(settings, role)
+    key = settings.api_key.get_secret_value() or (local_key(settings, role) if _is_here(url) else "")
     if not key:
         raise ConfigError(
             "no key: HEADWATER_API_KEY is not set",

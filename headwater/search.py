@@ -63,7 +63,8 @@ def search(settings: Settings, filters: Filters, limit: int, follow: bool, as_js
         StoreError: The service is not there, or a tier it needs is not (what was found is printed first).
     """
     params = filters.params()
-    rest = Rest(service_url(settings), key_for(settings, Role.READ))
+    url = service_url(settings)
+    rest = Rest(url, key_for(settings, Role.READ, url))
     try:
         if follow:
             _follow(rest, params, as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from contracts.errors import HeadwaterError, StoreError
 from contracts.settings import Settings, load_settings
@@ -131,15 +130,12 @@ class Stage:
             )
 
 
-def account_of(rest: Rest, kind: str) -> dict[str, int]:
+def account_of(rest: Rest, kind: str) -> dict[str, Any]:
     """The account of one kind; all zero while there is none, or while the service is not answering."""
     try:
         accounts = rest.get("/conservation")["accounts"]
     except HeadwaterError:
         accounts = []
-    empty = dict.fromkeys(("received", "visible", "duplicates", "dead_lettered", "in_flight", "difference"), 0)
+    counts = ("received", "visible", "duplicates", "dead_lettered", "in_flight", "difference")
+    empty = {**dict.fromkeys(counts, 0), "lag": {}}
     return next(({**empty, **entry} for entry in accounts if entry["kind"] == kind), empty)
-
-
-def cores() -> int:
-    return os.cpu_count() or 1

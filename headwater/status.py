@@ -82,7 +82,7 @@ def _by_rest(settings: Settings, here: Running | None) -> tuple[str, list[Facts]
     if here is None:
         return None
     with contextlib.suppress(HeadwaterError):
-        rest = Rest(here.url, key_for(settings, Role.READ), timeout_s=20)
+        rest = Rest(here.url, key_for(settings, Role.READ, here.url), timeout_s=20)
         try:
             return here.url, list(rest.get("/conservation")["accounts"])
         finally:

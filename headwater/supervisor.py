@@ -38,7 +38,8 @@ class Supervisor:
     def run(self) -> int:
         """0 after a clean stop, 1 when a child had to be killed."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._on_signal)
         began_s = time.monotonic()
         while not self._signals:
             now_s = time.monotonic()
@@ -47,7 +48,7 @@ class Supervisor:
             if not self._greeted and all(child.told_ready for child in self._children):
                 self._greeted = True
                 self._say("up", f"everything is ready after {time.monotonic() - began_s:.1f} s", "good")
-                print(self._plan.greeting, flush=True)
+                self._print(self._plan.greeting)
             self._listen(TURN_S)
         return self._stop()
 
@@ -89,7 +90,7 @@ class Supervisor:
                 child.close_output()
 
     def _stop(self) -> int:
-        print(flush=True)
+        self._print("")
         self._say("up", "stopping; once more to kill", "dim")
         clean = [self._end(child) for child in self._children]
         self._say("up", "stopped" if all(clean) else "stopped, not cleanly; nothing is lost", "dim")
@@ -119,8 +120,13 @@ class Supervisor:
         line = f"{name:<5} {text}"
         if self._plan.colour:
             line = f"\033[1m{name:<5}\033[0m \033[{COLOURS[tone]}m{text}\033[0m"
-        with contextlib.suppress(OSError):
-            print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+        self._print(f"{time.strftime('%H:%M:%S')} {line}")
+
+    @staticmethod
+    def _print(text: str) -> None:
+        """A console that is gone must not end the children."""
+        with contextlib.suppress(OSError, ValueError):
+            print(text, flush=True)
 
 
 def main(arguments: Sequence[str]) -> int:

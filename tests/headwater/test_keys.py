@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from contracts.errors import ConfigError
 from contracts.settings import load_settings
 from contracts.tenants import Role
-from headwater.keyring import default_env, local_key, make_first_keys
+from headwater.keyring import default_env, key_for, local_key, make_first_keys
 from tests.headwater.processes import headwater
 from web.keys import KeyFile, list_keys
 
@@ -75,3 +76,11 @@ def test_a_start_that_broke_off_before_the_key_file_was_there_is_made_good(tmp_p
     default_env(settings).write_text("HEADWATER_READ_KEY=stale\n")
     assert make_first_keys(settings, "http://127.0.0.1:8080")
     assert KeyFile(settings.keys_file).principal(local_key(settings, Role.READ)) is not None
+
+
+def test_the_folders_own_key_is_shown_to_this_machine_alone(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, data_dir=tmp_path, api_key="")
+    make_first_keys(settings, "http://127.0.0.1:8080")
+    assert key_for(settings, Role.READ, "http://localhost:8080") == local_key(settings, Role.READ)
+    with pytest.raises(ConfigError, match="HEADWATER_API_KEY"):
+        key_for(settings, Role.READ, "http://logs.example.com")
