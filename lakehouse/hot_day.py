@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 
 import tantivy
@@ -16,12 +18,28 @@ _MARK = "checkpoint"
 _SMALLEST_HEAP = 15_000_000  # the engine refuses less
 
 
-def day_error(path: Path, error: Exception) -> StoreError:
+def _day_error(path: Path, error: BaseException) -> StoreError:
     """What to do about an index that cannot be read or written."""
+    if not path.exists():
+        return StoreError(f'hot index "{path.parent.name}/{path.name}" was dropped meanwhile', retry_after_s=1)
     return StoreError(
         f'hot index "{path.parent.name}/{path.name}" cannot be used: {error}',
         hint=f'stop the flows, delete the folder "{path}" and start them again: that day is then answered by the lake',
     )
+
+
+@contextlib.contextmanager
+def engine_errors(path: Path) -> Iterator[None]:
+    """What the engine raises over the index at `path`, as StoreError.
+
+    On some kinds of damage it panics: an exception beside `Exception` that would end a thread.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, ValueError | OSError) or type(error).__name__ == "PanicException":
+            raise _day_error(path, error) from error
+        raise
 
 
 class DayWriter:
@@ -30,25 +48,31 @@ class DayWriter:
     def __init__(self, path: Path, day: dt.date, heap_mib: int) -> None:
         self.day = day
         self.path = path
-        self.is_dirty = False
-        try:
+        self.is_dirty = self.is_broken = False
+        with engine_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             index = tantivy.Index(schema(), path=str(path))
             register_analyzers(index)
             index.config_reader("manual")
             self._writer = index.writer(max(_SMALLEST_HEAP, heap_mib << 20), 1)
             self._next = read_checkpoints(index)
-        except (ValueError, OSError) as error:
-            raise day_error(path, error) from error
 
     def has(self, batch: Batch) -> bool:
         """Whether the batch is stored (or added) already."""
         return batch.offset < self._next.get(batch.partition, 0)
 
     def add(self, batch: Batch) -> None:
-        """Add the rows, or none of them when one cannot be written."""
-        for document in documents(batch):
-            self._writer.add_json(document)
+        """Add the rows, or none of them when one cannot be written (`is_broken` tells whether the engine failed).
+
+        Raises:
+            StoreError: None of the rows will be committed.
+        """
+        made = documents(batch)
+        self.is_broken = True
+        with engine_errors(self.path):
+            for document in made:
+                self._writer.add_json(document)
+        self.is_broken = False
         self._next[batch.partition] = batch.next_offset
         self.is_dirty = True
 
@@ -69,19 +93,15 @@ class DayWriter:
         Raises:
             StoreError: Nothing of this commit is stored; this object must not be used again.
         """
-        try:
+        with engine_errors(self.path):
             self.stage_checkpoints()
             self._writer.commit()
-        except (ValueError, OSError) as error:
-            raise day_error(self.path, error) from error
         self.is_dirty = False
 
     def close(self) -> None:
         """Let merges finish and let go. What was not committed is gone."""
-        try:
+        with engine_errors(self.path):
             self._writer.wait_merging_threads()
-        except ValueError as error:
-            raise day_error(self.path, error) from error
 
 
 def read_checkpoints(index: tantivy.Index) -> dict[int, int]:

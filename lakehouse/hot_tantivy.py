@@ -6,15 +6,13 @@ per kind, any number of readers in any process. Not handled: a query in flight i
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import heapq
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import tantivy
 from tantivy import FieldType, Query
 
 from contracts.errors import StoreError
@@ -23,11 +21,9 @@ from contracts.messages import Kind
 from contracts.query import Node, Position, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant
-from lakehouse import hot_reader
-from lakehouse.hot_document import found
 from lakehouse.hot_folder import KindFolder
 from lakehouse.hot_query import any_of, build, integers, tenant_query, time_query
-from lakehouse.hot_reader import DayReaders, Hit
+from lakehouse.hot_reader import DayReader, DayReaders, Hit
 from lakehouse.hot_schema import PARTITIONS, pack
 from lakehouse.hot_writer import TantivyHotWriter
 
@@ -55,17 +51,15 @@ class TantivyHotStore:
 
     def search(self, tenant: Tenant, query: RecordQuery, days: Sequence[dt.date]) -> Sequence[Found]:
         base = _filters(tenant, query.kind, query.where, query.start_ns, query.end_ns)
-        with _reading(query.kind):
-            pages = [hot_reader.page(searcher, base, query) for searcher in self._searchers(query.kind, days)]
-            merged = heapq.merge(*pages, key=lambda hit: hit.place, reverse=query.newest_first)
-            return _read(query.kind, tenant, list(itertools.islice(merged, query.limit)))
+        pages = [reader.page(base, query) for reader in self._day_readers(query.kind, days)]
+        merged = heapq.merge(*pages, key=lambda hit: hit.place, reverse=query.newest_first)
+        return [hit.found(query.kind, tenant) for hit in itertools.islice(merged, query.limit)]
 
     def count(
         self, tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None, days: Sequence[dt.date]
     ) -> int:
         clauses = _filters(tenant, kind, where, start_ns, end_ns)
-        with _reading(kind):
-            return sum(hot_reader.count(searcher, clauses) for searcher in self._searchers(kind, days))
+        return sum(reader.count(clauses) for reader in self._day_readers(kind, days))
 
     def tail(
         self,
@@ -80,11 +74,10 @@ class TantivyHotStore:
         clauses = [*_filters(tenant, kind, where, start_ns, end_ns), _past(after)]
         hits: list[Hit] = []
         # Days that are not trusted count here: what the lake lacks is a matter of offsets, not of days.
-        with _reading(kind):
-            for searcher in self._searchers(kind, self._folder(kind).days()):
-                if len(hits) < limit:
-                    hits += hot_reader.tail(searcher, clauses, limit - len(hits))
-            return _read(kind, tenant, hits)
+        for reader in self._day_readers(kind, self._folder(kind).days()):
+            if len(hits) < limit:
+                hits += reader.tail(clauses, limit - len(hits))
+        return [hit.found(kind, tenant) for hit in hits]
 
     def drop_day(self, kind: Kind, day: dt.date) -> None:
         self._folder(kind).drop(day)
@@ -105,10 +98,10 @@ class TantivyHotStore:
             raise StoreError(f"the hot store does not hold {kind.value}", hint="they are in the lake only")
         return self._folders[kind]
 
-    def _searchers(self, kind: Kind, days: Sequence[dt.date]) -> list[tantivy.Searcher]:
+    def _day_readers(self, kind: Kind, days: Sequence[dt.date]) -> list[DayReader]:
         folder, readers = self._folder(kind), self._readers[kind]
         readers.keep([folder.day_path(day) for day in folder.days()])
-        return [readers.searcher(folder.day_path(day)) for day in sorted(set(days))]
+        return [readers.reader(folder.day_path(day)) for day in sorted(set(days))]
 
 
 def _filters(tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None) -> list[Query]:
@@ -127,15 +120,3 @@ def _past(after: Mapping[int, int]) -> Query:
     if start < PARTITIONS:
         ranges.append((pack(Position(start, 0, 0)), (1 << 64) - 1))
     return any_of(integers("position", low, high, FieldType.Unsigned) for low, high in ranges)
-
-
-def _read(kind: Kind, tenant: Tenant, hits: Sequence[Hit]) -> list[Found]:
-    return [found(kind, tenant, hit.timestamp_ns, hit.packed, hit.document()) for hit in hits]
-
-
-@contextlib.contextmanager
-def _reading(kind: Kind) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise StoreError(f"the hot store cannot read {kind.value}: {error}", retry_after_s=1) from error

@@ -53,6 +53,11 @@ class TantivyHotWriter:
     def checkpoints(self) -> Mapping[int, int]:
         return dict(self._saved.checkpoints)
 
+    @property
+    def open_days(self) -> Sequence[dt.date]:
+        """Days whose index is open for writing."""
+        return sorted(self._open)
+
     def append(self, batches: Sequence[Batch]) -> None:
         self._check_usable()
         for batch in batches:
@@ -69,11 +74,8 @@ class TantivyHotWriter:
             return
         try:
             day.add(batch)
-        except ValueError as error:
-            self._failed = True
-            raise StoreError(
-                f"hot index of {batch.day} did not take a batch: {error}", hint="restart the flow"
-            ) from error
+        finally:
+            self._failed = day.is_broken
 
     def _day(self, day: dt.date) -> DayWriter | None:
         """The open index of `day`; None when the day was dropped."""

@@ -7,7 +7,8 @@ What both tiers must answer alike, and where the contract leaves room, what was 
 * `Exists`: text that is not "" and not null; number fields and `timestamp` always.
 * `Term` on a number field: the text read as a number (no number: no match).
 * `Range` without any bound: strings of the attribute, "" included; on a keyword field the same as `Exists`.
-* A range on a keyword field, or with one number and one text bound, compares strings. Text bounds on a number field: no match.
+* A range on a keyword field, or with one number and one text bound, compares strings. Text bounds on a
+  number field are not known here.
 * Refused with QueryError, so not known here: an unknown field, a wildcard on a number field or `timestamp`, a range
   on a text field, `timestamp` in anything but `Exists` and a range of integers.
 * Not told apart here: code points where Unicode versions of the engines differ in "alphanumeric" (combining marks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from contracts.batches import Batch
 from contracts.errors import QueryError
+from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import All, And, Cursor, Exists, Node, Not, Or, Position, Range, RecordQuery, Term, Wildcard
 from lakehouse import open_hot
@@ -121,15 +123,17 @@ trees: st.SearchStrategy[Node] = st.recursive(
 
 
 @contextlib.contextmanager
-def filled(*batches: Batch) -> Any:
+def filled(*batches: Batch) -> Iterator[HotStore]:
     """A hot store that holds `batches`."""
-    with tempfile.TemporaryDirectory() as folder:
-        with contextlib.closing(open_hot(f"tantivy://{folder}", settings())) as hot:
-            with contextlib.closing(hot.writer(batches[0].kind)) as writer:
-                for one in batches:
-                    writer.append([one])
-                    writer.commit()
-            yield hot
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(open_hot(f"tantivy://{folder}", settings())) as hot,
+        contextlib.closing(hot.writer(batches[0].kind)) as writer,
+    ):
+        for one in batches:
+            writer.append([one])
+            writer.commit()
+        yield hot
 
 
 def numbered(sample: list[Any]) -> list[Any]:
@@ -160,7 +164,7 @@ def test_any_query_answers_what_the_reference_answers(
             expected = select(known, ACME, node, start_ns, end_ns)
             assert hot.count(ACME, Kind.LOGS, node, start_ns, end_ns, days) == len(expected), node
             place = data.draw(st.sampled_from([None, *known]))
-            after = place and Cursor(place.timestamp_ns, place.position)
+            after = Cursor(place.timestamp_ns, place.position) if place else None
             query = RecordQuery(
                 Kind.LOGS, node, start_ns, end_ns, data.draw(st.integers(1, 9)), after, data.draw(st.booleans())
             )
