@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import logging
 
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.run import cli_main
 
 from contracts.errors import HeadwaterError
@@ -26,14 +27,17 @@ log = logging.getLogger("headwater.flows")
 
 
 def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT. 0: ended with everything committed; 1: could not go on, and the log says why."""
+    """Run until SIGTERM or SIGINT. 0: ended as told; 1: could not go on, and the log says why."""
     configure(settings.log_level)
     stop = stop_on_signals()
     with contextlib.closing(Connections(settings)) as connections:
         flow = build("embedded", list(Kind), connections, stop)
         try:
             cli_main(flow, epoch_interval=EPOCH)  # type: ignore[no-untyped-call]  # compiled, without stubs
-        except HeadwaterError as error:
-            log.critical("flows end: %s; %s", error, error.hint)
+        except BytewaxRuntimeError as error:
+            cause = error.__cause__
+            if not isinstance(cause, HeadwaterError):
+                raise
+            log.critical("flows end: %s; %s", cause, cause.hint)
             return 1
     return 0

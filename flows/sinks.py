@@ -63,7 +63,31 @@ class LakeSink(DynamicSink[Item]):
         return LakePart(lambda: lake.writer(self._kind), commit_s, self._stop, self._dead, trim)
 
 
-class HotPart(StatelessSinkPartition[Item]):
+class Halting:
+    """What both parts do: an action with patience, and nothing after one that was given up or that failed.
+
+    The engine closes its parts also after an exception; a part that raised then must not commit, nor raise again.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._halted = False
+
+    def _do(self, what: str, action: Callable[[], object]) -> None:
+        if self._halted:
+            return
+        self._halted = True
+        self._halted = not patiently(what, action, self._stop)
+
+    def _last(self, action: Callable[[], None]) -> None:
+        """The last commit. What raises here aborts the process; not committing is safe, the next start replays."""
+        try:
+            action()
+        except Exception:
+            log.exception("last commit failed, the next start replays")
+
+
+class HotPart(Halting, StatelessSinkPartition[Item]):
     """Keeps what is not committed, so that a writer that failed can be opened anew and given it again."""
 
     def __init__(
@@ -73,12 +97,12 @@ class HotPart(StatelessSinkPartition[Item]):
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._open, self._commit_s, self._stop, self._clock = open_writer, commit_s, stop, clock
+        super().__init__(stop)
+        self._open, self._commit_s, self._clock = open_writer, commit_s, clock
         self._writer: HotWriter | None = None
         self._uncommitted: list[Batch] = []
         self._committed_s = clock()
         self._tries = 0
-        self._halted = False
         self._do("opening the hot store", self._reopen)
 
     def write_batch(self, items: list[Item]) -> None:
@@ -92,9 +116,6 @@ class HotPart(StatelessSinkPartition[Item]):
                 self._do("writing the hot store", functools.partial(self._append, item))
         if self._uncommitted and self._clock() - self._committed_s >= self._commit_s:
             self._commit()
-
-    def _do(self, what: str, action: Callable[[], object]) -> None:
-        self._halted = self._halted or not patiently(what, action, self._stop)
 
     def _reopen(self) -> HotWriter:
         """The writer; after a failure a new one that was given everything that is not committed."""
@@ -162,12 +183,12 @@ class HotPart(StatelessSinkPartition[Item]):
         self._committed_s = self._clock()
 
     def close(self) -> None:
-        if self._uncommitted and not self._halted:
-            self._commit()
+        if self._uncommitted:
+            self._last(self._commit)
         self._fail()
 
 
-class LakePart(StatelessSinkPartition[Item]):
+class LakePart(Halting, StatelessSinkPartition[Item]):
     """The writer keeps what it could not commit; the same call is made again."""
 
     def __init__(
@@ -179,21 +200,17 @@ class LakePart(StatelessSinkPartition[Item]):
         trim: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._open, self._commit_s, self._stop, self._dead, self._trim = open_writer, commit_s, stop, dead, trim
-        self._clock = clock
+        super().__init__(stop)
+        self._open, self._commit_s, self._dead, self._trim, self._clock = open_writer, commit_s, dead, trim, clock
         self._writer: LakeWriter | None = None
         self._waiting_since_s: float | None = None
         self._trimmed_s = clock()
-        self._halted = False
         self._do("opening the lake", self._opened)
 
     def _opened(self) -> LakeWriter:
         if self._writer is None:
             self._writer = self._open()
         return self._writer
-
-    def _do(self, what: str, action: Callable[[], object]) -> None:
-        self._halted = self._halted or not patiently(what, action, self._stop)
 
     def write_batch(self, items: list[Item]) -> None:
         for item in items:
@@ -231,8 +248,7 @@ class LakePart(StatelessSinkPartition[Item]):
             self._waiting_since_s = None
 
     def close(self) -> None:
-        if self._writer is not None and not self._halted:
-            self._commit()
+        self._last(self._commit)
         if self._writer is not None:
             self._writer.close()
 

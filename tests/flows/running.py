@@ -1,0 +1,100 @@
+"""Flows run in this process over real stores on a folder, until they have caught up; and what the stores then hold."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from bytewax.testing import run_main
+from deltalake import DeltaTable, QueryBuilder
+
+from contracts.answers import LedgerTotal
+from contracts.messages import Kind, Message, from_headers
+from contracts.query import All, RecordQuery
+from contracts.settings import Settings
+from flows.connections import Connections
+from flows.graph import build
+from tests.flows.messages import TENANT, settings
+
+EPOCH = dt.timedelta(seconds=1)
+DEADLINE_S = 40.0
+
+
+class World:
+    """A bus and stores below `folder`."""
+
+    def __init__(self, folder: Path, **values: Any) -> None:
+        quick = {"hot_commit_s": 0.05, "lake_commit_s": 0.2, "flow_poll_ms": 5, "bus_group_commit_ms": 0}
+        self.settings: Settings = settings(data_dir=folder / "data", **{**quick, **values})
+        self.connections = Connections(self.settings)
+
+    def append(self, *messages: Message, kind: Kind = Kind.LOGS, key: str = "") -> None:
+        for message in messages:
+            head = from_headers(message.headers) if "headwater-batch" in message.headers and not key else None
+            self.connections.bus.append(kind.topic, key or (head.stream_key if head else "foreign"), [message])
+
+    def behind(self, kinds: Sequence[Kind]) -> bool:
+        for kind in kinds:
+            done = self.connections.checkpoints(kind)
+            extents = self.connections.bus.extents(kind.topic)
+            if any(done.get(partition, 0) < extent.next_offset for partition, extent in extents.items()):
+                return True
+        return False
+
+    def run(self, *kinds: Kind) -> None:
+        """Run the flows of `kinds` (default: logs and dead letters) until they have caught up, and stop them."""
+        wanted = kinds or (Kind.LOGS, Kind.DEAD_LETTERS)
+        stop, ended = threading.Event(), threading.Event()
+        connections = self.connections
+        opened = (connections.hot, connections.lake, connections.bus)  # before two threads look at them
+        assert all(opened)
+
+        def watch() -> None:
+            deadline = time.monotonic() + DEADLINE_S
+            while not ended.wait(0.02) and time.monotonic() < deadline:
+                with contextlib.suppress(Exception):
+                    if not self.behind(wanted):
+                        break
+            stop.set()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            run_main(build("test", wanted, connections, stop), epoch_interval=EPOCH)  # type: ignore[no-untyped-call]  # compiled, without stubs
+        finally:
+            ended.set()
+            watcher.join()
+        assert not self.behind(wanted), "the flow did not catch up"
+
+    def reopen(self) -> None:
+        """As a new process would see it."""
+        self.connections.close()
+        self.connections = Connections(self.settings)
+
+    def hot_bodies(self, kind: Kind = Kind.LOGS) -> Counter[str]:
+        hot = self.connections.hot
+        found = hot.search(TENANT, RecordQuery(kind, All(), None, None, 1_000_000), hot.days(kind))
+        return Counter(str(record.fields.get("body", record.fields.get("name"))) for record in found)
+
+    def lake_rows(self, table: str = "logs") -> list[dict[str, Any]]:
+        answer = QueryBuilder().register("t", DeltaTable(f"{self.settings.lake}/{table}")).execute("SELECT * FROM t")
+        rows: list[dict[str, Any]] = pa.RecordBatchReader.from_stream(answer).read_all().to_pylist()
+        return rows
+
+    def lake_bodies(self) -> Counter[str]:
+        return Counter(row["body"] for row in self.lake_rows())
+
+    def ledger(self, kind: Kind = Kind.LOGS) -> LedgerTotal:
+        """The account of `kind`, after a look at its equation and at what the table holds."""
+        (total,) = [entry for entry in self.connections.lake.ledger(TENANT) if entry.kind is kind]
+        accounted = total.landed + total.duplicates + total.dead_lettered + sum(total.dropped.values())
+        assert total.received == accounted
+        assert total.landed == total.stored
+        return total

@@ -1,0 +1,146 @@
+"""The flow as a process: killed at seeded moments, stopped by SIGTERM, run by the engine's own command."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contracts.messages import Kind
+from tests.flows.messages import line, message
+from tests.flows.running import World
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 6
+
+
+def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
+    environment["HEADWATER_DATA_DIR"] = str(world.settings.data)
+    environment["HEADWATER_LAKE_COMMIT_S"] = "0.3"
+    environment["HEADWATER_HOT_COMMIT_S"] = "0.1"
+    log = (world.settings.data.parent / "flow.log").open("ab")
+    with log:
+        return subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 40) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.05)
+
+
+class Sender(threading.Thread):
+    """Appends numbered records until told to stop; some batches twice, some lines unusable."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.stopping = threading.Event()
+        self.sent = 0
+        self.bad = 0
+        self._world = world
+        self._rng = random.Random(seed)
+
+    def run(self) -> None:
+        while not self.stopping.wait(0.01):
+            count = self._rng.randrange(1, 60)
+            lines = [line(f"n{number}") for number in range(self.sent, self.sent + count)]
+            if self._rng.random() < 0.2:
+                lines[-1] = f"bad {self.sent}".encode()
+                self.bad += 1
+            sent = message(lines, sequence=self.sent, packed=self._rng.random() < 0.5)
+            self._world.append(*[sent] * self._rng.choice((1, 1, 1, 2)))
+            self.sent += count
+
+
+def test_killed_at_any_moment_each_record_is_there_once(world: World) -> None:
+    rng = random.Random(20261124)
+    sender = Sender(world, seed=1)
+    sender.start()
+    for _ in range(KILLS):
+        before = dict(world.connections.lake.checkpoints(Kind.LOGS))
+        process = start(world, "flows")
+        until(lambda seen=before: dict(world.connections.lake.checkpoints(Kind.LOGS)) != seen, "progress")  # type: ignore[misc]  # mypy types no default
+        time.sleep(rng.uniform(0, 0.6))
+        process.kill()
+        process.wait()
+    sender.stopping.set()
+    sender.join()
+    world.reopen()
+    world.run()
+
+    bodies = world.hot_bodies()
+    assert set(bodies.values()) == {1}
+    assert bodies == world.lake_bodies()
+    assert len(bodies) == sender.sent - sender.bad
+    assert len(world.lake_rows("dead_letters")) == sender.bad == world.ledger().dead_lettered
+
+
+def test_sigterm_commits_everything_and_the_next_start_repeats_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.append(*(message([line(f"n{number}")], sequence=number) for number in range(50)))
+    process = start(world, "flows")
+    until(lambda: bool(world.connections.lake.checkpoints(Kind.LOGS)), "progress")
+    world.append(*(message([line(f"n{number}")], sequence=number) for number in range(50, 80)))
+    time.sleep(0.2)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert time.monotonic() - begun < 10
+
+    world.reopen()
+    stopped_at = {part: done for part, done in world.connections.checkpoints(Kind.LOGS).items() if done}
+    assert stopped_at == dict(world.connections.lake.checkpoints(Kind.LOGS))  # hot and lake stopped at one place
+    read: Counter[int] = Counter()
+    monkeypatch.setattr("flows.parsing.decode", counting(read))
+    world.run()
+    assert sorted(read) == list(range(sum(stopped_at.values()), 80))  # nothing before the place was read again
+    assert world.hot_bodies() == world.lake_bodies() == Counter(f"n{number}" for number in range(80))
+
+
+def counting(read: Counter[int]) -> Callable[..., object]:
+    from flows.decode import decode
+
+    def count(arrival: object, *rest: object) -> object:
+        read[arrival.message.offset] += 1  # type: ignore[attr-defined]  # an Arrival, passed through
+        return decode(arrival, *rest)  # type: ignore[arg-type]  # the same
+
+    return count
+
+
+def test_the_engines_own_command_runs_it_with_a_recovery_store(world: World, tmp_path: Path) -> None:
+    recovery = tmp_path / "recovery"
+    recovery.mkdir()
+    subprocess.run([sys.executable, "-m", "bytewax.recovery", str(recovery), "1"], check=True, cwd=ROOT)
+    for first in (0, 20):
+        world.append(message([line(f"n{number}") for number in range(first, first + 20)], sequence=first))
+        process = start(world, "bytewax.run", "flows.logs", "-r", str(recovery), "-s", "1", "-b", "0")
+        until(lambda: not world.behind([Kind.LOGS]), "catching up")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    world.reopen()
+
+    assert world.hot_bodies() == world.lake_bodies() == Counter(f"n{number}" for number in range(40))
+
+
+def test_a_flow_that_cannot_go_on_says_why_and_ends(world: World) -> None:
+    world.append(message([line("a")]), message([line("b")], sequence=1))
+    world.run()
+    world.connections.close()
+    for path in world.settings.data.glob("bus.db*"):
+        path.unlink()
+
+    process = start(world, "flows")
+    assert process.wait(40) == 1
+    assert "not the bus that they were filled from" in (world.settings.data.parent / "flow.log").read_text()
