@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -22,6 +21,22 @@ from ingestion_api.models import refusal
 
 Sent = SentLog | SentMetric | SentEvent
 _SHAPES: dict[Kind, type[Sent]] = {Kind.LOGS: SentLog, Kind.METRICS: SentMetric, Kind.EVENTS: SentEvent}
+_FlatAttributes = dict[str, str | int | float | bool | None]
+
+
+class _FlatLog(SentLog, gc=False, forbid_unknown_fields=True):
+    attributes: _FlatAttributes | None = None
+
+
+class _FlatMetric(SentMetric, gc=False, forbid_unknown_fields=True):
+    attributes: _FlatAttributes | None = None
+
+
+class _FlatEvent(SentEvent, gc=False, forbid_unknown_fields=True):
+    attributes: _FlatAttributes | None = None
+
+
+_FLAT: dict[Kind, type[Sent]] = {Kind.LOGS: _FlatLog, Kind.METRICS: _FlatMetric, Kind.EVENTS: _FlatEvent}
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _SPACE = b" \t\r"
 
@@ -50,6 +65,7 @@ class Judge:
     def __init__(self, kind: Kind, settings: Settings) -> None:
         self.kind = kind
         self._decode = msgspec.json.Decoder(_SHAPES[kind]).decode
+        self._decode_flat = msgspec.json.Decoder(_FLAT[kind]).decode
         self._record_bytes = settings.ingest_record_kib * 1024
         self._attributes = settings.ingest_attributes
         self._depth = settings.ingest_depth
@@ -63,27 +79,24 @@ class Judge:
     def _all_good(self, lines: list[bytes]) -> bool:
         if max(map(len, lines)) > self._record_bytes:
             return False
+        records = self._flat(lines) or self._nested(lines)
+        return bool(records) and self._complete(records) and all(map(is_timestamp, self._times(records)))
+
+    def _flat(self, lines: list[bytes]) -> Sequence[Sent]:
+        """The usual batch, whose attributes hold no containers: nothing to measure but their number."""
+        try:
+            records = list(map(self._decode_flat, lines))
+        except _BROKEN:
+            return ()
+        most = max((len(record.attributes) for record in records if record.attributes), default=0)
+        return records if most <= self._attributes else ()
+
+    def _nested(self, lines: list[bytes]) -> Sequence[Sent]:
         try:
             records = list(map(self._decode, lines))
         except _BROKEN:
-            return False
-        if not self._surely_small(lines) and not all(self._fits(record.attributes) for record in records):
-            return False
-        return self._complete(records) and all(map(is_timestamp, self._times(records)))
-
-    def _surely_small(self, lines: list[bytes]) -> bool:
-        """Whether no record can be too deep or have too many attributes, judged by its punctuation alone."""
-
-        def most(mark: bytes) -> int:
-            return max(map(bytes.count, lines, repeat(mark)))
-
-        brackets = most(b"[")
-        if brackets + most(b"{") > self._depth:
-            return False
-        if max(map(len, lines)) <= 2 * self._attributes - self._depth:
-            return True  # an attribute or an item takes two bytes at least, and a bracket one
-        # Each attribute has a colon, each further item of a list a comma, each list a bracket.
-        return most(b":") + most(b",") + brackets <= self._attributes
+            return ()
+        return records if all(self._fits(record.attributes) for record in records) else ()
 
     def _complete(self, records: Sequence[Sent]) -> bool:
         if self.kind is not Kind.LOGS:
