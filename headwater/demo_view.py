@@ -79,7 +79,7 @@ def show_answers(answers: Sequence[Answer]) -> None:
         rows = table(*answer.columns)
         for row in answer.rows:
             rows.add_row(*(escape(cell) for cell in row))
-        out.print(Padding(rows, (0, 0, 0, 5)))
+        out.print(Padding(rows, (0, 0, 0, 5), expand=False))
         if not answer.right:
             out.print(Text(f"     wrong; the truth is: {answer.truth}", style="red"))
 
