@@ -1,0 +1,133 @@
+"""A real agent process, killed at seeded moments while files are written and rotated -> what is missing or doubled."""
+
+from __future__ import annotations
+
+import collections
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.agents.server import Reply, Request, Sink, well_behaved
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Misbehaving:
+    """Stores and drops the ack, or refuses for now, at seeded requests."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+        self.calm = False
+
+    def __call__(self, request: Request, number: int) -> Reply:
+        chance = 1.0 if self.calm else self._rng.random()
+        if chance < 0.08:
+            return Reply(cut=True)
+        if chance < 0.16:
+            return Reply(503, store=False, headers={"Retry-After": "0"})
+        if chance < 0.20:
+            return Reply(429, store=False, headers={"Retry-After": "0"})
+        return well_behaved(request, number)
+
+
+class Writer(threading.Thread):
+    """Appends numbered lines to two files, in pieces that do not end with lines, and rotates them by renaming."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        super().__init__(name="writer", daemon=True)
+        self.written: list[str] = []
+        self.ending = threading.Event()
+        self._folder = folder
+        self._rng = random.Random(seed)
+
+    def run(self) -> None:
+        while not self.ending.wait(0.01):
+            name = self._rng.choice(["app", "web"])
+            lines = [f"{name} {len(self.written) + i} {'x' * self._rng.randrange(300)}" for i in range(20)]
+            data = "".join(f"{line}\n" for line in lines).encode()
+            cut = self._rng.randrange(len(data))
+            for piece in (data[:cut], data[cut:]):
+                with (self._folder / f"{name}.log").open("ab") as file:
+                    file.write(piece)
+            self.written += lines
+            if self._rng.random() < 0.02:
+                self._rotate(name)
+
+    def _rotate(self, name: str) -> None:
+        rotated = sorted(self._folder.glob(f"{name}.log.*"), reverse=True)
+        for path in rotated:
+            path.rename(path.with_suffix(f".{int(path.suffix[1:]) + 1:04d}"))
+        (self._folder / f"{name}.log").rename(self._folder / f"{name}.log.0001")
+
+
+def start(folder: Path, url: str, sabotage: str, *options: str) -> subprocess.Popen[bytes]:
+    module = ["tests.agents.sabotaged", sabotage] if sabotage else ["agents"]
+    command = [sys.executable, "-m", *module, "logs", "--path", str(folder / "logs" / "*.log*"), *options]
+    environment = {
+        **os.environ,
+        "HEADWATER_INGEST_URL": url,
+        "HEADWATER_API_KEY": "k",
+        "HEADWATER_AGENT_DIR": str(folder / "agent"),
+        "HEADWATER_AGENT_POLL_S": "0.01",
+        "HEADWATER_AGENT_BATCH_WAIT_S": "0.01",
+        "HEADWATER_AGENT_BATCH_RECORDS": "200",
+        "HEADWATER_AGENT_BUFFER_MIB": "1",
+        "HEADWATER_AGENT_RETRY_MAX_S": "0.05",
+        "HEADWATER_AGENT_PARTIAL_LINE_S": "20",
+    }
+    with (folder / "agent.txt").open("ab") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+def until_seen(sink: Sink, more_than: int, process: subprocess.Popen[bytes]) -> None:
+    """Until the agent has come so far that a kill hits it at work."""
+    deadline = time.monotonic() + 20
+    while len(sink.requests) <= more_than and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def crash(folder: Path, seed: int, kills: int, sabotage: str = "") -> list[str]:
+    """Run the scenario; [] when every line arrived exactly once."""
+    rng = random.Random(seed)
+    (folder / "logs").mkdir(parents=True)
+    behaviour = Misbehaving(seed)
+    sink = Sink(behaviour)
+    writer = Writer(folder / "logs", seed)
+    writer.start()
+    try:
+        for _ in range(kills):
+            before = len(sink.requests)
+            process = start(folder, sink.url, sabotage)
+            until_seen(sink, before + 1, process)
+            time.sleep(rng.uniform(0.0, 0.4))
+            process.kill()
+            process.wait()
+        writer.ending.set()
+        writer.join()
+        behaviour.calm = True
+        last = start(folder, sink.url, sabotage, "--exit-when-idle")
+        assert last.wait(60) == 0, (folder / "agent.txt").read_text()[-2000:]
+        return faults(writer.written, sink)
+    finally:
+        writer.ending.set()
+        sink.close()
+
+
+def faults(written: list[str], sink: Sink) -> list[str]:
+    try:
+        found = collections.Counter(sink.bodies())
+        epochs = {epoch for epoch, _ in sink.by_sequence()}
+    except AssertionError as error:
+        return [str(error)]
+    truth = set(written)
+    missing = [line for line in written if line not in found]
+    strange = [line for line in found if line not in truth]
+    doubled = [line for line, count in found.items() if count > 1]
+    report = [f"{len(missing)} missing: {missing[:3]}"] if missing else []
+    report += [f"{len(strange)} strange: {strange[:3]}"] if strange else []
+    report += [f"{len(doubled)} doubled: {doubled[:3]}"] if doubled else []
+    return report + ([f"epochs {epochs}"] if epochs != {0} else [])
