@@ -7,6 +7,7 @@ built from a validated tree (`lake_query`), never from a user's text. Time, memo
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Lake:
         self._lock = threading.Lock()
         self._tables: dict[str, Delta] = {}
         self._pool = QueryPool(settings)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def writer(self, kind: Kind) -> LakeWriter:
         return LakeWriter(self._url, kind, self._settings, self._options)
@@ -73,6 +75,13 @@ class Lake:
             table = self._newest(kind.value)
             landed = table.landed(kind.value) if with_landed else {}
             return Snapshot(table, landed, self._pool, self._settings)
+
+    def scratch(self, kind: Kind) -> Snapshot:
+        """An empty table of `kind`, for questions about the hot store's records when the lake cannot be read."""
+        with self._lock:
+            if self._scratch is None:
+                self._scratch = tempfile.TemporaryDirectory(prefix="headwater-scratch-")
+            return Snapshot(Delta(self._scratch.name, kind.value), {}, self._pool, self._settings)
 
     def ledger(self, tenant: Tenant | None) -> Sequence[LedgerTotal]:
         """The account per tenant and kind; None is every tenant. Offsets that expired unread have tenant ""."""
@@ -112,6 +121,8 @@ class Lake:
         """Let go; queries in flight finish on their own. Idempotent."""
         with self._lock:
             self._tables.clear()
+            if self._scratch is not None:
+                self._scratch.cleanup()
 
 
 def _add(total: dict[str, Any], row: Mapping[str, Any]) -> None:

@@ -1,0 +1,114 @@
+"""Metrics: points of one name -> series of aggregates per group and step.
+
+Steps start at multiples of their width. Percentiles interpolate linearly between the nearest ranks, to a
+millionth of their distance.
+`rate` reads points of kind "sum" alone: the increase from each point of a raw series to its next counts in the step
+of the later one, a fall counts as a restart from 0, and points up to `LOOK_BACK_S` before the range serve as the first
+predecessors.
+"""
+
+from __future__ import annotations
+
+from contracts.answers import Series, SeriesAnswer
+from contracts.errors import QueryError
+from contracts.hot import HotStore
+from contracts.messages import Kind
+from contracts.query import And, MetricQuery, Term
+from contracts.settings import Settings
+from contracts.tenants import Tenant
+from lakehouse.lake import Lake
+from lakehouse.lake_attributes import value_sql
+from lakehouse.lake_literals import text_literal, time_literal
+from lakehouse.lake_query import ATTRIBUTE, time_sql, where_sql
+from lakehouse.lake_tail import Ask, ask
+
+LOOK_BACK_S = 300
+MOST_POINTS = 500_000  # of all series together
+
+_RESOURCE = ("service", "env", "host")
+_COLUMNS = (*_RESOURCE, "unit", "metric_kind", "attributes", "timestamp", "value")
+_PLACE = ("bus_partition", "bus_offset", "bus_index")
+_AGGREGATES = {
+    "avg": "avg(value)",
+    "min": "min(value)",
+    "max": "max(value)",
+    "sum": "sum(value)",
+    "count": "CAST(count(*) AS DOUBLE)",
+} | {f"p{percent}": f"percentile_cont({percent / 100}) WITHIN GROUP (ORDER BY value)" for percent in (50, 90, 95, 99)}
+
+
+def answer(hot: HotStore | None, lake: Lake, settings: Settings, tenant: Tenant, query: MetricQuery) -> SeriesAnswer:
+    """Series sorted by their labels.
+
+    Raises:
+        StoreError: No tier could answer.
+        QueryError: An unknown aggregate, or too many points.
+    """
+    if query.agg != "rate" and query.agg not in _AGGREGATES:
+        raise QueryError(
+            f'aggregate "{query.agg[:20]}" is not known: use rate, {", ".join(_AGGREGATES)}', code="bad_value"
+        )
+    if (query.end_ns - query.start_ns) // query.step_ns > settings.query_points:
+        raise QueryError(
+            f"more than {settings.query_points} points a series: use a longer step", code="too_many_points"
+        )
+    start_ns = query.start_ns
+    if query.agg == "rate":
+        start_ns = max(0, start_ns - max(query.step_ns, LOOK_BACK_S * 10**9))
+    where = And((Term("name", query.name), query.where))
+    question = Ask(tenant, Kind.METRICS, where, start_ns, query.end_ns)
+    conditions = [f"tenant = {text_literal(tenant)}", *time_sql(start_ns, query.end_ns), where_sql(where, Kind.METRICS)]
+    columns = (*_COLUMNS, *_PLACE)
+
+    def sql(tail: str) -> str:
+        table = f"SELECT {', '.join(columns)} FROM metrics WHERE {' AND '.join(conditions)}"
+        return _series_sql(query, f"{table} UNION ALL {tail}")
+
+    found = ask(hot, lake, question, columns, sql)
+    if len(found.rows) > MOST_POINTS:
+        raise QueryError(
+            f"more than {MOST_POINTS} points in all: group by less, or use a longer step", code="too_many_points"
+        )
+    return SeriesAnswer(_series(query, found.rows), found.partial, found.tiers)
+
+
+def _series_sql(query: MetricQuery, points: str) -> str:
+    labels = [f"{_label_sql(name)} AS g{at}" for at, name in enumerate(query.group_by)]
+    groups = [f"g{at}" for at in range(len(query.group_by))]
+    step = f"CAST(timestamp AS BIGINT) / {query.step_ns // 1000:d} AS step"
+    if query.agg == "rate":
+        points = _increases(query, points)
+        value = f"sum(increase) / {query.step_ns / 1e9!r}"
+    else:
+        value = _AGGREGATES[query.agg]
+    return (
+        f"SELECT {', '.join([*groups, 'step', f'{value} AS value', 'count(*) AS n'])} "
+        f"FROM (SELECT *, {', '.join([*labels, step])} FROM ({points})) "
+        f"GROUP BY {', '.join([*groups, 'step'])} ORDER BY {', '.join([*groups, 'step'])} LIMIT {MOST_POINTS + 1}"
+    )
+
+
+def _increases(query: MetricQuery, points: str) -> str:
+    series = ", ".join((*_RESOURCE, "unit", "attributes"))
+    before = f"lag(value) OVER (PARTITION BY {series} ORDER BY timestamp, {', '.join(_PLACE)})"
+    increase = "CASE WHEN before IS NULL THEN 0.0 WHEN value >= before THEN value - before ELSE value END AS increase"
+    return (
+        f"SELECT *, {increase} FROM (SELECT *, {before} AS before FROM ({points}) WHERE metric_kind = 'sum') "
+        f"WHERE timestamp >= {time_literal(query.start_ns // 1000)}"
+    )
+
+
+def _label_sql(name: str) -> str:
+    return name if name in _RESOURCE else value_sql(name.removeprefix(ATTRIBUTE))
+
+
+def _series(query: MetricQuery, rows: list[dict[str, object]]) -> list[Series]:
+    points: dict[tuple[object, ...], list[tuple[int, float]]] = {}
+    for row in rows:
+        labels = tuple(row[f"g{at}"] for at in range(len(query.group_by)))
+        start_ms = int(str(row["step"])) * (query.step_ns // 1000) // 1000
+        points.setdefault(labels, []).append((start_ms, float(str(row["value"]))))
+    return [
+        Series({name: str(text) for name, text in zip(query.group_by, labels, strict=True)}, series)
+        for labels, series in points.items()
+    ]

@@ -1,0 +1,52 @@
+"""Services: the logs of a time range -> one summary per (service, env). The range is of event time, as everywhere."""
+
+from __future__ import annotations
+
+from contracts.answers import ServicesAnswer, ServiceSummary
+from contracts.hot import HotStore
+from contracts.messages import Kind
+from contracts.query import All
+from contracts.tenants import Tenant
+from lakehouse.lake import Lake
+from lakehouse.lake_literals import text_literal
+from lakehouse.lake_query import time_sql
+from lakehouse.lake_tail import Ask, ask
+
+ERROR_SEVERITY = 17
+_COLUMNS = ("service", "env", "host", "timestamp", "severity_number")
+
+
+def answer(hot: HotStore | None, lake: Lake, tenant: Tenant, start_ns: int, end_ns: int) -> ServicesAnswer:
+    """Sorted by (name, env); logs without a service name are left out.
+
+    Raises:
+        StoreError: No tier could answer.
+    """
+    conditions = [f"tenant = {text_literal(tenant)}", *time_sql(start_ns, end_ns)]
+    columns = ", ".join(_COLUMNS)
+
+    def sql(tail: str) -> str:
+        return (
+            f"SELECT service, env, count(*) AS n, CAST(max(timestamp) AS BIGINT) AS last_us, "
+            f"count(*) FILTER (WHERE severity_number >= {ERROR_SEVERITY}) AS errors, array_agg(DISTINCT host) AS hosts "
+            f"FROM (SELECT {columns} FROM logs WHERE {' AND '.join(conditions)} UNION ALL {tail}) "
+            f"GROUP BY service, env ORDER BY service, env"
+        )
+
+    found = ask(hot, lake, Ask(tenant, Kind.LOGS, All(), start_ns, end_ns), _COLUMNS, sql)
+    seconds = max((end_ns - start_ns) / 1e9, 1e-9)
+    summaries = [
+        ServiceSummary(
+            name=row["service"],
+            env=row["env"],
+            hosts=tuple(sorted(host for host in row["hosts"] if host)),
+            last_seen_ns=row["last_us"] * 1000,
+            logs=row["n"],
+            errors=row["errors"],
+            logs_per_s=row["n"] / seconds,
+            error_rate=row["errors"] / row["n"],
+        )
+        for row in found.rows
+        if row["service"]
+    ]
+    return ServicesAnswer(summaries, found.partial, found.tiers)
