@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 KILLS = 6
 
 
-def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
+def start(world: World, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
     environment["HEADWATER_DATA_DIR"] = str(world.settings.data)
-    environment["HEADWATER_LAKE_COMMIT_S"] = "0.3"
-    environment["HEADWATER_HOT_COMMIT_S"] = "0.1"
+    for name, value in {"lake_commit_s": "0.3", "hot_commit_s": "0.1", **settings}.items():
+        environment[f"HEADWATER_{name.upper()}"] = value
     log = (world.settings.data.parent / "flow.log").open("ab")
     with log:
         return subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -90,7 +90,8 @@ def test_sigterm_commits_everything_and_the_next_start_repeats_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.append(*(message([line(f"n{number}")], sequence=number) for number in range(50)))
-    process = start(world, "flows")
+    # No commit by time: the lake shows progress once 30 rows wait, all else is committed at the end or not at all.
+    process = start(world, "flows", lake_commit_rows="30", lake_commit_s="60", hot_commit_s="60")
     until(lambda: bool(world.connections.lake.checkpoints(Kind.LOGS)), "progress")
     world.append(*(message([line(f"n{number}")], sequence=number) for number in range(50, 80)))
     time.sleep(0.2)
@@ -100,8 +101,9 @@ def test_sigterm_commits_everything_and_the_next_start_repeats_nothing(
     assert time.monotonic() - begun < 10
 
     world.reopen()
-    stopped_at = {part: done for part, done in world.connections.checkpoints(Kind.LOGS).items() if done}
-    assert stopped_at == dict(world.connections.lake.checkpoints(Kind.LOGS))  # hot and lake stopped at one place
+    stopped_at = dict(world.connections.lake.checkpoints(Kind.LOGS))
+    assert stopped_at == dict(world.connections.hot.checkpoints(Kind.LOGS))  # both stopped at one place
+    assert sum(stopped_at.values()) >= 50
     read: Counter[int] = Counter()
     monkeypatch.setattr("flows.parsing.decode", counting(read))
     world.run()
