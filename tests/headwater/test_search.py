@@ -104,6 +104,13 @@ def test_a_service_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> 
     assert "headwater up" in done.stderr
 
 
+def test_only_the_keys_of_the_first_start_open_the_service(up: Platform) -> None:
+    with up.client(Role.READ) as client:
+        assert client.get("/logs/search").status_code == 200
+        assert client.get("/logs/search", headers={"Authorization": "Bearer nonsense"}).status_code == 401
+        assert client.post("/logs", json=[{"body": "x"}]).status_code == 403
+
+
 def test_status_of_the_running_service_accounts_for_every_record(up: Platform) -> None:
     done = headwater(up.folder, "status", "--json", "--data-dir", str(up.settings.data))
     facts = json.loads(done.stdout)
