@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.frames import Frame, Note, encode_frame
-from agents.home import Home, State, new_producer, sync_folder, write_all
+from agents.home import Home, State, new_producer, write_all
 from agents.journal import Journal
 from agents.lines import Part
 from agents.positions import Position
-from agents.segments import Cursor, Segment, recover, segment_path
+from agents.segments import Cursor, Segment, new_segment, recover
+from contracts.errors import ConfigError
 
 KNOWN_FILES = 20_000  # positions kept; the ones moved longest ago go first
 
@@ -52,13 +53,15 @@ class Buffer:
     """One thread appends, one other takes batches and acknowledges them."""
 
     def __init__(self, home: Home, max_bytes: int, segment_bytes: int, journal: Journal) -> None:
-        self.changed = threading.Event()
+        self.changed = threading.Event()  # something was appended
+        self.freed = threading.Event()  # a segment was deleted
         self._home = home
         self._max_bytes = max_bytes
         self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 1 << 16))
         self._journal = journal
         self._lock = threading.RLock()
         self._fd = -1
+        self._closed = False
         self._active: Segment | None = None
         self._cursor: Cursor | None = None
         self._pending: deque[Batch] = deque()
@@ -71,7 +74,12 @@ class Buffer:
             self._journal.error("state file is damaged, was set aside; files are read from their start", error=error)
             state = None
         self._recall(state or State(new_producer()), lost=state is None)
-        self.checkpoint()
+        try:
+            self.checkpoint()
+        except OSError as error:
+            if state is None or state.epoch != self.next[0]:  # what identifies the records must be on disk first
+                raise ConfigError(f'cannot write to "{self._home.folder}": {error.strerror}') from error
+            self._journal.warning("cannot write the state file, will retry", error=error)
         self._reap()
 
     def _recall(self, state: State, lost: bool) -> None:
@@ -140,6 +148,8 @@ class Buffer:
     def acknowledge(self, end: tuple[int, int]) -> None:
         """Everything before `end` is delivered or set aside: save that, then delete the segments it frees."""
         with self._lock:
+            if self._closed:
+                return
             while self._pending and self._pending[0].end <= end:
                 self.unsent -= self._pending.popleft().count
             if self._pending and (self._pending[0].epoch, self._pending[0].sequence) < end:
@@ -171,11 +181,15 @@ class Buffer:
             if not self.unsent:
                 self._seal()
             self._reap()
-            self.checkpoint()
             self._seal()
+            self._closed = True
             if self._cursor:
                 self._cursor.close()
                 self._cursor = None
+            try:
+                self.checkpoint()
+            except OSError as error:
+                self._journal.warning("cannot write the state file", error=error)
 
     def _write(self, frame: bytes, place: int) -> None:
         os.lseek(self._fd, place, os.SEEK_SET)
@@ -203,10 +217,8 @@ class Buffer:
             return self._active
         with self._lock:
             self._seal()
-            path = segment_path(self._home.folder, *self.next)
             try:
-                self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                sync_folder(self._home.folder)
+                path, self._fd = new_segment(self._home.folder, *self.next)
             except OSError as error:
                 raise BufferFull(f"cannot begin a buffer segment: {error.strerror}") from error
             self._active = Segment(path, 0, self.next)
@@ -233,6 +245,7 @@ class Buffer:
                 self._cursor.close()
                 self._cursor = None
             segment.path.unlink(missing_ok=True)
+        self.freed.set()
 
     def _move(self, positions: Mapping[str, Position | None]) -> None:
         for key, position in positions.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ class Status(msgspec.Struct, omit_defaults=False):
     """One agent's own account. Totals go on over restarts; a kill may cost them their last second.
 
     Attributes:
-        state: "running" or "stopped"; a killed agent still reads "running": see `updated_ns`.
+        state: "running", "stopped", or "killed" when its process is gone without having stopped.
         read_lines, read_bytes: Records made and raw bytes read.
         sent_records, sent_bytes, requests: Acknowledged records, their bytes on the wire, and all requests.
         retried: Requests that were repeated.
@@ -83,5 +84,18 @@ class Counters:
 def read_status(home: Path) -> Status | None:
     """The account of the agent whose folder is `home` (`settings.agent_home / name`); None when there is none."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode((home / "status.json").read_bytes(), type=Status)
+        status = msgspec.json.decode((home / "status.json").read_bytes(), type=Status)
+        if status.state == "running" and not _alive(status.pid):
+            status.state = "killed"
+        return status
     return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

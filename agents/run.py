@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +32,7 @@ from contracts.settings import MIB, Settings
 
 STATUS_S = 1.0
 LAST_SEND_S = 2.0
-FULL_PAUSE_S = 0.5
+FULL_PAUSE_S = 0.25
 
 
 class Agent:
@@ -67,6 +66,7 @@ class Agent:
     def store(self, parts: list[Part], positions: dict[str, Position | None]) -> bool:
         """Append, waiting while the buffer is full; False when told to stop before there was room."""
         while True:
+            self.buffer.freed.clear()
             try:
                 self.buffer.append(parts, positions)
                 return True
@@ -75,8 +75,8 @@ class Agent:
                 self.journal.once("warning", "buffer", "reading stopped until there is room", reason=full)
             if self.stopping.is_set():
                 return False
-            self.save_status("running")
-            self.stopping.wait(FULL_PAUSE_S)
+            self.save_status("running", STATUS_S / 4)
+            self.buffer.freed.wait(FULL_PAUSE_S)
 
     def drained(self) -> bool:
         return self.buffer.unsent == 0
@@ -127,7 +127,7 @@ def run_logs(
         limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_line_kib << 10)
         hold_s = settings.agent_partial_line_s
         tail = Tail(paths, origin, limits, hold_s, agent.buffer.positions, agent.journal)
-        pipe = Pipe(sys.stdin.fileno(), origin, limits, hold_s) if stdin else None
+        pipe = Pipe(_standard_input(), origin, limits, hold_s) if stdin else None
         agent.extra = lambda: {"files": len(tail), "behind_bytes": tail.behind_bytes()}
         try:
             return _follow(agent, tail, pipe, until_idle or not paths)
@@ -229,7 +229,7 @@ def _target(settings: Settings, kind: str, stream: str) -> Target:
         raise ConfigError(
             "no ingestion service is named", hint="set HEADWATER_INGEST_URL, for example http://127.0.0.1:8080"
         )
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not _is_http(url):
         raise ConfigError(f'HEADWATER_INGEST_URL "{url}" is not an http or https URL')
     key = settings.api_key.get_secret_value()
     if not key or not key.isascii() or not key.isprintable():
@@ -243,6 +243,22 @@ def _target(settings: Settings, kind: str, stream: str) -> Target:
         timeout_s=settings.agent_timeout_s,
         retry_max_s=settings.agent_retry_max_s,
     )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _standard_input() -> int:
+    try:
+        os.fstat(0)
+    except OSError as error:
+        raise ConfigError("standard input is closed", hint="leave out --stdin") from error
+    return 0
 
 
 def _allow_many_files() -> None:

@@ -7,6 +7,7 @@ the caller starts a new epoch, because sequence numbers may have been used that 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.frames import HEADER_BYTES, Frame, Note, body_bytes, decode_body, scan
-from agents.home import replace
+from agents.home import replace, sync_folder
 from agents.journal import Journal
 
 SUFFIX = ".segment"
@@ -29,9 +30,20 @@ class Segment:
     end: tuple[int, int] = (0, 0)
 
 
-def segment_path(folder: Path, epoch: int, sequence: int) -> Path:
-    """Names sort in order of writing."""
-    return folder / f"{epoch:06d}-{sequence:016d}{SUFFIX}"
+def new_segment(folder: Path, epoch: int, sequence: int) -> tuple[Path, int]:
+    """Make an empty segment file; its path and descriptor. Names sort in order of writing."""
+    for turn in range(10_000):  # a segment without records shares its first sequence number with the next
+        path = folder / f"{epoch:06d}-{sequence:016d}-{turn:04d}{SUFFIX}"
+        with contextlib.suppress(FileExistsError):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                sync_folder(folder)
+            except OSError:
+                os.close(fd)
+                path.unlink(missing_ok=True)
+                raise
+            return path, fd
+    raise OSError(f'too many segments begin at "{epoch}-{sequence}" in "{folder}"')
 
 
 def recover(folder: Path, journal: Journal, each: Callable[[Note], None]) -> tuple[list[Segment], bool]:

@@ -84,8 +84,8 @@ class Shipper(threading.Thread):
                 batch = self._next()
                 if batch:
                     self._deliver(batch)
-            except OSError as error:
-                self._fail("cannot work with the buffer, will retry", error=str(error))
+            except Exception as error:  # whatever it is, the records are safe and shipping must go on
+                self._fail("cannot deliver, will retry", error=f"{type(error).__name__}: {error}")
                 self._stopping.wait(1.0)
         self._client.close()
 

@@ -1,4 +1,4 @@
-"""Nothing is read twice and nothing is lost over SIGKILL at any instant; each sabotage shows that this would be seen."""
+"""Nothing is read twice and nothing is lost over SIGKILL at any instant; each sabotage is seen."""
 
 from __future__ import annotations
 

@@ -1,0 +1,100 @@
+"""Lines: bytes -> records, with nothing lost of what the bytes were."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.lines import FLAG, PART, RAW, Limits, LineEncoder, Origin, Part
+from contracts.records import SentLog
+
+ORIGIN = Origin("shop", "test", "h1", {"log.file.name": "app.log"})
+
+
+def encoder(records: int = 1000, size: int = 1 << 20, line: int = 256 << 10) -> LineEncoder:
+    return LineEncoder(ORIGIN, Limits(records, size, line))
+
+
+def records(parts: list[Part]) -> list[dict[str, Any]]:
+    decoded: list[dict[str, Any]] = []
+    for part in parts:
+        lines = part.payload.splitlines()
+        assert len(lines) == part.count
+        for line in lines:
+            msgspec.json.decode(line, type=SentLog)
+            decoded.append(msgspec.json.decode(line))
+    return decoded
+
+
+def bodies(parts: list[Part]) -> list[str]:
+    return [record["body"] for record in records(parts)]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1), max_size=30))
+def test_any_text_comes_back_as_it_was(lines: list[str]) -> None:
+    kept = [line.removesuffix("\r") for line in lines if line.removesuffix("\r")]
+    assert bodies(encoder().pack("\n".join(lines).encode(), 1, 0)) == kept
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_can_be_given_back(data: bytes) -> None:
+    lines = [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    found = records(encoder().pack(data, 1, 0))
+    raw = [
+        base64.b64decode(record["attributes"][RAW]) if RAW in record["attributes"] else record["body"].encode()
+        for record in found
+    ]
+    assert raw == [line for line in lines if line]
+
+
+def test_borders_inside_a_body_do_not_split_it() -> None:
+    tricky = ['a","b', '"', "\\", '\\"', '","', "x\\", '{"body":"y"}', "\u2028\x85\x0b"]
+    assert bodies(encoder().pack("\n".join(tricky).encode(), 1, 0)) == tricky
+
+
+def test_invalid_utf8_is_replaced_and_the_raw_bytes_are_kept_beside_it() -> None:
+    good, bad = records(encoder().pack(b"good\n\xff\xfebad", 1, 0))
+    assert RAW not in good["attributes"]
+    assert bad["body"] == "\ufffd\ufffdbad"
+    assert base64.b64decode(bad["attributes"][RAW]) == b"\xff\xfebad"
+    assert bad["attributes"]["log.file.name"] == "app.log"
+
+
+def test_parts_keep_to_the_limits_of_records_and_bytes() -> None:
+    data = b"\n".join(b"x" * 100 for _ in range(95))
+    assert [part.count for part in encoder(records=10).pack(data, 1, 0)] == [10] * 9 + [5]
+    parts = encoder(size=2000).pack(data, 1, 0)
+    assert sum(part.count for part in parts) == 95
+    assert max(len(part.payload) for part in parts) <= 2000
+
+
+@pytest.mark.parametrize("text", ["x" * 2500, "é" * 1250, "\x01" * 2500])
+def test_a_long_line_is_split_into_flagged_numbered_pieces_at_whole_characters(text: str) -> None:
+    before, *pieces, after = records(encoder(line=1000).pack(f"before\n{text}\nafter".encode(), 1, 0))
+    assert before["body"] == "before"
+    assert after["body"] == "after"
+    assert "".join(piece["body"] for piece in pieces) == text
+    assert [piece["attributes"][PART] for piece in pieces] == [1, 2, 3]
+    assert [piece["attributes"][FLAG] for piece in pieces] == ["split", "split", "end"]
+
+
+def test_a_line_that_grows_past_what_a_service_accepts_is_split_further() -> None:
+    text = "\x01" * (250 << 10)
+    found = records(encoder().pack(text.encode(), 1, 0))
+    assert len(found) == 2
+    assert "".join(record["body"] for record in found) == text
+
+
+def test_the_rest_of_a_line_begun_earlier_is_flagged_as_its_end() -> None:
+    end, whole = records(encoder().pack(b"rest\nwhole", 1, 2))
+    assert (end["attributes"][FLAG], end["attributes"][PART]) == ("end", 3)
+    assert FLAG not in whole["attributes"]
+
+
+def test_nothing_left_of_a_line_begun_earlier_gives_no_record() -> None:
+    assert bodies(encoder().pack(b"\nwhole", 1, 1)) == ["whole"]
