@@ -31,7 +31,7 @@ from lakehouse.tables import SCHEMAS, statistics_columns
 ROW_GROUP_ROWS = 131_072
 COMPACT_TARGET_BYTES = 64 << 20
 VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
-CHECKPOINT_COMMITS = 50
+CHECKPOINT_COMMITS = 20
 
 _CONFIGURATION = {
     "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
@@ -88,6 +88,7 @@ class Delta:
         self.schema = SCHEMAS[name]
         self._options = dict(storage_options or {})
         self._url = f"{url.rstrip('/')}/{name}"
+        self._known: dict[str, tuple[int, dict[int, int]]] = {}  # kind -> version, landed then
         self._traced = False  # has any commit of this handle held trace ids
         self._table = self._open()
 
@@ -137,6 +138,13 @@ class Delta:
 
     def landed(self, kind: str) -> dict[int, int]:
         """Next bus offset of `kind` by partition, as of this version: what a replay must skip."""
+        version, landed = self._known.get(kind, (-1, {}))
+        if version != self.version:  # looking up reads the log since its last checkpoint: milliseconds
+            landed = self._look_up(kind)
+            self._known[kind] = (self.version, landed)
+        return dict(landed)
+
+    def _look_up(self, kind: str) -> dict[int, int]:
         with translated(f'lake table "{self.name}" cannot be read'):
             partitions = self._table.transaction_version(f"{kind}:partitions") or 0
             versions = {part: self._table.transaction_version(f"{kind}:{part}") for part in range(partitions)}
@@ -151,8 +159,8 @@ class Delta:
         """
         transactions = [Transaction(f"{kind}:{part}", offset) for part, offset in sorted(landed.items())]
         partitions = max(landed, default=-1) + 1
-        known = self._table.transaction_version(f"{kind}:partitions") or 0
-        if partitions > known:
+        before, held = self.version, self.landed(kind)
+        if partitions > max(held, default=-1) + 1:
             transactions.append(Transaction(f"{kind}:partitions", partitions))
         with translated(f'lake table "{self.name}" cannot be written'):
             write_deltalake(
@@ -162,6 +170,8 @@ class Delta:
                 writer_properties=self._properties(rows),
                 commit_properties=CommitProperties(app_transactions=transactions),
             )
+        if self.version == before + 1:  # nobody else's commit came in between
+            self._known[kind] = (self.version, held | dict(landed))
 
     def _properties(self, rows: pa.Table) -> WriterProperties:
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1

@@ -95,9 +95,7 @@ def _keyword(node: Leaf) -> str:
             return _matches(field, lake_text.whole_pattern(pattern))
         case Exists(field) | Range(field, None, None):
             return f"{field} <> ''"
-        case Range(field, low, high):
-            if not isinstance(low, str) and not isinstance(high, str):
-                return FALSE  # number bounds match numeric values alone, and a keyword is text
+        case Range(field):
             return between(node, field, lambda bound: text_literal(str(bound)))
 
 
@@ -111,7 +109,7 @@ def _number(node: Leaf) -> str:
         case Exists():
             return TRUE
         case Range(field, low, high):
-            if isinstance(low, str) or isinstance(high, str):
+            if any(bound is not None and lake_text.number_of(bound) is None for bound in (low, high)):
                 return FALSE
             return between(node, field, lambda bound: double_literal(lake_text.number_of(bound) or 0.0))
 

@@ -12,28 +12,17 @@ import math
 import re
 from collections.abc import Iterator
 
-import tantivy
+from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, tokens
 
 ALPHANUMERIC = r"[\p{Alphabetic}\p{N}]"
 OTHER = r"[^\p{Alphabetic}\p{N}]"
 _SPECIAL = re.compile(r"[^0-9A-Za-z_\u0080-\U0010ffff]")
-LONGEST_TOKEN_BYTES = 255  # the hot store indexes no longer ones
 _LAST_CASED = 0x1E943
 
 
 def escape(text: str) -> str:
     """`text` as a literal in a pattern. Control characters by number, the rest of ASCII punctuation by backslash."""
     return _SPECIAL.sub(lambda match: f"\\x{{{ord(match[0]):x}}}", text)
-
-
-@functools.cache
-def _analyzer() -> tantivy.TextAnalyzer:
-    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).build()
-
-
-def tokens(text: str) -> list[str]:
-    """The tokens of `text`, lower-cased, exactly as the hot store splits it."""
-    return list(_analyzer().analyze(text))
 
 
 @functools.cache

@@ -83,7 +83,8 @@ leaves = st.one_of(
     st.just(All()),
     st.builds(Term, fields, texts),
     st.builds(Wildcard, keywords | st.just("body"), patterns),
-    st.builds(Range, keywords | st.just("severity_number"), bounds, bounds, st.booleans(), st.booleans()),
+    st.builds(Range, keywords, bounds, bounds, st.booleans(), st.booleans()),
+    st.builds(Range, st.just("severity_number"), st.none() | numbers, st.none() | numbers, st.booleans()),
     st.builds(Range, st.just("timestamp"), times, times, st.booleans(), st.booleans()),
     st.builds(Exists, fields | st.just("timestamp")),
 )

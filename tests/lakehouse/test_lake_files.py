@@ -1,0 +1,81 @@
+"""The lake as others find it: plain Parquet files listed by the Delta log, small in number, cheap to open."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from contracts.errors import StoreError
+from contracts.messages import Kind
+from contracts.records import Row
+from lakehouse import lake_writer
+from lakehouse.lake import Lake
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
+
+
+def test_duckdb_counts_the_same_rows_with_everything_of_ours_closed(tmp_path: Path) -> None:
+    url = str(tmp_path / "lake")
+    lake = Lake(url, settings())
+    rows: dict[Kind, list[Row]] = {
+        Kind.LOGS: [log(n) for n in range(50)],
+        Kind.METRICS: [metric(n, n) for n in range(7)],
+    }
+    rows[Kind.EVENTS] = [event(0)]
+    for kind, lines in rows.items():
+        writer = lake.writer(kind)
+        for offset in range(6):
+            tenant = OTHER if offset == 5 else ACME
+            received_ns = NOON_NS + offset // 3 * DAY_NS
+            writer.append([batch(*lines, offset=offset, kind=kind, tenant=tenant, received_ns=received_ns)])
+            writer.commit()
+    ours = {total.kind: total.stored for total in lake.ledger(ACME)}
+    lake.close()
+
+    for kind, lines in rows.items():
+        files = DeltaTable(f"{url}/{kind.value}").file_uris()
+        sql = "SELECT count(*), count(DISTINCT (bus_offset, bus_index)) FROM read_parquet(?) WHERE tenant = 'acme'"
+        theirs = duckdb.execute(sql, [files]).fetchone()
+        assert theirs == (5 * len(lines), 5 * len(lines)) == (ours[kind], ours[kind])
+
+
+def test_many_commits_leave_few_files_and_a_short_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_writer, "COMPACT_COMMITS", 25)
+    url = str(tmp_path / "lake")
+    lake = Lake(url, settings())
+    writer = lake.writer(Kind.LOGS)
+    for offset in range(60):
+        writer.append([batch(log(), offset=offset)])
+        writer.commit()
+
+    sizes = {size.kind: size for size in lake.tables()}
+    assert sizes["logs"].rows == sizes["ledger"].rows == 60
+    assert max(sizes["logs"].files, sizes["ledger"].files) < 25
+    assert list((tmp_path / "lake" / "logs" / "_delta_log").glob("*.checkpoint.parquet"))
+    assert Lake(url, settings()).checkpoints(Kind.LOGS) == {0: 60}
+    lake.close()
+
+
+def test_a_query_past_its_deadline_is_a_store_error(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"), settings(query_timeout_s=0.3, query_concurrency=1))
+    series = "(SELECT unnest(generate_series(1, 20000)) AS x)"
+    started = time.monotonic()
+
+    with pytest.raises(StoreError, match="took longer"):
+        lake.snapshot(Kind.LOGS).query(f"SELECT sum(a.x * b.x) FROM {series} a, {series} b WHERE a.x + b.x > 5")
+    with pytest.raises(StoreError, match=r"could start|took longer"):
+        lake.snapshot(Kind.LOGS).query("SELECT 1")
+    assert time.monotonic() - started < 60
+    lake.close()
+
+
+def test_a_query_over_its_memory_is_a_store_error(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"), settings(query_memory_mib=16))
+    numbers = "(SELECT unnest(generate_series(1, 1500000)) AS x)"
+
+    with pytest.raises(StoreError, match="cannot be queried"):
+        lake.snapshot(Kind.LOGS).query(f"SELECT array_agg(x) FROM {numbers}")
+    lake.close()
