@@ -115,9 +115,10 @@ def sync_folder(folder: Path) -> None:
 
 def _is_bus(connection: sqlite3.Connection, path: Path) -> bool:
     """Has the file our schema? False when it is empty; anything else is refused."""
+    # The tables first: another process may commit its creation, tables and ids in one, between these looks.
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and tables:
         raise ConfigError(f'"{path}" is a SQLite file, but not a bus', hint="point HEADWATER_BUS_URL at another file")
     if application == APPLICATION_ID and version != SCHEMA_VERSION:

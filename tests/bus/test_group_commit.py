@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,11 @@ def test_an_append_waits_for_the_company_of_last_time(tmp_path: Path) -> None:
     for each in waiting:
         each.result()
 
-    third, fourth = bench.append_later(b"3"), bench.append_later(b"4")
+    gate = bench.connection.at_commit = Gate()
+    third = bench.append_later(b"3")
+    assert not gate.reached.wait(0.1), "it waits for one more"
+    fourth = bench.append_later(b"4")
+    gate.released.set()
 
     assert [third.result(), fourth.result()] == [3, 4]
     assert bench.connection.commits == 3
@@ -208,3 +212,17 @@ def test_appends_wait_for_a_writer_of_another_process(tmp_path: Path) -> None:
             assert not waiting.done()
             other.execute("ROLLBACK")
             assert list(waiting.result(30)) == [0]
+
+
+def test_closing_waits_for_the_commit_that_is_under_way(bench: Bench) -> None:
+    gate = bench.connection.at_commit = Gate()
+    waiting = bench.append_later(b"1")
+    gate.reached.wait(30)
+
+    closing = bench.pool.submit(bench.writer.close)
+
+    assert not wait([closing], 0.1).done
+    gate.released.set()
+    closing.result(30)
+    assert waiting.result() == 0
+    assert bench.stored() == [b"1"]

@@ -120,6 +120,24 @@ def test_a_file_far_larger_than_needed_is_shortened(
         assert [message.payload for message in reader.poll(9)] == [b"x" * MIB] * 2
 
 
+def test_space_is_given_back_in_steps_of_many_pages(
+    open_here: Opener, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SPARE_BYTES", 4 * MIB)
+    bus = open_here(bus_partitions=1)
+    append(bus, 20)
+    limits = retention.Limits(oldest_ns=clock.now_ns + 1, size_bytes=1 << 40)
+    statements: list[str] = []
+
+    with contextlib.closing(connect(bus._path, writes=True)) as connection:
+        connection.set_trace_callback(statements.append)
+        assert retention.trim(connection, bus._path, {1: 20}, limits) == 20
+        connection.set_trace_callback(None)
+
+    steps = sum("incremental_vacuum" in statement for statement in statements)
+    assert 4 <= steps <= 12, "about 8 steps of 2 MiB"
+
+
 def test_one_transaction_removes_little_so_that_appends_need_not_wait(
     open_here: Opener, clock: Clock, tmp_path: Path
 ) -> None:
