@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +19,10 @@ from contracts.query import KEYWORD_FIELDS, Position
 from contracts.records import EventRow, LogRow, MetricRow
 from contracts.tenants import Tenant
 from lakehouse.hot_schema import INDEXES, pack, unpack
-from lakehouse.hot_terms import attribute_terms, keyword_term
+from lakehouse.hot_terms import attribute_terms, keyword_term, tenant_term
 from lakehouse.public import public_fields
 
-_ENCODE = msgspec.json.Encoder(order="deterministic").encode
+_ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder().decode
 
 _ORIGIN = ("producer", "epoch", "stream", "received_ns", "sequence")
@@ -33,6 +35,18 @@ _COLUMNS = {
 _KEYWORDS = {kind: sorted(fields - {"producer"}) for kind, fields in KEYWORD_FIELDS.items()}
 
 
+class _Document(msgspec.Struct, gc=False, omit_defaults=True):
+    """What the index takes of a row, and in which order it is written."""
+
+    timestamp_ns: int
+    position: int
+    terms: str
+    source: str
+    body: str = ""
+    severity_number: int | None = None
+    value: float | None = None
+
+
 def documents(batch: Batch) -> list[str]:
     """One document a row, for `IndexWriter.add_json`.
 
@@ -41,20 +55,16 @@ def documents(batch: Batch) -> list[str]:
     """
     header = batch.header
     base = pack(Position(batch.partition, batch.offset, 0))
-    head = _ENCODE({"tenant": header.tenant})[:-1].decode() + ","
     origin = "[" + _ENCODE([header.producer, header.epoch, header.stream, header.received_ns])[1:-1].decode()
-    terms_of = _terms_writer(batch.kind, header.producer)
+    terms_of = _terms_writer(batch)
     own_fields, columns_of = _OWN_FIELDS[batch.kind], _COLUMNS_OF[batch.kind]
     made = []
     try:
         for row in batch.rows:
-            fields = own_fields(row)
-            fields["timestamp_ns"] = row.timestamp_ns
-            fields["position"] = base + row.index
-            fields["terms"] = terms_of(row)
             rest = _ENCODE(columns_of(row))[1:].decode()
-            fields["source"] = f"{origin},{header.sequence + row.index},{rest}"
-            made.append(head + _ENCODE(fields)[1:].decode())
+            source = f"{origin},{header.sequence + row.index},{rest}"
+            document = _Document(row.timestamp_ns, base + row.index, terms_of(row), source, *own_fields(row))
+            made.append(_ENCODE(document).decode())
     except (UnicodeEncodeError, OverflowError, TypeError) as error:
         raise StoreError(f"a row of the batch at offset {batch.offset} cannot be indexed: {error}") from error
     if batch.rows and not 0 <= batch.rows[-1].index < INDEXES:
@@ -62,40 +72,39 @@ def documents(batch: Batch) -> list[str]:
     return made
 
 
-def _terms_writer(kind: Kind, producer: str) -> Callable[[Any], list[str]]:
+def _terms_writer(batch: Batch) -> Callable[[Any], str]:
     """A function from row to terms. What rows of a batch have in common is made once."""
-    names = _KEYWORDS[kind]
-    always, no_body = keyword_term("producer", producer), keyword_term("body", "")
-    has_body = kind is not Kind.METRICS
-    known: dict[tuple[str, str], str] = {}
+    keywords_of = operator.attrgetter(*_KEYWORDS[batch.kind])
+    always = f"{tenant_term(batch.header.tenant)} {keyword_term('producer', batch.header.producer)}"
+    no_body = keyword_term("body", "")
+    has_body = batch.kind is not Kind.METRICS
+    known: dict[tuple[str, ...], str] = {}
 
-    def terms_of(row: Any) -> list[str]:
-        terms = [always]
-        for name in names:
-            pair = (name, getattr(row, name))
-            term = known.get(pair)
-            if term is None:
-                term = known[pair] = keyword_term(*pair)
-            terms.append(term)
+    def terms_of(row: Any) -> str:
+        keywords = keywords_of(row)
+        terms = known.get(keywords)
+        if terms is None:
+            made = (keyword_term(name, value) for name, value in zip(_KEYWORDS[batch.kind], keywords, strict=True))
+            terms = known[keywords] = " ".join((always, *made))
         if has_body and not row.body:
-            terms.append(no_body)
-        for key, value in row.attributes.items():
-            terms += attribute_terms(key, value)
+            terms = f"{terms} {no_body}"
+        if row.attributes:
+            return " ".join((terms, *itertools.starmap(attribute_terms, row.attributes.items())))
         return terms
 
     return terms_of
 
 
-def _log_fields(row: LogRow) -> dict[str, Any]:
-    return {"body": row.body, "severity_number": row.severity_number}
+def _log_fields(row: LogRow) -> tuple[str, int]:
+    return row.body, row.severity_number
 
 
-def _event_fields(row: EventRow) -> dict[str, Any]:
-    return {"body": row.body}
+def _event_fields(row: EventRow) -> tuple[str]:
+    return (row.body,)
 
 
-def _metric_fields(row: MetricRow) -> dict[str, Any]:
-    return {"value": row.value} if math.isfinite(row.value) else {}
+def _metric_fields(row: MetricRow) -> tuple[str, None, float | None]:
+    return "", None, row.value if math.isfinite(row.value) else None
 
 
 def _log_columns(row: LogRow) -> tuple[Any, ...]:
@@ -119,7 +128,7 @@ def _metric_columns(row: MetricRow) -> tuple[Any, ...]:
     return (row.name, row.value, row.unit, row.metric_kind, row.service, row.env, row.host, row.attributes)
 
 
-_OWN_FIELDS: dict[Kind, Callable[[Any], dict[str, Any]]] = {
+_OWN_FIELDS: dict[Kind, Callable[[Any], tuple[Any, ...]]] = {
     Kind.LOGS: _log_fields,
     Kind.EVENTS: _event_fields,
     Kind.METRICS: _metric_fields,
@@ -135,5 +144,6 @@ def found(kind: Kind, tenant: Tenant, timestamp_ns: int, packed: int, document: 
     """The public record of a stored document."""
     source = _DECODE(str(document.get_first("source")))
     record = dict(zip((*_ORIGIN, *_COLUMNS[kind]), source, strict=True))
+    record["attributes"] = dict(sorted(record["attributes"].items()))  # as the lake writes them
     record |= {"tenant": tenant, "timestamp_ns": timestamp_ns, "body": document.get_first("body") or ""}
     return Found(timestamp_ns, unpack(packed), public_fields(kind, record))

@@ -25,7 +25,18 @@ from contracts.query import (
 from contracts.tenants import Tenant
 from lakehouse import hot_regex
 from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, schema, tokens
-from lakehouse.hot_terms import BARE, NUMBER, TEXT, as_double, cut, name_of, sortable_bits
+from lakehouse.hot_terms import (
+    BARE,
+    ESCAPES,
+    NUMBER,
+    TEXT,
+    as_double,
+    cut,
+    escaped,
+    name_of,
+    sortable_bits,
+    tenant_term,
+)
 
 Leaf = Term | Wildcard | Range | Exists
 
@@ -33,6 +44,8 @@ _PREFIX = "attributes."
 _NUMBERS = {Kind.LOGS: {"severity_number"}, Kind.METRICS: {"value"}, Kind.EVENTS: set[str]()}
 _TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: TEXT_FIELDS}
 _DEEPEST = 200  # far above what the parser lets through; the engine recurses
+_ANY_ESCAPED = f"(?:[{ESCAPES}]{hot_regex.ANY}|[^{ESCAPES}])"  # one character as `hot_terms` writes it
+_LONGEST_BOUND = 64  # each character is one more expression to compile, about 1 ms
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -51,7 +64,7 @@ def none_of(query: Query) -> Query:
 
 
 def tenant_query(tenant: Tenant) -> Query:
-    return Query.term_query(schema(), "tenant", str(tenant))
+    return Query.term_query(schema(), "terms", tenant_term(tenant))
 
 
 def integers(field: str, low: int | None, high: int | None, kind: FieldType = FieldType.Integer) -> Query:
@@ -122,13 +135,18 @@ def _regex(field: str, pattern: str) -> Query:
         raise QueryError("a wildcard or range is too long or too complex: shorten it", code="bad_value") from error
 
 
+def _wildcard(pattern: str) -> str:
+    return hot_regex.wildcard(pattern, _ANY_ESCAPED, escaped)
+
+
 def _attribute(node: Leaf, name: str) -> Query:
     head = hot_regex.literal(name)
     match node:
         case Term(_, value):
-            return _exactly(f"{name}{TEXT}{cut(value)}", f"{name}{BARE}{cut(value)}")
+            text = escaped(cut(value))
+            return _exactly(f"{name}{TEXT}{text}", f"{name}{BARE}{text}")
         case Wildcard(_, pattern):
-            return _regex("terms", f"{head}[{TEXT}{BARE}]{hot_regex.wildcard(pattern)}")
+            return _regex("terms", f"{head}[{TEXT}{BARE}]{_wildcard(pattern)}")
         case Exists():
             return _exactly(name)
         case Range(_, low, high):
@@ -155,21 +173,28 @@ def _number_of(bound: str | int | float) -> int | float:
 def _texts_between(node: Range, head: str) -> Query:
     parts = []
     if node.low is not None:
-        patterns = hot_regex.above(cut(str(node.low)), node.include_low)
+        patterns = hot_regex.above(_bound(node.low), node.include_low)
         parts.append(any_of(_regex("terms", head + pattern) for pattern in patterns))
     if node.high is not None:
-        patterns = hot_regex.below(cut(str(node.high)), node.include_high)
+        patterns = hot_regex.below(_bound(node.high), node.include_high)
         parts.append(any_of(_regex("terms", head + pattern) for pattern in patterns))
     return all_of(parts) if parts else _regex("terms", head + hot_regex.REST)
+
+
+def _bound(bound: str | int | float) -> str:
+    text = escaped(str(bound))
+    if len(text) > _LONGEST_BOUND:
+        raise QueryError(f"a bound of a range has at most {_LONGEST_BOUND} characters: shorten it", code="bad_value")
+    return text
 
 
 def _keyword(node: Leaf) -> Query:
     head = f"{node.field}{TEXT}"
     match node:
         case Term(_, value):
-            return _exactly(f"{head}{cut(value)}")
+            return _exactly(f"{head}{escaped(cut(value))}")
         case Wildcard(_, pattern):
-            return _regex("terms", hot_regex.literal(head) + hot_regex.wildcard(pattern))
+            return _regex("terms", hot_regex.literal(head) + _wildcard(pattern))
         case Range(_, low, high) if low is not None or high is not None:
             return _texts_between(node, hot_regex.literal(head))
         case _:
@@ -181,7 +206,7 @@ def _text(node: Leaf) -> Query:
         case Term(field, value):
             return _phrase(field, tokens(value))
         case Wildcard(field, pattern):
-            return _regex(field, hot_regex.wildcard(pattern, lowered=True))
+            return _regex(field, hot_regex.wildcard(pattern, hot_regex.ANY, str.lower))
         case Exists(field):
             return none_of(_exactly(field + TEXT))
         case Range(field):

@@ -7,7 +7,7 @@ The engine knows no ranges on text. A range of texts is a union: what begins lik
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 ANY = "(?s:.)"
 REST = f"{ANY}*"
@@ -21,17 +21,21 @@ def literal(text: str) -> str:
     return _SPECIAL.sub(lambda found: f"\\x{{{ord(found[0]):x}}}", text)
 
 
-def wildcard(pattern: str, lowered: bool = False) -> str:
-    """`*` any run, `?` any one character, a backslash takes what follows as it is."""
+def wildcard(pattern: str, any_one: str, written: Callable[[str], str]) -> str:
+    """`*` any run, `?` any one character, a backslash takes what follows as it is.
+
+    Args:
+        any_one: Pattern of one character.
+        written: How a character stands in the index.
+    """
     parts = []
     for part in re.findall(r"\\.|.", pattern, re.DOTALL):
         if part == "*":
-            parts.append(REST)
+            parts.append(f"{any_one}*")
         elif part == "?":
-            parts.append(ANY)
+            parts.append(any_one)
         else:
-            character = part[-1]
-            parts.append(literal(character.lower() if lowered else character))
+            parts.append(literal(written(part[-1])))
     return "".join(parts)
 
 
@@ -48,9 +52,8 @@ def below(bound: str, inclusive: bool) -> Iterator[str]:
     if inclusive:
         yield literal(bound)
     for index, character in enumerate(bound):
-        yield literal(bound[:index])
-        if (preceding := _class(0, ord(character) - 1)) is not None:
-            yield f"{literal(bound[:index])}{preceding}{REST}"
+        preceding = _class(0, ord(character) - 1)
+        yield literal(bound[:index]) + (f"(?:{preceding}{REST})?" if preceding else "")
 
 
 def _class(first: int, last: int) -> str | None:

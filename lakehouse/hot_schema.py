@@ -10,6 +10,7 @@ from contracts.errors import StoreError
 from contracts.query import Position
 
 WORDS = "words"  # analyzer of text fields
+_SPACED = "spaced"  # analyzer of terms
 _NOTHING = "nothing"  # analyzer of what is only stored
 LONGEST_TOKEN_BYTES = 255
 
@@ -21,12 +22,11 @@ INDEXES = 1 << _INDEX_BITS
 
 @functools.cache
 def schema() -> tantivy.Schema:
-    """Fields: `tenant` and `terms` (whole), `body` (tokens with positions, stored), numbers, and `source`: the rest of
-    the record as JSON text, stored only. `mark` finds the checkpoint documents, which have no tenant."""
+    """Fields: `terms` (see `hot_terms`), `body` (tokens with positions, stored), numbers, and `source`: the rest of the
+    record as JSON text, stored only. `mark` finds the checkpoint documents, which have no tenant."""
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field("tenant", tokenizer_name="raw", index_option="basic")
     builder.add_text_field("mark", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("terms", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("terms", tokenizer_name=_SPACED, index_option="basic")
     builder.add_text_field("body", stored=True, tokenizer_name=WORDS, index_option="position")
     builder.add_text_field("source", stored=True, tokenizer_name=_NOTHING, index_option="basic")
     builder.add_integer_field("timestamp_ns", fast=True)
@@ -56,6 +56,7 @@ def tokens(text: str) -> list[str]:
 
 def register_analyzers(index: tantivy.Index) -> None:
     index.register_tokenizer(WORDS, words_analyzer())
+    index.register_tokenizer(_SPACED, tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
     nothing = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.remove_long(1)).build()
     index.register_tokenizer(_NOTHING, nothing)
 

@@ -97,7 +97,7 @@ rows = st.lists(
 )
 keywords = st.sampled_from(["service", "trace_id", "producer"]) | st.sampled_from(KEYS).map("attributes.{}".format)
 texts = st.sampled_from([*WORDS, "200", "1", "1.0", "true", "null", "-3", "1.5", "1e300", '["a",1]', "[]"])
-bounds = st.none() | st.sampled_from(NUMBERS) | texts
+bounds = st.none() | st.sampled_from(NUMBERS) | texts.filter(lambda text: len(text) < 30)
 numbers = st.none() | st.sampled_from([-1, 0, 5, 9, 9.5, 24, 1e300, -1e300])
 moments = st.none() | st.integers(-3, 3).map(lambda step: NOON_NS + step * 1000)
 leaves = st.one_of(
@@ -234,6 +234,7 @@ def test_metrics_are_filtered_by_value_and_events_by_name() -> None:
         (Term("timestamp", "1"), "bad_value"),
         (Range("timestamp", "a", None), "bad_value"),
         (Wildcard("service", "?" * 3000), "bad_value"),
+        (Range("service", "a" * 65, None), "bad_value"),
     ],
 )
 def test_a_condition_that_a_field_cannot_have_is_refused(node: Node, code: str) -> None:
@@ -256,5 +257,5 @@ def test_any_text_is_a_valid_value_of_any_condition() -> None:
     with filled(batch(*rows, offset=0)) as hot:
         for text in hostile:
             field = f"attributes.{text}"
-            for node in (Term(field, text), Range(field, text, text), Exists(field), Wildcard(field, "*")):
+            for node in (Term(field, text), Range(field, text[:64], None), Exists(field), Wildcard(field, "*")):
                 assert hot.count(ACME, Kind.LOGS, node, None, None, hot.days(Kind.LOGS)) == 1, (node, text)
