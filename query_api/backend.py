@@ -69,10 +69,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 @contextlib.contextmanager
 def asking(stores: Backend) -> Iterator[Callable[[], float]]:
-    """Around a question to the stores: gives a stopwatch in ms, turns a store's failure into 503 or 504."""
+    """Around a question to the stores: gives a stopwatch in ms, turns a store's refusal into 400, 503 or 504."""
     began = time.perf_counter()
     try:
         yield lambda: round((time.perf_counter() - began) * 1000, 2)
+    except QueryError as error:
+        tell = f"{error}: {error.hint}" if error.hint else str(error)
+        code = error.code if error.code == "too_many_points" else f"query_{error.code}"
+        raise Problem(400, code, tell) from error
     except StoreError as error:
         tell = f"{error}: {error.hint}" if error.hint else str(error)
         if time.perf_counter() - began >= stores.settings.query_timeout_s:

@@ -8,6 +8,7 @@ from query_api.times import SECOND, UNITS, format_duration, parse_duration
 from web.problems import Problem
 
 DEFAULT_POINTS = 240
+_WHOLE = UNITS["ms"]  # points are told in milliseconds
 _WIDTHS = tuple(seconds * SECOND for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)) + tuple(
     hours * UNITS["h"] for hours in (1, 2, 3, 6, 12, 24, 48, 168)
 )
@@ -29,7 +30,7 @@ def step_of(text: str, range_ns: int, max_points: int) -> int:
     if not text.strip():
         return fitting_step(range_ns, min(DEFAULT_POINTS, max_points))
     try:
-        step = parse_duration(text)
+        step = -(-parse_duration(text) // _WHOLE) * _WHOLE
     except QueryError as error:
         raise reading("step", text, error) from error
     if step < SECOND:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import httpx
@@ -32,6 +33,7 @@ def test_a_lake_that_is_gone_is_503_and_not_ready(world: World) -> None:
     client = world.client(with_hot=False)
     assert client.get("/health/ready").status_code == 200
     shutil.rmtree(world.settings.lake)
+    Path(world.settings.lake).write_text("not a folder")
     response = client.get("/conservation")
     assert told(response) == (503, "store_unavailable")
     assert int(response.headers["Retry-After"]) >= 1
@@ -63,3 +65,9 @@ def test_a_store_that_fails_is_503_and_504_past_the_deadline(
     assert told(response) == expected
     assert response.headers.get("Retry-After") == ("7" if timeout_s == 60.0 else None)
     assert "look at its log" in response.json()["detail"]
+
+
+def test_a_query_that_a_store_refuses_is_400(world: World) -> None:
+    world.store(Kind.LOGS, [log("a")])
+    response = world.client().get("/logs/search", params={"q": "service:" + "*a?" * 600})
+    assert told(response) == (400, "query_bad_value")

@@ -40,7 +40,8 @@ def filled(world: World) -> World:
 def test_naughty_strings_are_answered_or_refused(world: World, path: str, names: tuple[str, ...]) -> None:
     client = filled(world).client()
     named = {"name": "load"} if path == "/metrics/query" else {}
-    for text in json.loads(NAUGHTY.read_text()):
+    texts = json.loads(NAUGHTY.read_text())
+    for text in texts if names == ("q",) and path == "/logs/search" else texts[len(names) :: 3]:
         response = client.get(path, params=named | dict.fromkeys(names, text))
         assert response.status_code in (200, 400, 422), (text, response.text)
 

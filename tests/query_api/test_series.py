@@ -29,6 +29,7 @@ def test_the_step_by_default_is_round_and_gives_at_most_240_points(range_ns: int
 def test_a_step_that_is_asked_for_is_taken() -> None:
     assert step_of("1m", HOUR, 60) == 60 * SECOND
     assert step_of("90", HOUR, 60) == 90 * SECOND
+    assert step_of("1.0000001m", HOUR, 60) == 60_001 * SECOND // 1000  # rounded up to a whole millisecond
 
 
 @pytest.mark.parametrize(
