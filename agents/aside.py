@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from agents.buffer import Batch
 from agents.home import write_all
+from agents.outbox import Batch
 
 
 @dataclass(frozen=True, slots=True)

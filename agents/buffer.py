@@ -11,14 +11,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from agents.frames import Frame, Note, encode_frame
+from agents.frames import Note, encode_frame
 from agents.home import Home, State, new_producer, write_all
 from agents.journal import Journal
 from agents.lines import Part
+from agents.outbox import Batch, Outbox
 from agents.positions import Position
 from agents.segments import Cursor, Segment, new_segment, recover
 from contracts.errors import ConfigError
@@ -28,25 +27,6 @@ KNOWN_FILES = 20_000  # positions kept; the ones moved longest ago go first
 
 class BufferFull(Exception):
     """Nothing was stored; the same call may be repeated. The message says what is full."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records with contiguous sequence numbers: one request. `payload` is NDJSON, buffered at `written_s` (epoch)."""
-
-    epoch: int
-    sequence: int
-    count: int
-    payload: bytes
-    written_s: float = 0.0
-
-    @property
-    def end(self) -> tuple[int, int]:
-        return self.epoch, self.sequence + self.count
-
-    def slice(self, begin: int, end: int) -> Batch:
-        lines = self.payload.split(b"\n")[begin:end]
-        return Batch(self.epoch, self.sequence + begin, end - begin, b"\n".join(lines) + b"\n", self.written_s)
 
 
 class Buffer:
@@ -64,7 +44,7 @@ class Buffer:
         self._closed = False
         self._active: Segment | None = None
         self._cursor: Cursor | None = None
-        self._pending: deque[Batch] = deque()
+        self._outbox = Outbox()
         self._recover()
 
     def _recover(self) -> None:
@@ -129,34 +109,17 @@ class Buffer:
 
         Gives the same again until they are acknowledged.
         """
-        self._fill(max_records, max_bytes)
-        chosen: list[Batch] = []
-        count = size = 0
-        for batch in self._pending:
-            if chosen and batch.epoch != chosen[0].epoch:
-                break
-            if chosen and (batch.sequence != chosen[-1].end[1]):
-                break
-            if count + batch.count > max_records or size + len(batch.payload) > max_bytes:
-                break
-            chosen.append(batch)
-            count, size = count + batch.count, size + len(batch.payload)
-        if chosen:
-            return Batch(chosen[0].epoch, chosen[0].sequence, count, b"".join(batch.payload for batch in chosen))
-        return _cut(self._pending[0], max_records, max_bytes) if self._pending else None
+        with self._lock:
+            while not self._outbox.holds(max_records, max_bytes) and self._read_frame():
+                pass
+            return self._outbox.batch(max_records, max_bytes)
 
     def acknowledge(self, end: tuple[int, int]) -> None:
         """Everything before `end` is delivered or set aside: save that, then delete the segments it frees."""
         with self._lock:
             if self._closed:
                 return
-            while self._pending and self._pending[0].end <= end:
-                self.unsent -= self._pending.popleft().count
-            if self._pending and (self._pending[0].epoch, self._pending[0].sequence) < end:
-                first = self._pending[0]
-                done = end[1] - first.sequence
-                self._pending[0] = first.slice(done, first.count)
-                self.unsent -= done
+            self.unsent -= self._outbox.drop(end)
             self.acked = end
             self._home.save_acked(end)
             self._reap()
@@ -168,7 +131,8 @@ class Buffer:
     def lag_s(self) -> float:
         """Age of the oldest record that waits for its acknowledgement, 0 if none does."""
         with self._lock:
-            return max(0.0, time.time() - self._pending[0].written_s) if self._pending else 0.0
+            oldest_s = self._outbox.oldest_s()
+            return max(0.0, time.time() - oldest_s) if oldest_s else 0.0
 
     def checkpoint(self) -> None:
         """Write the state file: what is known without any segment."""
@@ -255,43 +219,20 @@ class Buffer:
         while len(self.positions) > KNOWN_FILES:
             del self.positions[next(iter(self.positions))]
 
-    def _fill(self, max_records: int, max_bytes: int) -> None:
-        """Read frames until a full batch is pending or everything synced is."""
-        while True:
-            count = sum(batch.count for batch in self._pending)
-            if count >= max_records or sum(len(batch.payload) for batch in self._pending) >= max_bytes:
-                return
-            if not self._read_frame():
-                return
-
     def _read_frame(self) -> bool:
-        with self._lock:
-            sizes = [(segment, segment.size) for segment in self._segments]
-        for index, (segment, size) in enumerate(sizes):
-            if self._cursor is None:
-                if segment.end <= self.acked:
-                    continue
+        """Move the next synced frame to the outbox; False when there is none."""
+        for segment in self._segments:
+            if self._cursor is None and segment.end > self.acked:
                 self._cursor = Cursor(segment)
-            if self._cursor.segment is not segment:
+            if self._cursor is None or self._cursor.segment is not segment:
                 continue
-            frame = next(self._cursor.frames(size), None)
-            if frame:
-                self._pend(frame)
+            if frame := self._cursor.next(segment.size):
+                self._outbox.put(frame, self.acked)
                 return True
-            if index + 1 < len(sizes):
+            if segment is not self._segments[-1]:
                 self._cursor.close()
-                self._cursor = Cursor(sizes[index + 1][0])
+                self._cursor = Cursor(self._segments[self._segments.index(segment) + 1])
         return False
-
-    def _pend(self, frame: Frame) -> None:
-        for sequence, part in frame.parts():
-            batch = Batch(frame.note.epoch, sequence, part.count, part.payload, frame.note.written_s)
-            if batch.end <= self.acked:
-                continue
-            if (batch.epoch, batch.sequence) < self.acked:
-                batch = batch.slice(self.acked[1] - sequence, part.count)
-            with self._lock:
-                self._pending.append(batch)
 
 
 def _count_after(note: Note, acked: tuple[int, int]) -> int:
@@ -299,12 +240,3 @@ def _count_after(note: Note, acked: tuple[int, int]) -> int:
     if note.epoch != acked[0]:
         return note.count if note.epoch > acked[0] else 0
     return max(0, min(note.count, note.end[1] - acked[1]))
-
-
-def _cut(batch: Batch, max_records: int, max_bytes: int) -> Batch:
-    count = size = 0
-    for line in batch.payload.splitlines(keepends=True):
-        if count and (count >= max_records or size + len(line) > max_bytes):
-            break
-        count, size = count + 1, size + len(line)
-    return batch.slice(0, count)

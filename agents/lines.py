@@ -1,7 +1,8 @@
 """Lines: raw bytes of one source -> parts of NDJSON log records.
 
 What is the same for every line of a block is formatted once; the bodies of a block are encoded by one call. Encoded
-JSON strings hold no bare quote, so `","` in the encoded list is always the border between two bodies.
+JSON strings hold no bare quote, so `","` in the encoded list is the border between two bodies, unless a body is a
+single comma.
 """
 
 from __future__ import annotations
@@ -113,8 +114,8 @@ class LineEncoder:
             yield from self._fitting(lines[:middle], suffix, observed_ns)
             yield from self._fitting(lines[middle:], suffix, observed_ns)
         else:
-            border = b'"' + suffix + b"\n" + _PREFIX + b'"'
-            yield Part(len(lines), _PREFIX + encoded[1:-1].replace(b'","', border) + suffix + b"\n")
+            border = suffix + b"\n" + _PREFIX
+            yield Part(len(lines), _PREFIX + _joined(lines, encoded, border) + suffix + b"\n")
 
     def _has_long(self, lines: list[str]) -> bool:
         longest = self._limits.line_bytes
@@ -143,6 +144,13 @@ class LineEncoder:
             attributes[RAW] = base64.b64encode(raw).decode()
         middle = b',"observed_timestamp":%d' % observed_ns + self._resource
         return _PREFIX + _encode(body) + middle + b',"attributes":' + _encode(attributes) + b"}\n"
+
+
+def _joined(lines: list[str], encoded: bytes, border: bytes) -> bytes:
+    """The encoded list with `border` between the bodies. Only a body of one comma looks like a border itself."""
+    if "," in lines:
+        return border.join(_encode(line) for line in lines)
+    return encoded[1:-1].replace(b'","', b'"' + border + b'"')
 
 
 def _without_return(raw: bytes) -> bytes:

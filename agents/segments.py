@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,15 +94,21 @@ class Cursor:
         self._fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
         self._place = 0
 
-    def frames(self, size: int) -> Iterator[Frame]:
-        """Frames up to `size` bytes that were not given before."""
-        while self._place < size:
-            length = body_bytes(os.pread(self._fd, HEADER_BYTES, self._place))
-            if length < 0:
-                raise OSError(f'segment "{self.segment.path}" changed under the agent at byte {self._place}')
-            body = os.pread(self._fd, length, self._place + HEADER_BYTES)
-            self._place += HEADER_BYTES + length
-            yield decode_body(body)
+    def next(self, size: int) -> Frame | None:
+        """The next frame that ends within the first `size` bytes, or None.
+
+        Raises:
+            OSError: The file cannot be read, or no longer holds what was written.
+        """
+        if self._place >= size:
+            return None
+        length = body_bytes(os.pread(self._fd, HEADER_BYTES, self._place))
+        body = os.pread(self._fd, length, self._place + HEADER_BYTES) if length >= 0 else b""
+        if length < 0 or len(body) < length:
+            raise OSError(f'segment "{self.segment.path}" changed under the agent at byte {self._place}')
+        frame = decode_body(body)
+        self._place += HEADER_BYTES + length
+        return frame
 
     def close(self) -> None:
         os.close(self._fd)

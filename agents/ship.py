@@ -19,9 +19,10 @@ import zstandard
 
 from agents.answers import Fate, Outcome, judge, pause_s
 from agents.aside import SetAside, Verdict
-from agents.buffer import Batch, Buffer
+from agents.buffer import Buffer
 from agents.counters import Counters
 from agents.journal import Journal
+from agents.outbox import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from agents import buffer, frames, ship
 from agents.__main__ import main
 from agents.lines import Part
+from agents.outbox import Batch
 from agents.positions import Position
 
 Positions = Mapping[str, Position | None]
@@ -39,7 +40,7 @@ def frames_without_positions() -> None:
 def ack_before_the_answer() -> None:
     honest = ship.Shipper._send
 
-    def send(self: ship.Shipper, batch: buffer.Batch) -> Any:
+    def send(self: ship.Shipper, batch: Batch) -> Any:
         self._buffer._home.save_acked(batch.end)
         return honest(self, batch)
 

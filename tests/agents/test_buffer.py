@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from agents import buffer as buffer_module
-from agents.buffer import Batch, Buffer, BufferFull
+from agents.buffer import Buffer, BufferFull
 from agents.frames import MAGIC
 from agents.home import Home
 from agents.journal import Journal
 from agents.lines import Part
+from agents.outbox import Batch
 from agents.positions import Mark, Position
 from contracts.errors import ConfigError
 

@@ -53,7 +53,7 @@ def test_any_bytes_can_be_given_back(data: bytes) -> None:
 
 
 def test_borders_inside_a_body_do_not_split_it() -> None:
-    tricky = ['a","b', '"', "\\", '\\"', '","', "x\\", '{"body":"y"}', "\u2028\x85\x0b"]
+    tricky = ['a","b', '"', "\\", '\\"', '","', "x\\", '{"body":"y"}', "\u2028\x85\x0b", ",", ",", ",,", "x,"]
     assert bodies(encoder().pack("\n".join(tricky).encode(), 1, 0)) == tricky
 
 
