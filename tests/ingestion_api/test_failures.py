@@ -21,10 +21,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import zstandard
 
+from bus import open_bus
+from contracts.settings import load_settings
+from contracts.tenants import Role, tenant_named
 from ingestion_api import routes
 from tests.ingestion_api.conftest import Service
 from tests.web.running import until_closed
+from web.keys import create_key
 
 Start = Callable[..., Service]
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,22 +212,58 @@ def test_odd_framing_never_gives_a_5xx(service: Service, lines: tuple[str, ...])
         assert until_closed(connection).startswith(b"HTTP/1.1 4")
 
 
-@pytest.mark.parametrize("command", [["-m", "ingestion_api"], ["-m", "uvicorn", "ingestion_api.app:app", "--port"]])
-def test_the_service_runs_by_itself_and_stops_on_sigterm(tmp_path: Path, command: list[str]) -> None:
+@contextlib.contextmanager
+def program(folder: Path, *command: str, file_limit: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The service as a process of its own, and its URL. `file_limit`: bytes that a file may have, as on a full disk."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [*command, str(port)] if command[-1] == "--port" else command
-    mine = {"HEADWATER_DATA_DIR": str(tmp_path / "data"), "HEADWATER_PORT": str(port)}
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_limit}, {file_limit})); "
+    words = [word.replace("PORT", str(port)) for word in command]
+    run = f"import runpy, sys; sys.argv = {words}; runpy.run_module(sys.argv[0], None, '__main__')"
+    start = f"{limit if file_limit else ''}{run}"
+    mine = {"HEADWATER_DATA_DIR": str(folder), "HEADWATER_PORT": str(port), "PYTHONPATH": str(ROOT)}
     environment = {**{k: v for k, v in os.environ.items() if not k.startswith("HEADWATER_")}, **mine}
-    with subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
-        try:
-            wait_ready(port)
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
-        finally:
-            process.kill()
-    assert process.returncode in (0, -signal.SIGTERM)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", start], cwd=folder, env=environment, stderr=log)
+    try:
+        wait_ready(port)
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("command", [("ingestion_api",), ("uvicorn", "ingestion_api.app:app", "--port", "PORT")])
+def test_the_service_runs_by_itself_and_stops_on_sigterm(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with program(tmp_path, *command) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_a_full_disk_is_503_and_the_acknowledged_records_survive_a_kill(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, data_dir=tmp_path)
+    key = create_key(settings.keys_file, tenant_named("shop"), Role.INGEST).token
+    rng = random.Random(1)
+    acknowledged = []
+    with program(tmp_path, "ingestion_api", file_limit=6 << 20) as (process, url):
+        for number in range(40):
+            body = {"body": f"{number} {base64.b64encode(rng.randbytes(300_000)).decode()}"}
+            response = httpx.post(f"{url}/logs", json=body, headers={"X-API-Key": key}, timeout=30)
+            if response.status_code != 202:
+                break
+            acknowledged.append(number)
+        process.kill()
+    assert (response.status_code, response.json()["code"]) == (503, "bus_unavailable"), response.text
+    assert "retry-after" in response.headers
+    assert len(acknowledged) > 2
+
+    with contextlib.closing(open_bus(settings.bus, settings)) as bus:
+        stored = [
+            message for p in bus.partitions("logs.raw") for message in bus.reader("logs.raw", p, 0).poll(100, 1 << 30)
+        ]
+    payloads = [zstandard.decompress(message.payload) for message in stored]
+    assert sorted(int(json.loads(payload)["body"].split()[0]) for payload in payloads) == acknowledged
 
 
 def wait_ready(port: int) -> None:
