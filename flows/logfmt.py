@@ -66,6 +66,8 @@ def number(text: str) -> Value:
     """The number that `text` writes, when it would be written back the same; otherwise the text."""
     if len(text) > 18:
         return text
+    if text.isdecimal():
+        return int(text) if (text[0] != "0" or text == "0") and text.isascii() else text
     try:
         value: Value = float(text) if "." in text else int(text)
     except ValueError:

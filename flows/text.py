@@ -74,9 +74,10 @@ def access(line: str, arrival_ns: int, limits: Limits) -> Found | None:
 def _lifted(pairs: dict[str, Any], limits: Limits) -> Found:
     """Take level, time and trace ids out of the attributes, where they can be read."""
     found = Found()
-    for key in [key for key in pairs if key in _LIFT]:  # where two say the time, the first one does
-        if _LIFT[key](found, pairs[key]):
-            del pairs[key]
+    if not _LIFTED.isdisjoint(pairs):
+        for key in [key for key in pairs if key in _LIFTED]:  # where two say the time, the first one does
+            if _LIFT[key](found, pairs[key]):
+                del pairs[key]
     found.attributes = within(pairs, limits.attributes)
     return found
 
@@ -115,6 +116,7 @@ _LIFT: dict[str, Callable[[Found, object], bool]] = {
     **dict.fromkeys(("trace_id", "traceId", "trace.id"), _take_trace),
     **dict.fromkeys(("span_id", "spanId", "span.id"), _take_span),
 }
+_LIFTED = frozenset(_LIFT)
 
 
 def hex_id(value: object, digits: int) -> str:

@@ -1,0 +1,148 @@
+"""When sinks commit, and what they do when told to stop while a store cannot be written."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+import pytest
+
+from contracts.batches import Batch
+from contracts.errors import BusError, StoreError
+from contracts.messages import Kind
+from flows.arrivals import tick
+from flows.dead_letter_writer import DeadLetterWriter
+from flows.graph import parser
+from flows.sinks import TRIM_S, HotPart, LakePart
+from lakehouse.hot_writer import TantivyHotWriter
+from lakehouse.lake_writer import LakeWriter
+from tests.flows.messages import TENANT, arrived, balanced, line, message, settings
+from tests.flows.running import World
+
+PARSE = parser(Kind.LOGS, settings())
+TICK = tick(Kind.LOGS, TENANT, 0, 0)
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def batch(offset: int, *lines: bytes) -> Batch:
+    return balanced(PARSE(arrived(message(lines or (line(f"n{offset}"),), offset=offset, sequence=offset))))
+
+
+def hot_part(world: World, clock: Clock, stop: threading.Event | None = None) -> HotPart:
+    hot = world.connections.hot
+    return HotPart(lambda: hot.writer(Kind.LOGS), 0.5, stop or threading.Event(), clock)
+
+
+def lake_part(world: World, clock: Clock, stop: threading.Event | None = None) -> LakePart:
+    stop = stop or threading.Event()
+    lake, dead = world.connections.lake, DeadLetterWriter(world.connections, Kind.LOGS, stop)
+    return LakePart(lambda: lake.writer(Kind.LOGS), 10, stop, dead, lambda: world.connections.trim(Kind.LOGS), clock)
+
+
+def test_hot_commits_by_time_since_the_last_commit_and_a_tick_is_enough(world: World) -> None:
+    clock, hot = Clock(), world.connections.hot
+    part = hot_part(world, clock)
+    part.write_batch([batch(0)])
+    assert dict(hot.checkpoints(Kind.LOGS)) == {}
+
+    clock.now_s += 0.5
+    part.write_batch([TICK])
+    assert dict(hot.checkpoints(Kind.LOGS)) == {0: 1}
+
+    clock.now_s += 5
+    part.write_batch([batch(1)])  # after a pause the first record does not wait
+    assert dict(hot.checkpoints(Kind.LOGS)) == {0: 2}
+    part.close()
+
+
+def test_lake_commits_by_time_since_the_first_record_that_waits(world: World) -> None:
+    clock, lake = Clock(), world.connections.lake
+    part = lake_part(world, clock)
+    clock.now_s += 100
+    part.write_batch([batch(0)])
+    clock.now_s += 9.9
+    part.write_batch([batch(1), TICK])
+    assert dict(lake.checkpoints(Kind.LOGS)) == {}
+
+    clock.now_s += 0.1
+    part.write_batch([TICK])
+    assert dict(lake.checkpoints(Kind.LOGS)) == {0: 2}
+    part.close()
+
+
+def test_closing_commits_what_waits(world: World) -> None:
+    hot, lake = hot_part(world, Clock()), lake_part(world, Clock())
+    for part in (hot, lake):
+        part.write_batch([batch(0), batch(1)])
+        part.close()
+
+    assert dict(world.connections.hot.checkpoints(Kind.LOGS)) == {0: 2}
+    assert dict(world.connections.lake.checkpoints(Kind.LOGS)) == {0: 2}
+
+
+@pytest.mark.parametrize(("made", "writer"), [(hot_part, TantivyHotWriter), (lake_part, LakeWriter)])
+def test_told_to_stop_while_waiting_a_sink_takes_nothing_more_and_moves_no_checkpoint(
+    world: World, monkeypatch: pytest.MonkeyPatch, made: Any, writer: type[Any]
+) -> None:
+    stop, clock = threading.Event(), Clock()
+    part = made(world, clock, stop)
+    stop.set()
+    real, failing = writer.append, [True]
+
+    def append(self: Any, batches: Any) -> None:
+        if failing.pop() if failing else False:
+            raise StoreError("not now")
+        real(self, batches)
+
+    monkeypatch.setattr(writer, "append", append)
+    part.write_batch([batch(0), batch(1)])
+    part.write_batch([batch(2)])
+    part.close()
+
+    assert not failing
+    store = world.connections.hot if made is hot_part else world.connections.lake
+    assert dict(store.checkpoints(Kind.LOGS)) == {}
+
+
+def test_told_to_stop_while_dead_letters_wait_nothing_passes_after_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+    dead = DeadLetterWriter(world.connections, Kind.LOGS, stop)
+    stop.set()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BusError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.connections.bus), "append", refuse)
+        assert dead(batch(0, b"bad")) == []
+    assert dead(batch(1)) == []
+    other = dataclasses.replace(batch(1), partition=1)
+    assert dead(other) == [other]
+
+
+def test_the_bus_forgets_what_both_stores_have(world: World) -> None:
+    world.append(*(message([line(f"n{number}")], sequence=number) for number in range(6)), key="k")
+    partition = world.connections.bus.partition_for(Kind.LOGS.topic, "k")
+    world.run(Kind.LOGS)
+    world.settings.__dict__["bus_retention_h"] = 1e-9
+    clock = Clock()
+    part = lake_part(world, clock)
+    part.write_batch([TICK])
+    assert world.connections.bus.extents(Kind.LOGS.topic)[partition].first_offset == 0
+
+    clock.now_s += TRIM_S
+    part.write_batch([TICK])
+    assert world.connections.bus.extents(Kind.LOGS.topic)[partition].first_offset == 6
+    part.close()
