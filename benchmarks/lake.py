@@ -18,7 +18,7 @@ from contracts.batches import Batch
 from contracts.messages import BatchHeader, Kind
 from contracts.query import All, And, MetricQuery, Node, RecordQuery, Term
 from contracts.records import LogRow, MetricRow
-from contracts.settings import Settings
+from contracts.settings import Settings, load_settings
 from contracts.tenants import tenant_named
 from lakehouse.lake import Lake
 from lakehouse.search import Search
@@ -112,7 +112,7 @@ def ask(lake: Lake, settings: Settings) -> None:
 
 def main() -> None:
     records = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    settings = Settings()
+    settings = load_settings()
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
         lake = Lake(folder, settings)
         write(lake, Kind.LOGS, records)

@@ -62,13 +62,20 @@ def translated(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: {text}", hint="check the lake's folder or object store", retry_after_s=5) from error
 
 
+def _column_properties(name: str, column: str) -> ColumnProperties:
+    # Minima and maxima of columns that no read prunes by cost a third of the whole write.
+    pruned = [*statistics_columns(name), "severity_number", "trace_id"]
+    packed = column in _BINARY_PACKED
+    return ColumnProperties(
+        dictionary_enabled=not packed and column not in _NO_DICTIONARY,
+        encoding="DELTA_BINARY_PACKED" if packed else None,
+        statistics_enabled="PAGE" if column in pruned else "NONE",
+    )
+
+
 def writer_properties(name: str, rows: int, trace_ids: int = 0) -> WriterProperties:
     """Parquet settings of table `name` for a file of `rows` rows, `trace_ids` of them distinct."""
-    names = SCHEMAS[name].names
-    columns = {column: ColumnProperties(dictionary_enabled=False) for column in _NO_DICTIONARY if column in names}
-    for column in _BINARY_PACKED:
-        if column in names:
-            columns[column] = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+    columns = {column: _column_properties(name, column) for column in SCHEMAS[name].names}
     if trace_ids:  # sized by what is there: a full-size filter weighs more than a small file
         bloom = BloomFilterProperties(True, 0.01, min(trace_ids, ROW_GROUP_ROWS))
         columns["trace_id"] = ColumnProperties(dictionary_enabled=False, bloom_filter_properties=bloom)

@@ -66,15 +66,13 @@ def test_a_query_past_its_deadline_is_a_store_error(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="took longer"):
         lake.snapshot(Kind.LOGS).query(f"SELECT sum(a.x * b.x) FROM {series} a, {series} b WHERE a.x + b.x > 5")
-    with pytest.raises(StoreError, match=r"could start|took longer"):
-        lake.snapshot(Kind.LOGS).query("SELECT 1")
     assert time.monotonic() - started < 60
     lake.close()
 
 
 def test_a_query_over_its_memory_is_a_store_error(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"), settings(query_memory_mib=16))
-    numbers = "(SELECT unnest(generate_series(1, 1500000)) AS x)"
+    numbers = "(SELECT unnest(generate_series(1, 3000000)) AS x)"
 
     with pytest.raises(StoreError, match="cannot be queried"):
         lake.snapshot(Kind.LOGS).query(f"SELECT array_agg(x) FROM {numbers}")
