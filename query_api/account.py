@@ -86,6 +86,7 @@ class Ledgers:
 class _Counts:
     """Of one kind: the ledger and the bus, as of one cut."""
 
+    stores: Sequence[str]
     totals: Mapping[Tenant, LedgerTotal]
     ahead: Mapping[Tenant, Mapping[str, Lag]]
     behind: Mapping[Tenant, int | None] | None
@@ -150,7 +151,7 @@ def _counts(ledgers: Ledgers, kind: Kind, landed: Mapping[int, int], totals: Map
     if ledgers.hot is not None and kind is not Kind.DEAD_LETTERS:
         stores["hot"] = ledgers.hot.checkpoints(kind)
     behind = ledgers.behind.received(ledgers.bus, kind, landed, ledgers.foreign_tenant)
-    return _Counts(totals, ahead(ledgers.bus, kind, stores, ledgers.foreign_tenant), behind)
+    return _Counts(tuple(stores), totals, ahead(ledgers.bus, kind, stores, ledgers.foreign_tenant), behind)
 
 
 def _of_tenant(tenant: Tenant, counts: Mapping[Kind, _Counts]) -> list[Account]:
@@ -165,8 +166,8 @@ def _of_tenant(tenant: Tenant, counts: Mapping[Kind, _Counts]) -> list[Account]:
 def _entry(tenant: Tenant, kind: Kind, counts: _Counts) -> Account:
     total = counts.totals.get(tenant) or LedgerTotal(tenant, kind, 0, 0, 0, 0)
     nobody = counts.totals.get(_NOBODY)
-    lags = counts.ahead.get(tenant, {})
-    in_flight = lags["lake"].records if lags else 0
+    lags = counts.ahead.get(tenant) or {store: Lag() for store in counts.stores}
+    in_flight = lags["lake"].records
     accepted = None if counts.behind is None else counts.behind.get(tenant, 0)
     read = total.received if accepted is None else accepted
     accounted = total.stored + total.duplicates + total.dead_lettered + sum(total.dropped.values())

@@ -118,7 +118,7 @@ def test_the_account_is_of_the_caller_alone(world: World) -> None:
         "in_flight": 0,
         "lost": 0,
         "difference": 0,
-        "lag": {},
+        "lag": {"lake": {"messages": 0, "records": 0}, "hot": {"messages": 0, "records": 0}},
     }
     (theirs,) = (entry for entry in ask(world.client(THEIRS), "/conservation")["accounts"] if entry["received"])
     assert theirs["lag"] == {"lake": {"messages": 1, "records": 1}, "hot": {"messages": 0, "records": 0}}
