@@ -35,7 +35,9 @@ CHECKPOINT_COMMITS = 20
 
 _CONFIGURATION = {
     "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
-    "delta.logRetentionDuration": "interval 2 days",
+    # Every commit lists the log: at a commit every ten seconds, days of it would cost more than the rows. A reader that
+    # was idle for longer starts from the newest checkpoint.
+    "delta.logRetentionDuration": "interval 1 hours",
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }
 _BINARY_PACKED = (

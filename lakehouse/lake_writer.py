@@ -8,6 +8,7 @@ leaves rows without an account: the replay skips the rows (by offset) and writes
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from contracts.records import attributes_text
 from contracts.settings import Settings
 from lakehouse.delta import Delta
 from lakehouse.tables import LEDGER, SCHEMAS, pending_table, pipeline_version, record_batch, sorted_rows
+
+_LOG = logging.getLogger(__name__)
 
 COMMIT_ATTEMPTS = 6
 COMPACT_COMMITS = 100  # small commits of a table after which its open day is compacted
@@ -189,12 +192,14 @@ class Upkeep:
         self._days.update(str(day) for day in rows.column("day").unique().to_pylist())
         if self._small < COMPACT_COMMITS:
             return
-        self._table.compact(sorted(self._days))
-        self._days.clear()
-        self._small = 0
+        days, self._days, self._small = sorted(self._days), set(), 0
         self._compactions += 1
-        if self._compactions % VACUUM_COMPACTIONS == 0:
-            self._table.vacuum()
+        try:
+            self._table.compact(days)
+            if self._compactions % VACUUM_COMPACTIONS == 0:
+                self._table.vacuum()
+        except StoreError as error:  # the rows are committed; the next round tries again
+            _LOG.warning("upkeep of lake table %s was put off: %s", self._table.name, error)
 
 
 def already_landed(table: Delta, kind: Kind) -> Mapping[int, int]:

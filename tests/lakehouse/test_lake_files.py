@@ -44,6 +44,7 @@ def test_duckdb_counts_the_same_rows_with_everything_of_ours_closed(tmp_path: Pa
 
 def test_many_commits_leave_few_files_and_a_short_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lake_writer, "COMPACT_COMMITS", 25)
+    monkeypatch.setattr(lake_writer, "VACUUM_COMPACTIONS", 1)
     url = str(tmp_path / "lake")
     lake = Lake(url, settings())
     writer = lake.writer(Kind.LOGS)

@@ -214,3 +214,18 @@ def test_small_commits_are_compacted_and_no_row_is_lost(lake: Lake, monkeypatch:
 
     assert len(bodies(lake)) == 23
     assert all(size.files <= 7 for size in lake.tables())
+
+
+def test_upkeep_that_fails_is_put_off_and_stops_no_commit(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_writer, "COMPACT_COMMITS", 2)
+
+    def broken(*_: object) -> None:
+        raise StoreError("no space for a rewrite")
+
+    monkeypatch.setattr(Delta, "compact", broken)
+    writer = lake.writer(Kind.LOGS)
+    for item in batches(5):
+        writer.append([item])
+        writer.commit()
+
+    assert len(bodies(lake)) == 5
