@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import signal
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ from headwater.shop_files import ShopFiles
 from headwater.stage import Stage, account_of
 
 STEP_S = 0.1
-SETTLE_S = 45.0
+SETTLE_S = 90.0
 
 
 def demo(*, once: bool, port: int, seconds: float, seed: int) -> int:
@@ -44,9 +45,12 @@ def demo(*, once: bool, port: int, seconds: float, seed: int) -> int:
             out.print("\nstopping")
             return 130 if once else 0
         view.headline("stopping")
-        clean = stage.stop()
-        view.note("agents, API and flow stopped cleanly; the temporary folder is gone" if clean else "not cleanly")
-    return 0 if right and clean else 1
+        trouble = stage.stop()
+        for each in trouble:
+            view.note(each)
+    if not trouble:
+        view.note("agents, API and flow stopped cleanly; the temporary folder is gone")
+    return 0 if right and not trouble else 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -82,7 +86,8 @@ def _play(stage: Stage, seconds: float, seed: int, began_s: float) -> bool:
 def _tell(stage: Stage, story: Story, seconds: float, rest: Rest) -> None:
     """Write the story in `seconds` of real time, then wait until all of it is stored."""
     files = ShopFiles(stage.folder / "shop")
-    stage.start_agents({service: files.path(service) for service in SERVICES})
+    with view.waiting(f"starting an agent for each service, and one that measures {socket.gethostname()} …"):
+        stage.start_agents({service: files.path(service) for service in SERVICES})
     with contextlib.closing(files), view.bars(len(story.lines)) as bars:
         began_s = time.monotonic()
         written = 0

@@ -54,11 +54,13 @@ class Rest:
             return answer
         raise _refusal(response.status_code, response.text, dict(_problem(response)))
 
-    def pages(self, path: str, params: Mapping[str, str], limit: int = 0) -> Iterator[dict[str, Any]]:
+    def pages(
+        self, path: str, params: Mapping[str, str], limit: int = 0, page_rows: int = PAGE_ROWS
+    ) -> Iterator[dict[str, Any]]:
         """Answers page by page until the end, or until `limit` records (0: all)."""
         cursor, left = "", limit or None
         while True:
-            rows = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
+            rows = page_rows if left is None else min(page_rows, left)
             answer = self.get(path, {**params, "limit": str(rows), **({"cursor": cursor} if cursor else {})})
             yield answer
             left = None if left is None else left - len(answer["records"])

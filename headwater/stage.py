@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agents import read_status
 from contracts.errors import HeadwaterError, StoreError
 from contracts.settings import Settings, load_settings
 from contracts.tenants import Role
@@ -18,7 +19,7 @@ from headwater.child import environment
 from headwater.keyring import local_key
 from headwater.rest import Rest
 from headwater.running import running
-from headwater.supervised import answers_ready
+from headwater.supervised import answers_ready, exit_reason
 
 READY_S = 60.0
 STOP_S = 15.0
@@ -66,7 +67,11 @@ class Stage:
         raise StoreError("`headwater up` did not become ready", hint=self.log("up")[-2000:].strip())
 
     def start_agents(self, files: Mapping[str, Path]) -> None:
-        """One agent per service, as on as many machines, and one that measures this machine."""
+        """One agent per service, as on as many machines, and one that measures this machine; returns when they tail.
+
+        Raises:
+            StoreError: One ended, or they do not start.
+        """
         env = {
             "HEADWATER_INGEST_URL": self.url,
             "HEADWATER_API_KEY": local_key(self.settings, Role.INGEST),
@@ -75,9 +80,20 @@ class Stage:
             "HEADWATER_AGENT_PARTIAL_LINE_S": "1",
         }
         for service, path in files.items():
-            words = ["agent", "logs", "--path", str(path), "--service", service, "--env", "demo", "--name", service]
+            # With the star a tail that is held up for seconds still finds what was renamed away twice meanwhile.
+            words = ["agent", "logs", "--path", f"{path}*", "--service", service, "--env", "demo", "--name", service]
             self._start(f"agent-{service}", words, env)
         self._start("agent-host", ["agent", "host", "--interval", "1", "--env", "demo"], env)
+        deadline = time.monotonic() + READY_S
+        while not all(self._tails(service) for service in files):
+            if time.monotonic() > deadline:
+                raise StoreError("the agents did not start", hint="see `headwater doctor`; is the machine very busy?")
+            self.check()
+            time.sleep(0.1)
+
+    def _tails(self, service: str) -> bool:
+        status = read_status(self.folder / "agents" / service)
+        return status is not None and status.files > 0
 
     def check(self) -> None:
         """Raises StoreError when a process has ended, with its last words."""
@@ -92,25 +108,32 @@ class Stage:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def stop(self) -> bool:
-        """Agents first, then the platform; whether all ended by themselves and well. Idempotent."""
+    def stop(self) -> list[str]:
+        """Agents first, then the platform; what did not end by itself and well, with its last words. Idempotent."""
         names = sorted(self._processes, key=lambda name: name == "up")
         for name in names[:-1]:
-            self._processes[name].terminate()
-        good = [self._end(name) for name in names]
+            self._ask_to_end(name)
+        ends = [self._end(name) for name in names[:-1]]
+        for name in names[-1:]:
+            self._ask_to_end(name)
+            ends.append(self._end(name))
         self._processes.clear()
-        return all(good)
+        return [end for end in ends if end]
 
-    def _end(self, name: str) -> bool:
+    def _ask_to_end(self, name: str) -> None:
+        """Once: a second SIGTERM would meet a process that has finished and gone back to the default."""
+        if self._processes[name].poll() is None:
+            self._processes[name].send_signal(signal.SIGTERM)
+
+    def _end(self, name: str) -> str:
         process = self._processes[name]
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(STOP_S) == 0
+            code = process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            return False
+            return f"{name} had to be killed after {STOP_S:.0f} s: {self.log(name)[-500:]}"
+        return f"{name} ended with {exit_reason(code)}: {self.log(name)[-500:]}" if code else ""
 
     def _start(self, name: str, words: list[str], env: Mapping[str, str]) -> None:
         base = {
