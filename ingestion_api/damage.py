@@ -8,7 +8,7 @@ _PLACE = re.compile(r"\(byte (\d+)\)")
 _PATH = re.compile(r" - at `\$\.(\w+)")
 _KEY = re.compile(rb'"((?:[^"\\]|\\.){1,80})"\s*:')
 _NOT_NUMBERS = re.compile(rb":\s*(-?(?:NaN|Infinity|inf|nan))\b")
-_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][89a-fA-F])")
 
 
 def not_json(line: bytes, reason: str) -> tuple[str, str]:
@@ -18,7 +18,8 @@ def not_json(line: bytes, reason: str) -> tuple[str, str]:
     if (found := _NOT_NUMBERS.search(line)) and found.start() <= position:
         word = found.group(1).decode()
         return "invalid_json", f"{_field(line, found.end())}{word} is not JSON: leave the field out or send a number"
-    if (found := _LONE.search(line)) and "malformed: invalid character" not in reason:
+    found = next((match for match in _SURROGATES.finditer(line) if match["lone"]), None)
+    if found and found.start() <= position and "invalid character" not in reason:
         return "invalid_json", f"{_field(line, found.start())}a lone surrogate is not text: send whole characters"
     where = _field(line, position)
     return (

@@ -13,6 +13,7 @@ from web.problems import encode
 
 Check = Callable[[], str]
 CHECK_TIMEOUT_S = 5.0
+CHECK_THREADS = 8  # of their own: checks that hang must not take the threads that answer requests
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -30,10 +31,11 @@ async def live() -> dict[str, str]:
 @router.get("/ready", summary="Everything the service needs answers; 503 with reasons when not")
 async def ready(request: Request) -> Response:
     checks: dict[str, Check] = dict(request.app.state.checks)
+    threads: anyio.CapacityLimiter = request.app.state.check_threads
     reasons: dict[str, str] = {}
 
     async def run(name: str, check: Check) -> None:
-        reasons[name] = await _reason(check)
+        reasons[name] = await _reason(check, threads)
 
     async with anyio.create_task_group() as group:
         for name, check in checks.items():
@@ -44,10 +46,10 @@ async def ready(request: Request) -> Response:
     return Response(body, 200 if good else 503, media_type="application/json")
 
 
-async def _reason(check: Check) -> str:
+async def _reason(check: Check, threads: anyio.CapacityLimiter) -> str:
     try:
         with anyio.fail_after(CHECK_TIMEOUT_S):
-            return await anyio.to_thread.run_sync(check, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(check, abandon_on_cancel=True, limiter=threads)
     except TimeoutError:
         return f"no answer within {CHECK_TIMEOUT_S:g} s"
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry
 from starlette.responses import HTMLResponse
@@ -19,6 +20,7 @@ def create_service(title: str, settings: Settings) -> FastAPI:
     app.state.keys = KeyFile(settings.keys_file)
     app.state.registry = CollectorRegistry()
     app.state.checks = {}
+    app.state.check_threads = anyio.CapacityLimiter(health.CHECK_THREADS)
     problems.install(app)
     app.include_router(health.router)
     app.include_router(telemetry.router)

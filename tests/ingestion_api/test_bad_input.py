@@ -34,6 +34,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "raw surrogate": (b'{"body":"\xed\xa0\x80"}', "invalid_utf8", "body"),
     "latin-1": (b'{"body":"caf\xe9"}', "invalid_utf8", "body"),
     "UTF-16": ('{"body":"x"}'.encode("utf-16-le"), "invalid_json", ""),
+    "truncated after a pair": (b'{"body":"\\ud83d\\ude00","service":"x', "invalid_json", "service"),
     "control character": (b'{"body":"a\x01b"}', "invalid_json", "body"),
     "depth 17": (attributes(b'{"x":' * 16 + b"1" + b"}" * 16), "too_deep", "attributes"),
     "depth 1000": (attributes(b'{"x":' + b"[" * 1000 + b"]" * 1000 + b"}"), "too_deep", "attributes"),
@@ -94,7 +95,12 @@ def test_a_bad_record_is_named_and_its_neighbours_are_kept(service: Service, nam
     assert message.lines == [GOOD, b"", GOOD]
 
 
-UNCUTTABLE = {"truncated", "open depth", "depth 100000"}  # where it ends cannot be told from its neighbours
+UNCUTTABLE = {
+    "truncated",
+    "truncated after a pair",
+    "open depth",
+    "depth 100000",
+}  # where it ends cannot be told from its neighbours
 
 
 @pytest.mark.parametrize("name", sorted(BAD.keys() - UNCUTTABLE))
@@ -295,6 +301,19 @@ class TestSharedData:
 
 def too_deep(name: str) -> bool:
     return "100000" in name or "500_nested" in name
+
+
+def test_words_fit_the_damage(service: Service) -> None:
+    def message(line: bytes) -> str:
+        text: str = service.post(GOOD + b"\n" + line, media=NDJSON).json()["rejected"][0]["message"]
+        return text
+
+    assert "surrogate" in message(b'{"body":"\\ud83d"}')
+    assert "surrogate" in message(b'{"service":"\\ud83d\\ude00","body":"\\ude00"}')
+    assert "surrogate" not in message(b'{"service":"\\ud83d\\ude00","body":"x')
+    assert "NaN is not JSON" in message(b'{"body":"x","attributes":{"a":NaN}}')
+    assert "-Infinity is not JSON" in message(b'{"body":"x","attributes":{"a": -Infinity}}')
+    assert "NaN is not" not in message(b'{"body": x,"attributes":{"a":NaN}}')
 
 
 def test_the_counters_tell_what_came(service: Service) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from contracts.errors import BusError, BusFull, OutcomeUnknown, QueryError, Stor
 from contracts.settings import load_settings
 from contracts.tenants import Principal, Role, Tenant
 from tests.web.running import running
+from web import health
 from web.auth import requires
 from web.health import add_check
 from web.keys import create_key
@@ -159,6 +161,30 @@ def test_readiness_names_each_check_and_its_reason(client: httpx.Client, app: Fa
     assert checks["bus"] == {"ready": True, "reason": ""}
     assert checks["hot"] == {"ready": False, "reason": "it is rebuilding"}
     assert "no such disk" in checks["lake"]["reason"]
+
+
+def test_checks_that_hang_are_told_and_block_nothing_else(
+    client: httpx.Client, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_S", 0.1)
+    released = threading.Event()
+
+    @app.get("/threaded")
+    def threaded() -> str:
+        return "answered"
+
+    def hang() -> str:
+        released.wait(30)
+        return ""
+
+    add_check(app, "bus", hang)
+    try:
+        for _ in range(12):
+            response = client.get("/health/ready")
+            assert response.json()["checks"]["bus"]["reason"] == "no answer within 0.1 s"
+        assert client.get("/threaded").json() == "answered"
+    finally:
+        released.set()
 
 
 def test_metrics_count_requests_by_route_and_not_by_path(client: httpx.Client) -> None:
