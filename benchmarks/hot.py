@@ -128,7 +128,10 @@ def main() -> None:
     made = list(batches(options.records))
     unique = next(line.unique for line in lines(options.records) if line.unique)
     settings = load_settings(_env_file=None)
-    with tempfile.TemporaryDirectory() as folder, contextlib.closing(open_hot(f"tantivy://{folder}", settings)) as hot:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        contextlib.closing(open_hot(f"tantivy://{folder}", settings)) as hot,
+    ):
         spent = index(hot, made, options.every)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         millions = options.records / 1e6

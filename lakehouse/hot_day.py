@@ -22,6 +22,8 @@ def _day_error(path: Path, error: BaseException) -> StoreError:
     """What to do about an index that cannot be read or written."""
     if not path.exists():
         return StoreError(f'hot index "{path.parent.name}/{path.name}" was dropped meanwhile', retry_after_s=1)
+    if "No space left" in str(error):
+        return StoreError(f'hot index "{path}" cannot be written: {error}', hint="free disk space", retry_after_s=10)
     return StoreError(
         f'hot index "{path.parent.name}/{path.name}" cannot be used: {error}',
         hint=f'stop the flows, delete the folder "{path}" and start them again: that day is then answered by the lake',
@@ -102,6 +104,10 @@ class DayWriter:
         """Let merges finish and let go. What was not committed is gone."""
         with engine_errors(self.path):
             self._writer.wait_merging_threads()
+
+    def abandon(self) -> None:
+        """Let go at once, with the engine's lock, whoever still refers to this. What was not committed is gone."""
+        vars(self).pop("_writer", None)
 
 
 def read_checkpoints(index: tantivy.Index) -> dict[int, int]:

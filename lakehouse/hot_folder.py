@@ -87,14 +87,21 @@ class KindFolder:
             ) from error
 
     def write_progress(self, progress: Progress) -> None:
-        """Replace the file at once and durably."""
+        """Replace the file at once and durably; on StoreError the one before is still there."""
         beside = self._progress.with_suffix(".new")
-        with beside.open("wb") as file:
-            file.write(msgspec.json.encode(progress))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._progress)
-        _sync_folder(self.path)
+        try:
+            with beside.open("wb") as file:
+                file.write(msgspec.json.encode(progress))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self._progress)
+            _sync_folder(self.path)
+        except OSError as error:
+            raise StoreError(
+                f'"{self._progress}" cannot be written: {error}',
+                hint="free disk space or check rights",
+                retry_after_s=10,
+            ) from error
 
 
 def _day(name: str) -> dt.date | None:

@@ -106,13 +106,12 @@ class TantivyHotWriter:
 
     def _commit_day(self, day: dt.date) -> None:
         if self._folder.is_dropped(day):
-            self._open.pop(day)
+            self._open.pop(day).abandon()
             return
         try:
             self._open[day].commit()
         except StoreError:
-            writer = self._open.pop(day)
-            del writer
+            self._open.pop(day).abandon()
             if not self._folder.is_dropped(day):
                 self._failed = True
                 raise
@@ -139,6 +138,8 @@ class TantivyHotWriter:
             raise StoreError("this hot writer has failed or is closed", hint="open it again and replay its checkpoints")
 
     def close(self) -> None:
+        for writer in self._open.values():
+            writer.abandon()
         self._open.clear()
         if self._lock is not None:
             os.close(self._lock)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import All, Position, RecordQuery
 from lakehouse import open_hot
+from lakehouse.hot_day import engine_errors
 from lakehouse.hot_folder import KindFolder
 from lakehouse.hot_schema import pack
 from lakehouse.hot_writer import TantivyHotWriter
@@ -153,6 +157,64 @@ def test_a_new_commit_is_seen_by_a_reader_that_is_open_already(tmp_path: Path) -
             writer.append([batch(log(), offset=offset)])
             writer.commit()
             assert reader.count(ACME, Kind.LOGS, All(), None, None, reader.days(Kind.LOGS)) == offset + 1
+
+
+def test_after_a_failed_commit_a_new_writer_in_the_same_process_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [batch(log(body="a"), offset=0), batch(log(body="b"), offset=1, received_ns=NOON_NS + DAY_NS)]
+    with contextlib.closing(open_at(tmp_path)) as hot:
+        failing = hot.writer(Kind.LOGS)
+        failing.append(batches)
+        with monkeypatch.context() as patch:
+            patch.setattr("lakehouse.hot_folder.os.fsync", disk_full)
+            with pytest.raises(StoreError, match="No space") as caught:
+                failing.commit()
+        assert "free disk space" in caught.value.hint
+        failing.close()
+        with contextlib.closing(hot.writer(Kind.LOGS)) as writer:
+            assert writer.checkpoints() == {}
+            writer.append(batches)
+            writer.commit()
+            assert writer.checkpoints() == {0: 2}
+    assert bodies(tmp_path) == {"a": 1, "b": 1}
+
+
+def disk_full(_descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_told_from_damage(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught, engine_errors(tmp_path):
+        raise ValueError("An IO error occurred: 'No space left on device (os error 28)'")
+    assert caught.value.hint == "free disk space"
+
+
+def test_readers_on_threads_see_whole_commits_while_rows_come_and_days_go(tmp_path: Path) -> None:
+    def read(hot: HotStore, stop: threading.Event) -> list[int]:
+        seen = []
+        while not stop.is_set():
+            with contextlib.suppress(StoreError):  # a day was dropped between the two calls
+                seen.append(
+                    hot.count(ACME, Kind.LOGS, All(), None, None, [day for day in hot.days(Kind.LOGS) if day > TODAY])
+                )
+        return seen
+
+    stop = threading.Event()
+    with contextlib.closing(open_at(tmp_path)) as hot, ThreadPoolExecutor(3) as threads:
+        readers = [threads.submit(read, hot, stop) for _ in range(3)]
+        with contextlib.closing(hot.writer(Kind.LOGS)) as writer:
+            for offset in range(25):
+                arrived = NOON_NS + (offset % 2) * DAY_NS
+                writer.append([batch(log(0), log(1), offset=offset, received_ns=arrived)])
+                writer.commit()
+            hot.drop_day(Kind.LOGS, TODAY)
+        stop.set()
+        for counts in (reader.result() for reader in readers):
+            assert counts == sorted(counts)
+            assert all(count % 2 == 0 for count in counts)
+        assert hot.days(Kind.LOGS) == [TOMORROW]
+        assert hot.count(ACME, Kind.LOGS, All(), None, None, [TOMORROW]) == 24
 
 
 def test_positions_keep_their_order_packed_and_refuse_what_does_not_fit() -> None:
