@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agents.lines import Limits, LineEncoder, Part, whole_characters
+from agents.lines import Limits, LineEncoder, Part, begun_character, whole_characters
 from agents.positions import GUARD_BYTES, Position, advanced, guard_of, holds, read_at
 
 CHUNK_BYTES = 256 << 10
@@ -112,7 +112,7 @@ class Follower:
         self._seen = (self.position.generation, size)
         if now_s - self._held_since_s < self._hold_s:
             return None
-        return self._piece(data, observed_ns, "partial")
+        return self._piece(data[: begun_character(data) or None], observed_ns, "partial")
 
     def _piece(self, data: bytes, observed_ns: int, flag: str) -> Taken:
         packed = self._encoder.piece(data, observed_ns, self.position.part, flag)

@@ -163,3 +163,13 @@ def whole_characters(data: bytes, limit: int) -> int:
         if cut >= len(data) or data[cut] & 0xC0 != 0x80:
             return cut
     return limit
+
+
+def begun_character(data: bytes) -> int:
+    """Where a UTF-8 character begins whose last bytes are not there yet; len(data) when the end is whole."""
+    for length in range(1, min(3, len(data)) + 1):
+        byte = data[-length]
+        if byte & 0xC0 != 0x80:
+            wanted = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+            return len(data) - length if wanted > length else len(data)
+    return len(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import socket
@@ -30,6 +31,7 @@ from agents.tail import Tail
 from contracts.errors import ConfigError
 from contracts.settings import MIB, Settings
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 STATUS_S = 1.0
 LAST_SEND_S = 2.0
 FULL_PAUSE_S = 0.25
@@ -41,6 +43,8 @@ class Agent:
     def __init__(self, settings: Settings, name: str, kind: str, stop: threading.Event | None = None) -> None:
         self.settings = settings
         self.stopping = stop or threading.Event()
+        if not _NAME.match(name):
+            raise ConfigError(f'agent name "{name[:80]}" is not allowed: use 1-64 letters, digits, ".", "_" and "-"')
         target = _target(settings, kind, name)
         self.journal = Journal(name, settings.log_level)
         self.home = Home(settings.agent_home / name)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.lines import FLAG, PART, RAW, Limits, LineEncoder, Origin, Part
+from agents.lines import FLAG, PART, RAW, Limits, LineEncoder, Origin, Part, begun_character
 from contracts.records import SentLog
 
 ORIGIN = Origin("shop", "test", "h1", {"log.file.name": "app.log"})
@@ -98,3 +98,12 @@ def test_the_rest_of_a_line_begun_earlier_is_flagged_as_its_end() -> None:
 
 def test_nothing_left_of_a_line_begun_earlier_gives_no_record() -> None:
     assert bodies(encoder().pack(b"\nwhole", 1, 1)) == ["whole"]
+
+
+@pytest.mark.parametrize("text", ["aé", "a€", "a😀", "é"])
+def test_a_character_whose_end_is_not_there_yet_is_found(text: str) -> None:
+    data = text.encode()
+    begin = len(text[:-1].encode())
+    assert begun_character(data) == len(data)
+    for missing in range(1, len(data) - begin):
+        assert begun_character(data[:-missing]) == begin

@@ -202,6 +202,12 @@ def test_what_cannot_work_is_said_before_anything_is_made(
     assert not (tmp_path / "agent").exists()
 
 
+@pytest.mark.parametrize("name", ["", "..", "a/b", "x" * 65])
+def test_a_name_that_is_no_folder_is_refused(settings: Settings, name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        run_logs(settings, ["x"], name=name)
+
+
 def test_nothing_to_read_is_refused(settings: Settings) -> None:
     with pytest.raises(ConfigError, match="nothing to read"):
         run_logs(settings, [])
