@@ -14,7 +14,7 @@ from rich.text import Text
 
 from contracts.errors import ConfigError, QueryError, StoreError
 from contracts.tenants import Role
-from headwater.console import err, is_terminal, out, severity
+from headwater.console import err, out, severity
 from headwater.keyring import key_for
 from headwater.rest import Rest, service_url
 
@@ -113,7 +113,7 @@ def _show(records: Iterable[dict[str, Any]], as_json: bool) -> None:
             print(json.dumps(record, ensure_ascii=False, separators=(",", ":")), flush=False)
         return
     for record in records:
-        out.print(_line(record), overflow="fold", no_wrap=not is_terminal(), crop=is_terminal())
+        out.print(_line(record), soft_wrap=True)
 
 
 def _line(record: dict[str, Any]) -> Text:

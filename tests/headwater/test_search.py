@@ -41,7 +41,7 @@ def search(up: Platform, *words: str, **env: str) -> tuple[int, str, str]:
 
 
 def test_json_follows_every_page_newest_first_and_each_record_is_there_once(up: Platform) -> None:
-    code, out, _ = search(up, "--json", "--limit", "0")
+    code, out, _ = search(up, "line", "--json", "--limit", "0")
     bodies = [json.loads(line)["body"] for line in out.splitlines()]
     assert code == 0
     assert bodies == [f"line {number}" for number in reversed(range(COUNT))]
@@ -58,6 +58,13 @@ def test_query_service_and_level_narrow_the_answer(up: Platform) -> None:
     assert len(out.splitlines()) == 25
     assert all(" ERROR till " in line for line in out.splitlines())
     assert "25 records" in err
+
+
+def test_a_long_line_is_printed_whole(up: Platform) -> None:
+    up.send([{"body": "long " + "x" * 500, "service": "lengthy"}], "long")
+    until(lambda: search(up, "--service", "lengthy")[1], "the line being found")
+    _, out, _ = search(up, "--service", "lengthy")
+    assert out.rstrip("\n").endswith("long " + "x" * 500)
 
 
 def test_there_being_more_is_said(up: Platform) -> None:
