@@ -57,11 +57,12 @@ def test_hot_commits_by_time_since_the_last_commit_and_a_tick_is_enough(world: W
 
     clock.now_s += 0.5
     part.write_batch([TICK])
+    part.write_batch([batch(1)])
     assert dict(hot.checkpoints(Kind.LOGS)) == {0: 1}
 
     clock.now_s += 5
-    part.write_batch([batch(1)])  # after a pause the first record does not wait
-    assert dict(hot.checkpoints(Kind.LOGS)) == {0: 2}
+    part.write_batch([batch(2)])  # after a pause the first record does not wait
+    assert dict(hot.checkpoints(Kind.LOGS)) == {0: 3}
     part.close()
 
 
@@ -76,6 +77,7 @@ def test_lake_commits_by_time_since_the_first_record_that_waits(world: World) ->
 
     clock.now_s += 0.1
     part.write_batch([TICK])
+    part.write_batch([batch(2)])
     assert dict(lake.checkpoints(Kind.LOGS)) == {0: 2}
     part.close()
 

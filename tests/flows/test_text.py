@@ -190,7 +190,26 @@ def test_an_access_log_line_with_a_broken_request_keeps_the_rest() -> None:
     assert found.attributes == {"client.address": "::1", "http.response.status_code": 400}
 
 
-@given(st.lists(st.text(max_size=60) | st.sampled_from(["1970-01-01 00:00:00", '{"a":1}', "a=1 b=2", "<3>x"])))
+FORMS = (
+    "2026-01-01 00:00:00 ERROR x",
+    "17/06/09 20:10:40 INFO x",
+    "081109 203615 148 WARN x",
+    "03-17 16:13:38.811  1702  2395 D x",
+    '10.0.0.1 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5',
+    "1767225600 WARN x",
+    "Jun 14 15:16:01 combo x: error: y",
+    "ts=2026-01-01T00:00:00Z level=error",
+    "E0102 15:04:05.678901 x",
+    "nova.log 2017-05-16 00:00:00.008 25746 INFO x",
+    '{"level": "info"}',
+    "{no json}",
+    "[Sun Dec 04 04:47:44 2005] [notice] x",
+    "<34>Oct 11 22:14:15 x",
+    "ERROR x",
+)
+
+
+@given(st.lists(st.sampled_from(FORMS) | st.text(max_size=60), max_size=12))
 def test_no_line_is_too_strange_and_a_remembered_form_changes_no_answer(lines: list[str]) -> None:
     finder = Finder(LIMITS)
     for text in lines:
