@@ -118,14 +118,18 @@ def _processes() -> Iterator[Point]:
     yield Point("system.uptime", max(0.0, time.time() - psutil.boot_time()), "s")
 
 
+_ROOT = ("rootfs", "/", "")  # in a container nothing else may be listed
+
+
 def _filesystems() -> Iterator[Point]:
-    for partition in psutil.disk_partitions():
+    places = [(each.device, each.mountpoint, each.fstype) for each in psutil.disk_partitions()]
+    for device, mountpoint, kind in places or [_ROOT]:
         with contextlib.suppress(OSError):
-            usage = psutil.disk_usage(partition.mountpoint)
+            usage = psutil.disk_usage(mountpoint)
             place = (
-                ("system.device", partition.device),
-                ("system.filesystem.mountpoint", partition.mountpoint),
-                ("system.filesystem.type", partition.fstype),
+                ("system.device", device),
+                ("system.filesystem.mountpoint", mountpoint),
+                ("system.filesystem.type", kind),
             )
             yield Point("system.filesystem.limit", usage.total, "By", GAUGE, place)
             reserved = max(0, usage.total - usage.used - usage.free)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from agents.aside import SetAside
 from agents.buffer import Buffer, BufferFull
 from agents.counters import Counters
+from agents.follow import Follower, Taken
 from agents.home import Home
 from agents.host import HostMetrics
 from agents.journal import Journal
@@ -32,6 +33,7 @@ from contracts.errors import ConfigError
 from contracts.settings import MIB, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+FRAME_BYTES = 1 << 20  # records after which a round of reading is stored
 STATUS_S = 1.0
 LAST_SEND_S = 2.0
 FULL_PAUSE_S = 0.25
@@ -165,7 +167,7 @@ def _follow(agent: Agent, tail: Tail, pipe: Pipe | None, until_idle: bool) -> in
 def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> int:
     """One read of every source, stored as one frame; raw bytes read."""
     observed_ns = time.time_ns()
-    takes = list(tail.takes(now_s, observed_ns))
+    takes = _some(tail.takes(now_s, observed_ns))
     parts = [part for _, taken in takes for part in taken.parts]
     size = sum(taken.size for _, taken in takes)
     if pipe:
@@ -181,6 +183,18 @@ def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> in
             follower.commit(taken)
     agent.counters.add(read_lines=sum(part.count for part in parts), read_bytes=size)
     return size
+
+
+def _some(takes: Iterator[tuple[Follower, Taken]]) -> list[tuple[Follower, Taken]]:
+    """As many reads as make a frame of reasonable size; the files not reached come first in the next round."""
+    chosen: list[tuple[Follower, Taken]] = []
+    size = 0
+    for follower, taken in takes:
+        chosen.append((follower, taken))
+        size += sum(len(part.payload) for part in taken.parts)
+        if size >= FRAME_BYTES:
+            break
+    return chosen
 
 
 def run_host(

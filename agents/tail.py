@@ -86,6 +86,7 @@ class Tail:
                     generation=follower.position.generation,
                 )
             if taken:
+                self._followers[key] = self._followers.pop(key)  # to the end of the turn
                 follower.listed_s = max(follower.listed_s, now_s)
                 yield follower, taken
 

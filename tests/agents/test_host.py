@@ -33,6 +33,7 @@ def test_the_machine_is_described_by_names_of_the_conventions(points: list[Point
         "system.memory.usage",
         "system.memory.utilization",
         "system.paging.usage",
+        "system.filesystem.usage",
         "system.network.io",
         "system.process.count",
         "system.uptime",

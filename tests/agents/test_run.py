@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agents import read_status, run_logs
+from agents.frames import scan
 from agents.home import Home
 from contracts.errors import ConfigError
 from contracts.settings import Settings
@@ -144,6 +145,19 @@ def test_a_full_buffer_stops_reading_and_loses_nothing(sink: Sink, tmp_path: Pat
     sink.behaviour = lambda request, number: Reply()
     assert run_logs(settings, [str(log)], until_idle=True) == 0
     assert sink.bodies() == lines
+
+
+def test_many_files_with_much_to_read_are_stored_in_frames_of_bounded_size(
+    sink: Sink, settings: Settings, tmp_path: Path
+) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}.log").write_text(f"{number} {'x' * 990}\n" * 300)
+    sink.behaviour = lambda request, number: Reply(503, store=False)
+    with running(settings, tmp_path / "*.log"):
+        until(lambda: (status := read_status(settings.agent_home / "logs")) is not None and status.read_lines == 9000)
+    frames = [found for path in (settings.agent_home / "logs").glob("*.segment") for found in scan(path.read_bytes())]
+    assert sum(frame.note.count for frame in frames if frame.note) == 9000
+    assert max(frame.end - frame.begin for frame in frames) < 2 << 20
 
 
 def _last_error(settings: Settings) -> str:
