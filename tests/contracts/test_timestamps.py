@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.timestamps import INT64_MAX, INT64_MIN, fits_int64, is_timestamp, timestamp_ns
@@ -96,6 +96,7 @@ def test_only_some_times_fit_into_64_bits() -> None:
     assert fits_int64(INT64_MIN)
 
 
+@settings(deadline=None)
 @given(st.datetimes(timezones=st.timezones() | st.just(dt.UTC)), st.integers(0, 999))
 def test_any_moment_of_the_calendar_survives(moment: dt.datetime, nanos: int) -> None:
     if (offset := moment.utcoffset()) is None or offset.seconds % 60:
@@ -107,6 +108,7 @@ def test_any_moment_of_the_calendar_survives(moment: dt.datetime, nanos: int) ->
     assert timestamp_ns(f"{text[:26]}{nanos:03d}{text[26:]}") == expected + nanos
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=40)
     | st.from_regex(r"\d{4}-\d\d-\d\d.\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", fullmatch=True)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from contracts.messages import Kind
@@ -40,7 +40,7 @@ def records(draw: st.DrawFn) -> tuple[Kind, Any]:
     return kind, draw(st.just(record) | st.dictionaries(st.sampled_from(FIELDS), values, max_size=5) | values)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(records())
 @example((Kind.METRICS, {"name": "x", "value": 1, "kind": "gauge\n"}))
 @example((Kind.LOGS, {"body": "x", "timestamp": True}))
@@ -54,7 +54,7 @@ def test_pydantic_and_the_decoder_accept_the_same(case: tuple[Kind, Any]) -> Non
     assert (verdict is None) == (refusal(kind, record) is None), (verdict, refusal(kind, record))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(records(), min_size=1, max_size=6), st.sampled_from(sorted(MODELS)))
 def test_a_batch_is_judged_as_its_records_are(cases: list[tuple[Kind, Any]], kind: Kind) -> None:
     judge = JUDGES[kind]
@@ -68,7 +68,7 @@ def test_a_batch_is_judged_as_its_records_are(cases: list[tuple[Kind, Any]], kin
     assert [entry.index for entry in judged.rejected] == [index for index, kept in enumerate(good) if not kept]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=60) | texts.map(str.encode), st.sampled_from(sorted(MODELS)))
 def test_no_bytes_break_the_judge(line: bytes, kind: Kind) -> None:
     judged = JUDGES[kind].judge([line, b'{"body":"x","name":"x"}'])
@@ -90,7 +90,7 @@ def test_the_depth_limit_is_exact(limit: int) -> None:
     assert judge.judge([nested(limit + 1)]).rejected[0].code == "too_deep"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 9), max_size=12), st.lists(st.text('[]{},:"\\', max_size=4), max_size=12))
 def test_the_attribute_limit_is_exact_whatever_the_text_looks_like(items: list[int], odd_texts: list[str]) -> None:
     judge = Judge(Kind.LOGS, load_settings(_env_file=None, ingest_attributes=10))
