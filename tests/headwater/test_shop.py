@@ -52,8 +52,10 @@ def checkout(line: object) -> dict[str, int]:
 
 def test_the_incident_makes_payment_and_checkout_fail_alike_and_nothing_before_it() -> None:
     errors = STORY.errors_in_incident()
+    first, end = STORY.incident
+    inside = [line for line in STORY.lines if first <= START + dt.timedelta(seconds=line.at_s) < end]
+    assert errors == Counter(line.service for line in inside if "level=error" in line.text or '"error"' in line.text)
     assert errors["payment"] == errors["checkout"] > 100
-    first, _ = STORY.incident
     before = [line for line in STORY.lines if line.level == "error" and START + dt.timedelta(seconds=line.at_s) < first]
     assert {line.service for line in before} <= {"catalog"}
 
