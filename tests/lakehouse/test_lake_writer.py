@@ -229,3 +229,12 @@ def test_upkeep_that_fails_is_put_off_and_stops_no_commit(lake: Lake, monkeypatc
         writer.commit()
 
     assert len(bodies(lake)) == 5
+
+
+def test_a_batch_that_is_appended_twice_is_buffered_once(lake: Lake) -> None:
+    writer = lake.writer(Kind.LOGS)
+    writer.append(batches(3))
+    writer.append(batches(4))
+    writer.commit()
+
+    assert len(bodies(lake)) == lake.ledger(ACME)[0].landed == 4
