@@ -46,10 +46,11 @@ class Oracle:
 
     def faults(self, place: str, found: Mapping[str, int]) -> list[str]:
         """What is wrong with `found` (body -> times seen in `place`); [] when the promise holds."""
+        known = self.acknowledged | self.unknown | self.refused
         missing = [body for body in self.acknowledged if not found.get(body)]
         doubled = [body for body in self.acknowledged | self.unknown if found.get(body, 0) > 1]
         present = [body for body in self.refused if found.get(body)]
-        strange = [body for body in found if body not in self.acknowledged | self.unknown | self.refused]
+        strange = [body for body in found if body not in known]
         kinds = {"missing": missing, "doubled": doubled, "refused but present": present, "never sent": strange}
         return [f"{place}: {len(bodies)} {kind}, e.g. {min(bodies)!r}" for kind, bodies in kinds.items() if bodies]
 
