@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from contracts.errors import StoreError
+from contracts.tenants import Role
 from headwater import demo_view as view
 from headwater.console import out
 from headwater.questions import ask_all
@@ -91,6 +92,7 @@ def _tell(stage: Stage, story: Story, seconds: float, rest: Rest) -> None:
     with contextlib.closing(files), view.bars(len(story.lines)) as bars:
         began_s = time.monotonic()
         written = 0
+        _send_event(stage, story)
         while written < len(story.lines):
             time.sleep(STEP_S)
             due = min(1.0, (time.monotonic() - began_s) / seconds) * STORY_S
@@ -101,6 +103,12 @@ def _tell(stage: Stage, story: Story, seconds: float, rest: Rest) -> None:
             stage.check()
         _settle(stage, rest, len(story.lines), bars)
     view.note(f"written in {time.monotonic() - began_s:.0f} s, files rotated {files.rotations} times")
+
+
+def _send_event(stage: Stage, story: Story) -> None:
+    sender = stage.rest(Role.INGEST)
+    sender.send("/events", [story.deploy], "deploy-2.4.1")
+    sender.close()
 
 
 def _until(story: Story, written: int, due_s: float) -> int:

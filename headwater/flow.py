@@ -23,7 +23,7 @@ def main() -> int:
 
     settings = load_settings()
     entry = {"time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), "level": "info", "message": STARTED}
-    print(json.dumps(entry), file=sys.stderr, flush=True)
+    sys.stderr.write(json.dumps(entry) + "\n")  # one write, so that nothing comes between
     return run(settings)
 
 

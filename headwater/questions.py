@@ -123,6 +123,22 @@ def why(rest: Rest, story: Story) -> Answer:
     )
 
 
+def what_changed(rest: Rest, story: Story) -> Answer:
+    first = story.incident[0]
+    window = {"start": _iso(first.timestamp() - 60), "end": first.isoformat()}
+    found = rest.get("/events/search", window)["records"]
+    told = [(event["name"], event["service"], event["attributes"].get("version")) for event in found]
+    true = story.deploy
+    return Answer(
+        "What changed in the minute before it?",
+        "GET /events/search?start=…&end=…",
+        ("time", "event", "service", "body"),
+        [(event["timestamp"][11:19], event["name"], event["service"], event["body"]) for event in found],
+        told == [(true["name"], true["service"], true["attributes"]["version"])],
+        true["body"],
+    )
+
+
 def one_trace(rest: Rest, story: Story) -> Answer:
     trace = story.failed_trace()
     found = _records(rest, {"q": f"trace_id:{trace}", "order": "asc", **_window(story)})
@@ -232,7 +248,7 @@ def cpu(rest: Rest, _: Story) -> Answer:
 
 
 def conservation(rest: Rest, story: Story) -> Answer:
-    entries = {kind: account_of(rest, kind) for kind in ("logs", "metrics", "dead_letters")}
+    entries = {kind: account_of(rest, kind) for kind in ("logs", "metrics", "events", "dead_letters")}
     logs = entries["logs"]
     columns = ("received", "visible", "duplicates", "dead_lettered", "in_flight", "difference")
     settled = all(entry["difference"] == 0 for entry in entries.values())
@@ -252,6 +268,7 @@ QUESTIONS: tuple[Ask, ...] = (
     services,
     errors_in_incident,
     why,
+    what_changed,
     one_trace,
     slowest,
     failed_requests,

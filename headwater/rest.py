@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from contracts.errors import HeadwaterError, QueryError, StoreError
@@ -36,20 +36,27 @@ class Rest:
         self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Decoded JSON of a 200.
+        """Decoded JSON of a success.
 
         Raises:
             StoreError: The service is not there, or cannot answer.
             QueryError: The question is not one it can answer.
         """
+        return self._asked("GET", path, params=params)
+
+    def send(self, path: str, records: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
+        """POST `records`; once, however often it is tried with the same idempotency key. Raises as `get`."""
+        return self._asked("POST", path, json=list(records), headers={"Idempotency-Key": key})
+
+    def _asked(self, method: str, path: str, **given: Any) -> dict[str, Any]:
         try:
-            response = self._client.get(path, params=params)
+            response = self._client.request(method, path, **given)
         except self._http.HTTPError as error:
             raise StoreError(
                 f"no answer from {self.url}: {error}",
                 hint="start it with `headwater up`, or set HEADWATER_QUERY_URL to where it runs",
             ) from error
-        if response.status_code == 200:
+        if response.is_success:
             answer: dict[str, Any] = response.json()
             return answer
         raise _refusal(response.status_code, response.text, dict(_problem(response)))

@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 SERVICES = ("web", "catalog", "checkout", "payment", "inventory", "mailer")
 STORY_S = 900
@@ -45,6 +46,14 @@ class Story:
     def incident(self) -> tuple[dt.datetime, dt.datetime]:
         """Start inclusive, end exclusive."""
         return (self.start + dt.timedelta(seconds=INCIDENT_S[0]), self.start + dt.timedelta(seconds=INCIDENT_S[1]))
+
+    @property
+    def deploy(self) -> dict[str, Any]:
+        """The event shortly before the incident, as it is sent; of course the provider was at fault."""
+        when = self.incident[0] - dt.timedelta(seconds=12)
+        attributes = {"version": "2.4.1"}
+        event = {"name": "deploy", "body": "payment 2.4.1 is live", "service": "payment", "env": "demo"}
+        return {**event, "timestamp": when.isoformat(), "attributes": attributes}
 
     def by_service(self) -> Counter[str]:
         return Counter(line.service for line in self.lines)

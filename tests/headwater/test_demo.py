@@ -17,8 +17,8 @@ SECONDS = 4.0
 def test_the_demo_ends_by_itself_with_every_answer_right(tmp_path: Path) -> None:
     done = headwater(tmp_path, "demo", "--once", "--seconds", str(SECONDS), timeout_s=110)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all 9 answers are right" in done.stdout
-    assert done.stdout.count("✓") == 9
+    assert "all 10 answers are right" in done.stdout
+    assert done.stdout.count("✓") == 10
     assert "stopped cleanly" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
