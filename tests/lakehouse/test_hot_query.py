@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,7 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import All, And, Cursor, Exists, Node, Not, Or, Position, Range, RecordQuery, Term, Wildcard
 from lakehouse import open_hot
+from lakehouse.hot_regex import hex_between
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
 from tests.lakehouse.reference import page, select, stored
 
@@ -206,6 +209,25 @@ def test_a_token_is_found_up_to_255_bytes() -> None:
         days = hot.days(Kind.LOGS)
         assert hot.count(ACME, Kind.LOGS, Term("body", "A" * 255), None, None, days) == 1
         assert hot.count(ACME, Kind.LOGS, Term("body", "b" * 256), None, None, days) == 0
+
+
+def test_numbers_of_attributes_are_in_a_range_as_numbers_not_as_text() -> None:
+    numbers = [-(2.0**70), -1e300, -1000, -5, -4.5, -0.0, 0, 3, 20, 100, 1e-300, 2**53, 2**64, 1e300]
+    rows = [log(at, attributes={"n": number}) for at, number in enumerate(numbers)]
+    with filled(batch(*rows, log(99, attributes={"n": "7"}), offset=0)) as hot:
+        for low, high in itertools.combinations([None, *numbers], 2):
+            node = Range("attributes.n", low, high)
+            expected = [n for n in numbers if (low is None or n >= low) and (high is None or n <= high)]
+            found = hot.count(ACME, Kind.LOGS, node, None, None, hot.days(Kind.LOGS))
+            assert found == len(expected), node
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_a_pattern_of_hex_digits_matches_what_is_between(one: int, other: int, value: int) -> None:
+    low, high = min(one, other), max(one, other)
+    pattern = re.compile(hex_between(low, high))
+    for candidate in (value, low, high, max(low - 1, 0), min(high + 1, 2**64 - 1)):
+        assert bool(pattern.fullmatch(f"{candidate:016x}")) == (low <= candidate <= high)
 
 
 def test_metrics_are_filtered_by_value_and_events_by_name() -> None:

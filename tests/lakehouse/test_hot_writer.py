@@ -85,6 +85,17 @@ def fill(folder: Path) -> None:
         writer.commit()
 
 
+def test_a_drop_that_was_cut_short_is_still_a_drop_and_the_next_one_finishes_it(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "logs" / "2026-03-04.dropped").touch()
+
+    assert bodies(tmp_path) == {"b": 1}
+    with contextlib.closing(open_at(tmp_path)) as hot:
+        hot.drop_day(Kind.LOGS, TODAY)
+    fill(tmp_path)
+    assert not (tmp_path / "logs" / "2026-03-04").exists()
+
+
 @pytest.mark.parametrize("damage", ["meta.json", "*.store", "*.idx"])
 def test_a_damaged_day_is_named_with_what_to_do(damage: str, tmp_path: Path) -> None:
     fill(tmp_path)
