@@ -35,6 +35,7 @@ from lakehouse.lake_writer import LakeWriter
 
 TRIM_S = 60.0
 POISON_TRIES = 5
+COMMIT_REST = 4  # times as long as its commit took the hot store rests: a busy machine commits less often
 LAKE = "lake"
 
 log = logging.getLogger("headwater.flows")
@@ -102,6 +103,7 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
         self._writer: HotWriter | None = None
         self._uncommitted: list[Batch] = []
         self._committed_s = clock()
+        self._rest_s = 0.0
         self._tries = 0
         self._do("opening the hot store", self._reopen)
 
@@ -114,7 +116,7 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
             elif not item.tick:
                 self._uncommitted.append(item)
                 self._do("writing the hot store", functools.partial(self._append, item))
-        if self._uncommitted and self._clock() - self._committed_s >= self._commit_s:
+        if self._uncommitted and self._clock() - self._committed_s >= max(self._commit_s, self._rest_s):
             self._commit()
 
     def _reopen(self) -> HotWriter:
@@ -174,6 +176,7 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
         self._do("committing the hot store", self._commit_once)
 
     def _commit_once(self) -> None:
+        begun_s = self._clock()
         try:
             self._reopen().commit()
         except StoreError:
@@ -181,6 +184,7 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
             raise
         self._uncommitted = []
         self._committed_s = self._clock()
+        self._rest_s = COMMIT_REST * (self._committed_s - begun_s)
 
     def close(self) -> None:
         if self._uncommitted:

@@ -14,7 +14,7 @@ from contracts.messages import Kind
 from flows.arrivals import tick
 from flows.dead_letter_writer import DeadLetterWriter
 from flows.graph import parser
-from flows.sinks import TRIM_S, HotPart, LakePart
+from flows.sinks import COMMIT_REST, TRIM_S, HotPart, LakePart
 from lakehouse.hot_writer import TantivyHotWriter
 from lakehouse.lake_writer import LakeWriter
 from tests.flows.messages import TENANT, arrived, balanced, line, message, settings
@@ -63,6 +63,27 @@ def test_hot_commits_by_time_since_the_last_commit_and_a_tick_is_enough(world: W
     clock.now_s += 5
     part.write_batch([batch(2)])  # after a pause the first record does not wait
     assert dict(hot.checkpoints(Kind.LOGS)) == {0: 3}
+    part.close()
+
+
+def test_hot_commits_less_often_when_its_commits_are_slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, hot, real = Clock(), world.connections.hot, TantivyHotWriter.commit
+
+    def slow(self: Any) -> None:
+        real(self)
+        clock.now_s += 2
+
+    monkeypatch.setattr(TantivyHotWriter, "commit", slow)
+    part = hot_part(world, clock)
+    clock.now_s += 1
+    part.write_batch([batch(0)])
+    clock.now_s += 2 * COMMIT_REST - 0.1
+    part.write_batch([batch(1)])
+    assert dict(hot.checkpoints(Kind.LOGS)) == {0: 1}
+
+    clock.now_s += 0.1
+    part.write_batch([TICK])
+    assert dict(hot.checkpoints(Kind.LOGS)) == {0: 2}
     part.close()
 
 
