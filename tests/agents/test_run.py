@@ -152,11 +152,12 @@ def test_many_files_with_much_to_read_are_stored_in_frames_of_bounded_size(
 ) -> None:
     for number in range(30):
         (tmp_path / f"{number}.log").write_text(f"{number} {'x' * 990}\n" * 300)
+    (tmp_path / "short.log").write_text("a\n" * 20_000)
     sink.behaviour = lambda request, number: Reply(503, store=False)
     with running(settings, tmp_path / "*.log"):
-        until(lambda: (status := read_status(settings.agent_home / "logs")) is not None and status.read_lines == 9000)
+        until(lambda: (status := read_status(settings.agent_home / "logs")) is not None and status.read_lines == 29_000)
     frames = [found for path in (settings.agent_home / "logs").glob("*.segment") for found in scan(path.read_bytes())]
-    assert sum(frame.note.count for frame in frames if frame.note) == 9000
+    assert sum(frame.note.count for frame in frames if frame.note) == 29_000
     assert max(frame.end - frame.begin for frame in frames) < 2 << 20
 
 

@@ -91,6 +91,15 @@ def test_a_file_rewritten_longer_than_it_was_is_a_new_generation(sink: Sink, shi
     assert sink.bodies() == ["one", "other", "bytes", "and more"]
 
 
+def test_a_file_that_only_begins_differently_is_a_new_generation(sink: Sink, ship: Ship, log: Path) -> None:
+    append(log, "first", *["same"] * 100)
+    ship(log)
+    with log.open("r+") as file:
+        file.write("other")
+    ship(log)
+    assert sink.bodies() == ["first", *["same"] * 100, "other", *["same"] * 100]
+
+
 def test_a_reused_inode_is_another_file(sink: Sink, ship: Ship, log: Path) -> None:
     append(log, "line of the first file")
     ship(log)
