@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from contracts.errors import StoreError
 from contracts.tenants import Role
@@ -26,6 +27,7 @@ from headwater.shop_files import ShopFiles
 from headwater.stage import Stage, account_of
 
 STEP_S = 0.1
+LOOK_S = 0.4
 SETTLE_S = 90.0
 
 
@@ -91,7 +93,7 @@ def _tell(stage: Stage, story: Story, seconds: float, rest: Rest) -> None:
         stage.start_agents({service: files.path(service) for service in SERVICES})
     with contextlib.closing(files), view.bars(len(story.lines)) as bars:
         began_s = time.monotonic()
-        written = 0
+        look_s, written = began_s, 0
         _send_event(stage, story)
         while written < len(story.lines):
             time.sleep(STEP_S)
@@ -99,8 +101,10 @@ def _tell(stage: Stage, story: Story, seconds: float, rest: Rest) -> None:
             chunk = _until(story, written, due)
             files.write(story.lines[written : written + chunk])
             written += chunk
-            bars.show(written, *_arrived(rest))
-            stage.check()
+            if time.monotonic() >= look_s:
+                look_s = time.monotonic() + LOOK_S
+                bars.show(written, *_arrived(account_of(rest, "logs")))
+                stage.check()
         _settle(stage, rest, len(story.lines), bars)
     view.note(f"written in {time.monotonic() - began_s:.0f} s, files rotated {files.rotations} times")
 
@@ -119,9 +123,8 @@ def _until(story: Story, written: int, due_s: float) -> int:
     return end - written
 
 
-def _arrived(rest: Rest) -> tuple[int, int]:
+def _arrived(entry: dict[str, Any]) -> tuple[int, int]:
     """Lines that the hot store has, and lines that the lake has."""
-    entry = account_of(rest, "logs")
     behind = entry["lag"].get("hot", {}).get("records", 0)
     return entry["received"] - behind, entry["visible"]
 
@@ -130,11 +133,11 @@ def _settle(stage: Stage, rest: Rest, total: int, bars: view.Bars) -> None:
     deadline = time.monotonic() + SETTLE_S
     while time.monotonic() < deadline:
         entry = account_of(rest, "logs")
-        bars.show(total, *_arrived(rest))
+        bars.show(total, *_arrived(entry))
         if entry["received"] >= total and entry["in_flight"] == 0:
             return
         stage.check()
-        time.sleep(0.2)
+        time.sleep(LOOK_S)
     raise StoreError(
         f"only {entry['visible']:,} of {total:,} lines arrived within {SETTLE_S:.0f} s", hint=stage.log("up")
     )

@@ -111,6 +111,18 @@ def test_a_service_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> 
     assert "headwater up" in done.stderr
 
 
+def test_the_agent_ships_a_file_and_its_status_says_so(up: Platform, tmp_path: Path) -> None:
+    (tmp_path / "app.log").write_text("shipped 1\nshipped 2\nshipped 3\n")
+    env = {"HEADWATER_INGEST_URL": up.url, "HEADWATER_API_KEY": local_key(up.settings, Role.INGEST)}
+    words = ("agent", "logs", "--path", str(tmp_path / "*.log"), "--service", "files", "--exit-when-idle")
+    done = headwater(tmp_path, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    until(lambda: len(search(up, "shipped", "--service", "files")[1].splitlines()) == 3, "the lines being found")
+    (status,) = json.loads(headwater(tmp_path, "agent", "status", "--json").stdout)
+    assert (status["name"], status["state"], status["sent_records"]) == ("logs", "stopped", 3)
+    assert "logs" in headwater(tmp_path, "agent", "status").stdout
+
+
 def test_only_the_keys_of_the_first_start_open_the_service(up: Platform) -> None:
     with up.client(Role.READ) as client:
         assert client.get("/logs/search").status_code == 200

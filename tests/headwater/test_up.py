@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -37,6 +38,9 @@ def test_a_start_on_an_empty_folder_says_where_to_look_and_a_stop_is_clean_withi
     assert output(tmp_path).index("api   stopped") < output(tmp_path).index("flow  stopped")
     assert output(tmp_path).count("first start") == 1
     assert running(up.settings.data) is None
+    facts = json.loads(headwater(tmp_path, "status", "--json", "--data-dir", str(up.settings.data)).stdout)
+    assert (facts["running"], facts["accounts_from"]) == (None, "the data folder")
+    assert [entry["received"] for entry in facts["accounts"] if entry["kind"] == "logs"] == [1]
     (tmp_path / "output").unlink()
     with platform(tmp_path) as up:
         assert up.bodies() == ["last words"]
