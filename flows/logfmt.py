@@ -52,7 +52,8 @@ def _take(words: list[str], pairs: dict[str, Any]) -> int:
     for word in words:
         key, equals, value = word.partition("=")
         if equals:
-            pairs[key] = number(value) if value[:1] in _NUMERIC else value
+            # Letters sort after ":", so most values take one cheap comparison.
+            pairs[key] = number(value) if value < ":" and value[:1] in _NUMERIC else value
         else:
             bare += 1
     return bare

@@ -74,8 +74,8 @@ class LogRows:
             sent.host or "",
             body,
             attributes,
-            (sent.trace_id or found.trace_id).lower(),
-            (sent.span_id or found.span_id).lower(),
+            sent.trace_id.lower() if sent.trace_id else found.trace_id,
+            sent.span_id.lower() if sent.span_id else found.span_id,
         )
 
 

@@ -45,6 +45,7 @@ class Limits:
 Form = Callable[[str, int, Limits], Found | None]
 
 _decode = msgspec.json.Decoder().decode
+_TIMES = frozenset((str, int, float))
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -83,16 +84,17 @@ def _lifted(pairs: dict[str, Any], limits: Limits) -> Found:
 
 
 def _take_level(found: Found, value: object) -> bool:
-    severity = valued(value) if found.severity is None else None
-    found.severity = found.severity or severity
-    return severity is not None
+    if found.severity is not None:
+        return False
+    found.severity = valued(value)
+    return found.severity is not None
 
 
 def _take_time(found: Found, value: object) -> bool:
-    if found.time_ns is not None or isinstance(value, bool) or not isinstance(value, str | int | float):
+    if found.time_ns is not None or type(value) not in _TIMES:
         return False
     try:
-        found.time_ns = timestamp_ns(value)
+        found.time_ns = timestamp_ns(value)  # type: ignore[arg-type]  # mypy does not read the line above
     except (ValueError, OverflowError):
         return False
     return True
