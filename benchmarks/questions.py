@@ -80,46 +80,40 @@ def _services(lines: Sequence[Line], service: str) -> Question:
 
 def questions(lines: Sequence[Line], service: str) -> list[Question]:
     """The ten, for records that one agent sent as `service`."""
+    return [*_top(lines), *_ranges(lines), _services(lines, service)]
+
+
+def _top(lines: Sequence[Line]) -> list[Question]:
+    """Over the whole corpus, cut at a page."""
     unique = next(line.unique for line in lines[len(lines) // 2 :] if line.unique)
-    middle = lines[len(lines) // 2].timestamp_ns
-    start, end = middle, middle + 200_000_000
+    prefix = unique[:6]
+    truths: list[tuple[str, str, Callable[[Line], bool]]] = [
+        ("newest 100", "", lambda _: True),
+        ("a term that occurs once", unique, lambda line: unique in _words(line)),
+        ("a common term, top 100", "timeout", lambda line: "timeout" in _words(line)),
+        ("a phrase, top 100", '"exponential delay"', lambda line: _has_phrase(line, "exponential delay")),
+        ("a level, top 100", "level:error", lambda line: line.level == "ERROR"),
+        ("an attribute", "attributes.order:4711", lambda line: '"order":4711,' in line.text),
+        ("a prefix, top 100", f"{prefix}*", lambda line: any(word.startswith(prefix) for word in _words(line))),
+    ]
+    return [_records(name, query, truth, lines, PAGE) for name, query, truth in truths]
+
+
+def _ranges(lines: Sequence[Line]) -> list[Question]:
+    """Over 0.2 s of event time, in full."""
+    start = lines[len(lines) // 2].timestamp_ns
+    end = start + 200_000_000
     window = {"start": stamp(start), "end": stamp(end)}
 
-    def in_window(line: Line) -> bool:
+    def within(line: Line) -> bool:
         return start <= line.timestamp_ns < end
 
+    def cache_elsewhere(line: Line) -> bool:
+        return within(line) and "cache" in _words(line) and "region" not in _words(line)
+
     return [
-        _records("newest 100", "", lambda _: True, lines, PAGE),
-        _records("a term that occurs once", unique, lambda line: unique in _words(line), lines, PAGE),
-        _records("a common term, top 100", "timeout", lambda line: "timeout" in _words(line), lines, PAGE),
-        _records(
-            "a phrase, top 100", '"exponential delay"', lambda line: _has_phrase(line, "exponential delay"), lines, PAGE
-        ),
-        _records("level, top 100", "level:error", lambda line: line.level == "ERROR", lines, PAGE),
-        _records(
-            "an attribute",
-            "attributes.order:4711",
-            lambda line: '"order":4711,' in line.text,
-            lines,
-            PAGE,
-        ),
-        _records("a time range", "", in_window, lines, MOST, **window),
-        _records(
-            "terms with NOT in a time range",
-            "cache NOT region",
-            lambda line: in_window(line) and "cache" in _words(line) and "region" not in _words(line),
-            lines,
-            MOST,
-            **window,
-        ),
-        _records(
-            "a prefix, top 100",
-            f"{unique[:6]}*",
-            lambda line: any(word.startswith(unique[:6]) for word in _words(line)),
-            lines,
-            PAGE,
-        ),
-        _services(lines, service),
+        _records("a time range", "", within, lines, MOST, **window),
+        _records("NOT in a time range", "cache NOT region", cache_elsewhere, lines, MOST, **window),
     ]
 
 

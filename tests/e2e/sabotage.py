@@ -5,10 +5,13 @@ python -m tests.e2e.sabotage NAME MODULE [ARGUMENTS]
 
 from __future__ import annotations
 
+import os
 import runpy
+import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import bus.group_commit
@@ -37,15 +40,31 @@ def stretched_steps() -> None:
     before(bus.group_commit.GroupCommit, "_write", 0.02)
     before(lakehouse.delta.Delta, "append")
     before(lakehouse.hot_folder.KindFolder, "write_progress", 0.1)
+    die_between_rows_and_ledger()
 
 
 def no_checkpoint_in_hot_commit() -> None:
-    stretched_steps()
+    before(lakehouse.hot_folder.KindFolder, "write_progress", 0.1)
     lakehouse.hot_day.DayWriter.stage_checkpoints = lambda self: None  # type: ignore[method-assign]
 
 
+def die_between_rows_and_ledger(times: int = 3) -> None:
+    """The first `times` processes of this data folder kill themselves before their first commit of the ledger."""
+    original = lakehouse.delta.Delta.append
+    deaths = Path(os.environ["HEADWATER_DATA_DIR"]) / "deaths"
+
+    def append(self: lakehouse.delta.Delta, *args: Any) -> None:
+        died = len(deaths.read_text()) if deaths.exists() else 0
+        if self.name == "ledger" and died < times:
+            deaths.write_text("x" * (died + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(self, *args)
+
+    lakehouse.delta.Delta.append = append  # type: ignore[assignment, method-assign]
+
+
 def no_transaction_in_lake_commit() -> None:
-    stretched_steps()
+    die_between_rows_and_ledger()
     lakehouse.lake_writer.already_landed = lambda table, kind: {}
 
 

@@ -125,6 +125,7 @@ class Crash:
 
             def settled() -> bool:
                 nonlocal calm
+                self.stack.revive()
                 entry = account(client)
                 arrived = bool(entry) and entry["in_flight"] == 0 and entry["received"] > 0
                 calm = calm + 1 if arrived and not self._agent_is_behind() else 0

@@ -77,6 +77,12 @@ class Stack:
         process.kill()
         process.wait()
 
+    def revive(self) -> None:
+        """Start again what has died by itself, as `headwater up` would."""
+        for name, process in list(self._running.items()):
+            if process.poll() is not None:
+                self.start(name)
+
     def stop(self, name: str, timeout_s: float = 30) -> int:
         """SIGTERM; the exit code."""
         process = self._running[name]
