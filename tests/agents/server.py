@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +55,12 @@ def well_behaved(request: Request, _number: int) -> Reply:
     return Reply(body={"accepted": len(request.lines), "rejected": [], "duplicate": False})
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # a killed agent resets its connection: expected here
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # passed on as it came
+
+
 class Sink:
     """Serves on a free port of 127.0.0.1. `behaviour(request, number)` decides; `taken` holds what it stored."""
 
@@ -63,7 +70,7 @@ class Sink:
         self.taken: list[Request] = []
         self.connections = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
