@@ -101,7 +101,7 @@ def wait_until_landed(client: httpx.Client, count: int, timeout_s: float = 900) 
         entry = account(client)
         if entry and entry["received"] >= count and not entry["in_flight"]:
             return
-        time.sleep(0.25)
+        time.sleep(1)
     raise SystemExit(f"{count} records did not land in {timeout_s} s: {entry}")
 
 
