@@ -53,6 +53,8 @@ def main(path: str, run: str, *sabotage: str) -> None:
     threads = [threading.Thread(target=write, args=(bus, run, key)) for key in KEYS]
     for thread in threads:
         thread.start()
+    for thread in threads:  # they end by being killed; from Python 3.12 on, an ended main thread lets no thread begin
+        thread.join()
 
 
 if __name__ == "__main__":
