@@ -8,25 +8,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tantivy
+from tantivy import FieldType, Occur, Order, Query
 
 from contracts.batches import Batch
 from contracts.errors import StoreError
+from contracts.query import Position
 from lakehouse.hot_document import documents
-from lakehouse.hot_schema import PARTITIONS, register_analyzers, schema
+from lakehouse.hot_schema import MARK, pack, register_analyzers, schema, unpack
 
-_MARK = "checkpoint"
+_CHECKPOINT = "checkpoint"
 _SMALLEST_HEAP = 15_000_000  # the engine refuses less
 
 
+def _without(path: Path) -> str:
+    """What to do about an index that is of no use."""
+    return f'stop the flows, delete the folder "{path}" and start them again: that day is then answered by the lake'
+
+
 def _day_error(path: Path, error: BaseException) -> StoreError:
-    """What to do about an index that cannot be read or written."""
     if not path.exists():
         return StoreError(f'hot index "{path.parent.name}/{path.name}" was dropped meanwhile', retry_after_s=1)
     if "No space left" in str(error):
         return StoreError(f'hot index "{path}" cannot be written: {error}', hint="free disk space", retry_after_s=10)
     return StoreError(
         f'hot index "{path.parent.name}/{path.name}" cannot be used: {error}',
-        hint=f'stop the flows, delete the folder "{path}" and start them again: that day is then answered by the lake',
+        hint=_without(path),
     )
 
 
@@ -53,11 +59,14 @@ class DayWriter:
         self.is_dirty = self.is_broken = False
         with engine_errors(path):
             path.mkdir(parents=True, exist_ok=True)
+            if (path / "meta.json").exists():
+                check_format(tantivy.Index.open(str(path)), path)
             index = tantivy.Index(schema(), path=str(path))
             register_analyzers(index)
             index.config_reader("manual")
             self._writer = index.writer(max(_SMALLEST_HEAP, heap_mib << 20), 1)
             self._next = read_checkpoints(index)
+            self._staged = dict(self._next)
 
     def has(self, batch: Batch) -> bool:
         """Whether the batch is stored (or added) already."""
@@ -73,21 +82,24 @@ class DayWriter:
         self.is_broken = True
         with engine_errors(self.path):
             for document in made:
-                self._writer.add_json(document)
+                self._writer.add_document(document)
         self.is_broken = False
         self._next[batch.partition] = batch.next_offset
         self.is_dirty = True
 
     def stage_checkpoints(self) -> None:
-        """Put the checkpoints into the commit that is about to be made, in place of the ones before."""
+        """Put the checkpoints that moved into the commit that is about to be made.
+
+        The ones before stay, the largest counts: a segment from which something was deleted costs far more to merge.
+        """
         for partition, offset in self._next.items():
-            name = f"{_MARK}:{partition}"
-            self._writer.delete_documents_by_term("mark", name)
+            if self._staged.get(partition) == offset:
+                continue
             document = tantivy.Document()
-            document.add_text("mark", _MARK)
-            document.add_text("mark", name)
-            document.add_text("source", f"{partition} {offset}")
+            document.add_text(MARK, _CHECKPOINT)
+            document.add_unsigned("position", pack(Position(partition, offset, 0)))
             self._writer.add_document(document)
+            self._staged[partition] = offset
 
     def commit(self) -> None:
         """Rows and checkpoints become durable and visible in one step.
@@ -114,6 +126,25 @@ def read_checkpoints(index: tantivy.Index) -> dict[int, int]:
     """Next offset by bus partition, as of the last commit."""
     index.reload()
     searcher = index.searcher()
-    hits = searcher.search(tantivy.Query.term_query(schema(), "mark", _MARK), limit=PARTITIONS, count=False).hits
-    pairs = (str(searcher.doc(address).get_first("source")).split() for _, address in hits)
-    return {int(partition): int(offset) for partition, offset in pairs}
+    marks = Query.term_query(schema(), MARK, _CHECKPOINT)
+    found: dict[int, int] = {}
+    below = 1 << 64
+    while below:
+        rest = Query.range_query(schema(), "position", FieldType.Unsigned, None, below - 1)
+        query = Query.boolean_query([(Occur.Must, marks), (Occur.Must, rest)])
+        hits = searcher.search(query, limit=1, count=False, order_by_field="position", order=Order.Desc).hits
+        if not hits:
+            break
+        place = unpack(int(hits[0][0]))
+        found[place.partition] = place.offset
+        below = pack(Position(place.partition, 0, 0))
+    return found
+
+
+def check_format(index: tantivy.Index, path: Path) -> None:
+    """Raises StoreError when the index was written by a version that wrote records in another way."""
+    if index.schema != schema():
+        raise StoreError(
+            f'hot index "{path.parent.name}/{path.name}" was written in another format',
+            hint=_without(path),
+        )

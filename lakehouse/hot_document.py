@@ -1,4 +1,4 @@
-"""The rows of a batch -> index documents as JSON text, and a stored document -> the record it was made from."""
+"""The rows of a batch -> index documents, and a stored document -> the record it was made from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import tantivy
+from tantivy import Document
 
 from contracts.batches import Batch
 from contracts.errors import StoreError
@@ -35,36 +35,28 @@ _COLUMNS = {
 _KEYWORDS = {kind: sorted(fields - {"producer"}) for kind, fields in KEYWORD_FIELDS.items()}
 
 
-class _Document(msgspec.Struct, gc=False, omit_defaults=True):
-    """What the index takes of a row, and in which order it is written."""
-
-    timestamp_ns: int
-    position: int
-    terms: str
-    source: str
-    body: str = ""
-    severity_number: int | None = None
-    value: float | None = None
-
-
-def documents(batch: Batch) -> list[str]:
-    """One document a row, for `IndexWriter.add_json`.
+def documents(batch: Batch) -> list[Document]:
+    """One document a row.
 
     Raises:
         StoreError: A row cannot be written as JSON (text that is no Unicode), or a position is out of range.
     """
     header = batch.header
     base = pack(Position(batch.partition, batch.offset, 0))
-    origin = "[" + _ENCODE([header.producer, header.epoch, header.stream, header.received_ns])[1:-1].decode()
-    terms_of = _terms_writer(batch)
-    own_fields, columns_of = _OWN_FIELDS[batch.kind], _COLUMNS_OF[batch.kind]
+    origin = _ENCODE([header.producer, header.epoch, header.stream, header.received_ns])[:-1]
+    terms_of, columns_of, add_own_fields = _terms_writer(batch), _COLUMNS_OF[batch.kind], _OWN_FIELDS[batch.kind]
     made = []
     try:
         for row in batch.rows:
-            rest = _ENCODE(columns_of(row))[1:].decode()
-            source = f"{origin},{header.sequence + row.index},{rest}"
-            document = _Document(row.timestamp_ns, base + row.index, terms_of(row), source, *own_fields(row))
-            made.append(_ENCODE(document).decode())
+            document = Document()
+            document.add_text("terms", terms_of(row))
+            document.add_bytes(
+                "source", b"%b,%d,%b" % (origin, header.sequence + row.index, _ENCODE(columns_of(row))[1:])
+            )
+            document.add_integer("timestamp_ns", row.timestamp_ns)
+            document.add_unsigned("position", base + row.index)
+            add_own_fields(document, row)
+            made.append(document)
     except (UnicodeEncodeError, OverflowError, TypeError) as error:
         raise StoreError(f"a row of the batch at offset {batch.offset} cannot be indexed: {error}") from error
     if batch.rows and not 0 <= batch.rows[-1].index < INDEXES:
@@ -75,7 +67,9 @@ def documents(batch: Batch) -> list[str]:
 def _terms_writer(batch: Batch) -> Callable[[Any], str]:
     """A function from row to terms. What rows of a batch have in common is made once."""
     keywords_of = operator.attrgetter(*_KEYWORDS[batch.kind])
-    always = f"{tenant_term(batch.header.tenant)} {keyword_term('producer', batch.header.producer)}"
+    always = tenant_term(batch.header.tenant)
+    if batch.header.producer:
+        always = f"{always} {keyword_term('producer', batch.header.producer)}"
     no_body = keyword_term("body", "")
     has_body = batch.kind is not Kind.METRICS
     known: dict[tuple[str, ...], str] = {}
@@ -84,8 +78,8 @@ def _terms_writer(batch: Batch) -> Callable[[Any], str]:
         keywords = keywords_of(row)
         terms = known.get(keywords)
         if terms is None:
-            made = (keyword_term(name, value) for name, value in zip(_KEYWORDS[batch.kind], keywords, strict=True))
-            terms = known[keywords] = " ".join((always, *made))
+            pairs = zip(_KEYWORDS[batch.kind], keywords, strict=True)
+            terms = known[keywords] = " ".join((always, *(keyword_term(*pair) for pair in pairs if pair[1])))
         if has_body and not row.body:
             terms = f"{terms} {no_body}"
         if row.attributes:
@@ -95,16 +89,18 @@ def _terms_writer(batch: Batch) -> Callable[[Any], str]:
     return terms_of
 
 
-def _log_fields(row: LogRow) -> tuple[str, int]:
-    return row.body, row.severity_number
+def _add_log_fields(document: Document, row: LogRow) -> None:
+    document.add_text("body", row.body)
+    document.add_integer("severity_number", row.severity_number)
 
 
-def _event_fields(row: EventRow) -> tuple[str]:
-    return (row.body,)
+def _add_event_fields(document: Document, row: EventRow) -> None:
+    document.add_text("body", row.body)
 
 
-def _metric_fields(row: MetricRow) -> tuple[str, None, float | None]:
-    return "", None, row.value if math.isfinite(row.value) else None
+def _add_metric_fields(document: Document, row: MetricRow) -> None:
+    if math.isfinite(row.value):
+        document.add_float("value", row.value)
 
 
 def _log_columns(row: LogRow) -> tuple[Any, ...]:
@@ -128,10 +124,10 @@ def _metric_columns(row: MetricRow) -> tuple[Any, ...]:
     return (row.name, row.value, row.unit, row.metric_kind, row.service, row.env, row.host, row.attributes)
 
 
-_OWN_FIELDS: dict[Kind, Callable[[Any], tuple[Any, ...]]] = {
-    Kind.LOGS: _log_fields,
-    Kind.EVENTS: _event_fields,
-    Kind.METRICS: _metric_fields,
+_OWN_FIELDS: dict[Kind, Callable[[Document, Any], None]] = {
+    Kind.LOGS: _add_log_fields,
+    Kind.EVENTS: _add_event_fields,
+    Kind.METRICS: _add_metric_fields,
 }
 _COLUMNS_OF: dict[Kind, Callable[[Any], tuple[Any, ...]]] = {
     Kind.LOGS: _log_columns,
@@ -140,9 +136,9 @@ _COLUMNS_OF: dict[Kind, Callable[[Any], tuple[Any, ...]]] = {
 }
 
 
-def found(kind: Kind, tenant: Tenant, timestamp_ns: int, packed: int, document: tantivy.Document) -> Found:
+def found(kind: Kind, tenant: Tenant, timestamp_ns: int, packed: int, document: Document) -> Found:
     """The public record of a stored document."""
-    source = _DECODE(str(document.get_first("source")))
+    source = _DECODE(document.get_first("source") or b"")
     record = dict(zip((*_ORIGIN, *_COLUMNS[kind]), source, strict=True))
     record["attributes"] = dict(sorted(record["attributes"].items()))  # as the lake writes them
     record |= {"tenant": tenant, "timestamp_ns": timestamp_ns, "body": document.get_first("body") or ""}

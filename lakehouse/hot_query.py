@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 
@@ -28,6 +29,7 @@ from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, schema, tokens
 from lakehouse.hot_terms import (
     BARE,
     ESCAPES,
+    EXACT,
     NUMBER,
     TEXT,
     as_double,
@@ -45,6 +47,7 @@ _NUMBERS = {Kind.LOGS: {"severity_number"}, Kind.METRICS: {"value"}, Kind.EVENTS
 _TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: TEXT_FIELDS}
 _DEEPEST = 200  # far above what the parser lets through; the engine recurses
 _ANY_ESCAPED = f"(?:[{ESCAPES}]{hot_regex.ANY}|[^{ESCAPES}])"  # one character as `hot_terms` writes it
+_NOT_EMPTY = hot_regex.ANY + hot_regex.REST
 _LONGEST_BOUND = 64  # each character is one more expression to compile, about 1 ms
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -148,21 +151,36 @@ def _attribute(node: Leaf, name: str) -> Query:
         case Wildcard(_, pattern):
             return _regex("terms", f"{head}[{TEXT}{BARE}]{_wildcard(pattern)}")
         case Exists():
-            return _exactly(name)
+            return _regex("terms", f"{head}[{TEXT}{BARE}]{_NOT_EMPTY}")
         case Range(_, low, high):
             bounds = [bound for bound in (low, high) if bound is not None]
             if bounds and not any(isinstance(bound, str) for bound in bounds):
-                return _numbers_between(node, f"{head}{NUMBER}")
+                return _numbers_between(node, head)
             return _texts_between(node, f"{head}{TEXT}")
 
 
 def _numbers_between(node: Range, head: str) -> Query:
-    low, high = 0, (1 << 64) - 1
-    if node.low is not None:
-        low = sortable_bits(as_double(_number_of(node.low))) + (not node.include_low)
-    if node.high is not None:
-        high = sortable_bits(as_double(_number_of(node.high))) - (not node.include_high)
-    return _regex("terms", head + hot_regex.hex_between(low, high)) if low <= high else Query.empty_query()
+    """Integers by their text, all other numbers by the bits of their double."""
+    low, high = (None if bound is None else as_double(_number_of(bound)) for bound in (node.low, node.high))
+    first, last = 0, (1 << 64) - 1
+    if low is not None:
+        first = sortable_bits(low) + (not node.include_low)
+    if high is not None:
+        last = sortable_bits(high) - (not node.include_high)
+    if first > last:
+        return Query.empty_query()
+    patterns = [NUMBER + hot_regex.hex_between(first, last)]
+    smallest, largest = _rounded_up(_near(low), node.include_low), _rounded_down(_near(high), node.include_high)
+    smallest = -EXACT if smallest is None else max(smallest, -EXACT)
+    largest = EXACT if largest is None else min(largest, EXACT)
+    if smallest <= largest:
+        patterns.append(BARE + hot_regex.integers_between(smallest, largest))
+    return _regex("terms", f"{head}(?:{'|'.join(patterns)})")
+
+
+def _near(number: float | None) -> float | None:
+    """`number`, or the side of all exact integers on which it is."""
+    return None if number is None else max(-EXACT - 1.0, min(EXACT + 1.0, number))
 
 
 def _number_of(bound: str | int | float) -> int | float:
@@ -190,15 +208,26 @@ def _bound(bound: str | int | float) -> str:
 
 def _keyword(node: Leaf) -> Query:
     head = f"{node.field}{TEXT}"
+    pattern = hot_regex.literal(head)
+    present = functools.partial(_regex, "terms", pattern + _NOT_EMPTY)
     match node:
         case Term(_, value):
-            return _exactly(f"{head}{escaped(cut(value))}")
-        case Wildcard(_, pattern):
-            return _regex("terms", hot_regex.literal(head) + _wildcard(pattern))
+            return _exactly(f"{head}{escaped(cut(value))}") if value else none_of(present())
+        case Wildcard(_, wanted):
+            if not wanted.strip("*"):
+                return Query.all_query() if wanted else none_of(present())
+            return _regex("terms", pattern + _wildcard(wanted))
         case Range(_, low, high) if low is not None or high is not None:
-            return _texts_between(node, hot_regex.literal(head))
+            between = _texts_between(node, pattern)
+            return any_of([between, none_of(present())]) if _takes_empty(node) else between
         case _:
-            return none_of(_exactly(head))
+            return present()
+
+
+def _takes_empty(node: Range) -> bool:
+    """Whether the empty text is in a range of texts."""
+    from_start = node.low is None or (node.low == "" and node.include_low)
+    return from_start and (node.high is None or node.high != "" or node.include_high)
 
 
 def _text(node: Leaf) -> Query:

@@ -14,7 +14,7 @@ from contracts.hot import Found
 from contracts.messages import Kind
 from contracts.query import RecordQuery
 from contracts.tenants import Tenant
-from lakehouse.hot_day import engine_errors
+from lakehouse.hot_day import check_format, engine_errors
 from lakehouse.hot_document import found
 from lakehouse.hot_query import all_of, integers
 from lakehouse.hot_schema import pack
@@ -135,6 +135,7 @@ class DayReaders:
         known = self._open.pop(path, None)
         if known is None:
             index = tantivy.Index.open(str(path))
+            check_format(index, path)
             index.config_reader("manual")
         elif known[0] == version:
             self._open[path] = known

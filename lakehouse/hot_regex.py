@@ -1,7 +1,7 @@
 """Wildcards and ranges -> regular expressions over an index's ordered terms.
 
 The engine knows no ranges on text. A range of texts is a union: what begins like the bound and then differs upwards
-(or downwards), one expression for each character of the bound. A range of numbers is the same over 16 hex digits.
+(or downwards), one expression for each character of the bound. A range of numbers is the same over their digits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 ANY = "(?s:.)"
 REST = f"{ANY}*"
 _HEX = "0123456789abcdef"
+_DECIMAL = "0123456789"
 _SPECIAL = re.compile(r"[^0-9A-Za-z\u0080-\U0010ffff]")
 _LAST = 0x10FFFF
 
@@ -65,20 +66,44 @@ def _class(first: int, last: int) -> str | None:
 
 def hex_between(low: int, high: int) -> str:
     """A pattern of the 16 hex digits from `low` to `high`, both included, which must be in order."""
-    first, last = f"{low:016x}", f"{high:016x}"
-    shared = next((place for place in range(16) if first[place] != last[place]), 16)
-    if shared == 16:
-        return first
-    head, inner = first[:shared], [first, last]
-    middle = _digits(_HEX.index(first[shared]) + 1, _HEX.index(last[shared]) - 1)
-    parts = [f"{head}{middle}[0-9a-f]*"] if middle else []
-    for place in range(shared + 1, 16):
-        if up := _digits(_HEX.index(first[place]) + 1, 15):
-            parts.append(f"{first[:place]}{up}[0-9a-f]*")
-        if down := _digits(0, _HEX.index(last[place]) - 1):
-            parts.append(f"{last[:place]}{down}[0-9a-f]*")
-    return f"(?:{'|'.join([*inner, *parts])})"
+    return f"(?:{'|'.join(_between(f'{low:016x}', f'{high:016x}', _HEX))})"
 
 
-def _digits(first: int, last: int) -> str:
-    return f"[{_HEX[first : last + 1]}]" if first <= last else ""
+def integers_between(low: int, high: int) -> str:
+    """A pattern of the integers from `low` to `high`, both included, which must be in order, as JSON writes them."""
+    parts: list[str] = []
+    if high >= 0:
+        parts += _naturals_between(max(low, 0), high)
+    if low < 0:
+        parts += [f"\\-{part}" for part in _naturals_between(max(-high, 1), -low)]
+    return f"(?:{'|'.join(parts)})"
+
+
+def _naturals_between(low: int, high: int) -> Iterator[str]:
+    """One range for each count of digits."""
+    for digits in range(len(str(low)), len(str(high)) + 1):
+        first, last = max(low, 10 ** (digits - 1) if digits > 1 else 0), min(high, 10**digits - 1)
+        yield from _between(str(first), str(last), _DECIMAL)
+
+
+def _between(first: str, last: str, alphabet: str) -> list[str]:
+    """Patterns of the texts over `alphabet` from `first` to `last`, all as long as these."""
+    size = len(first)
+    shared = next((place for place in range(size) if first[place] != last[place]), size)
+    if shared == size:
+        return [first]
+    whole = _digits(alphabet, 0, len(alphabet) - 1)
+    parts = [first, last]
+    if middle := _digits(alphabet, alphabet.index(first[shared]) + 1, alphabet.index(last[shared]) - 1):
+        parts.append(first[:shared] + middle + whole * (size - shared - 1))
+    for place in range(shared + 1, size):
+        rest = whole * (size - place - 1)
+        if up := _digits(alphabet, alphabet.index(first[place]) + 1, len(alphabet) - 1):
+            parts.append(f"{first[:place]}{up}{rest}")
+        if down := _digits(alphabet, 0, alphabet.index(last[place]) - 1):
+            parts.append(f"{last[:place]}{down}{rest}")
+    return parts
+
+
+def _digits(alphabet: str, first: int, last: int) -> str:
+    return f"[{alphabet[first : last + 1]}]" if first <= last else ""

@@ -11,7 +11,8 @@ from contracts.query import Position
 
 WORDS = "words"  # analyzer of text fields
 _SPACED = "spaced"  # analyzer of terms
-_NOTHING = "nothing"  # analyzer of what is only stored
+_FORMAT = 2  # of what the terms of a record are and how its source is written; another number is another schema
+MARK = f"mark{_FORMAT}"
 LONGEST_TOKEN_BYTES = 255
 
 _PARTITION_BITS, _OFFSET_BITS, _INDEX_BITS = 10, 38, 16
@@ -23,12 +24,12 @@ INDEXES = 1 << _INDEX_BITS
 @functools.cache
 def schema() -> tantivy.Schema:
     """Fields: `terms` (see `hot_terms`), `body` (tokens with positions, stored), numbers, and `source`: the rest of the
-    record as JSON text, stored only. `mark` finds the checkpoint documents, which have no tenant."""
+    record as JSON, stored only. `MARK` finds the checkpoint documents, which have no tenant."""
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field("mark", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field(MARK, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("terms", tokenizer_name=_SPACED, index_option="basic")
     builder.add_text_field("body", stored=True, tokenizer_name=WORDS, index_option="position")
-    builder.add_text_field("source", stored=True, tokenizer_name=_NOTHING, index_option="basic")
+    builder.add_bytes_field("source", stored=True)
     builder.add_integer_field("timestamp_ns", fast=True)
     builder.add_unsigned_field("position", fast=True)
     builder.add_integer_field("severity_number", fast=True)
@@ -57,8 +58,6 @@ def tokens(text: str) -> list[str]:
 def register_analyzers(index: tantivy.Index) -> None:
     index.register_tokenizer(WORDS, words_analyzer())
     index.register_tokenizer(_SPACED, tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
-    nothing = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.remove_long(1)).build()
-    index.register_tokenizer(_NOTHING, nothing)
 
 
 def pack(position: Position) -> int:

@@ -7,15 +7,16 @@ over the ordered term dictionary, which the engine's JSON fields do not offer.
 
     service\x7fgateway          text
     @http.status\x80200         any other JSON value
-    @http.status\x81c069...     the same number once more, as 16 hex digits that sort as numbers do
-    @http.status                the attribute is present and not empty
+    @load\x813fe0...            a number that is no integer or a large one once more, as 16 hex digits that sort as
+                                numbers do
+
+Nothing stands for what is absent, and nothing for a keyword field that is empty; an empty attribute has a term.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
 import struct
 from functools import lru_cache
 from typing import Any
@@ -30,7 +31,6 @@ _KEPT_BYTES = 220
 _SHORT_CHARACTERS = LONGEST_BYTES // 4  # no text of so few characters is longer than LONGEST_BYTES
 
 ESCAPES = "\x08\x0b\x1f"
-_SPACES = re.compile("[\x08-\x0d\x1f ]")
 _ESCAPED = {
     "\x08": "\x08\x01",
     "\t": "\x08\x02",
@@ -42,12 +42,14 @@ _ESCAPED = {
     " ": "\x1f\x02",
 }
 _ESCAPED_TABLE = str.maketrans(_ESCAPED)
+_BLANK = _ESCAPED[" "]
+EXACT = (1 << 53) - 1  # integers up to here are doubles of their own
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 
 
 def cut(text: str, longest_bytes: int = LONGEST_BYTES, kept_bytes: int = _KEPT_BYTES) -> str:
     """`text`, or when longer its beginning and a hash: equality stays exact, prefixes are found, the rest is not."""
-    if len(text) <= _SHORT_CHARACTERS:
+    if len(text) <= _SHORT_CHARACTERS or (len(text) <= longest_bytes and text.isascii()):
         return text
     raw = text.encode()
     if len(raw) <= longest_bytes:
@@ -58,7 +60,7 @@ def cut(text: str, longest_bytes: int = LONGEST_BYTES, kept_bytes: int = _KEPT_B
 
 def escaped(text: str) -> str:
     """`text` without white space, in the same order by code points; `ESCAPES` begin what two characters stand for."""
-    return text if _SPACES.search(text) is None else text.translate(_ESCAPED_TABLE)
+    return text.replace(" ", _BLANK) if text.isprintable() else text.translate(_ESCAPED_TABLE)
 
 
 @lru_cache(maxsize=8192)
@@ -91,13 +93,13 @@ def attribute_terms(key: str, value: Any) -> str:
 def _attribute_terms(key: str, value: Any) -> str:
     name = name_of(key)
     if type(value) is str:
-        return f"{name} {name}{TEXT}{escaped(cut(value))}" if value else name + TEXT
+        return f"{name}{TEXT}{escaped(cut(value))}"
     if value is None or (type(value) is float and not math.isfinite(value)):  # JSON writes both as null
         return ""
-    terms = f"{name} {name}{BARE}{escaped(cut(_ENCODE(value).decode()))}"
-    if type(value) is int or type(value) is float:
-        return f"{terms} {name}{NUMBER}{sortable_bits(as_double(value)):016x}"
-    return terms
+    term = f"{name}{BARE}{escaped(cut(_ENCODE(value).decode()))}"
+    if type(value) is float or (type(value) is int and not -EXACT <= value <= EXACT):
+        return f"{term} {name}{NUMBER}{sortable_bits(as_double(value)):016x}"
+    return term
 
 
 # Most values of most keys come again soon. Typed, since 1, 1.0 and True are one key otherwise.
@@ -105,7 +107,6 @@ _CACHED = frozenset((str, int, float, bool))
 _cached_terms = lru_cache(maxsize=16_384, typed=True)(_attribute_terms)
 
 
-@lru_cache(maxsize=16_384)
 def keyword_term(field: str, value: str) -> str:
     return f"{field}{TEXT}{escaped(cut(value))}"
 

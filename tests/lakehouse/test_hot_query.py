@@ -20,7 +20,7 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import All, And, Cursor, Exists, Node, Not, Or, Position, Range, RecordQuery, Term, Wildcard
 from lakehouse import open_hot
-from lakehouse.hot_regex import hex_between
+from lakehouse.hot_regex import hex_between, integers_between
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
 from tests.lakehouse.reference import page, select, stored
 
@@ -228,6 +228,35 @@ def test_a_pattern_of_hex_digits_matches_what_is_between(one: int, other: int, v
     pattern = re.compile(hex_between(low, high))
     for candidate in (value, low, high, max(low - 1, 0), min(high + 1, 2**64 - 1)):
         assert bool(pattern.fullmatch(f"{candidate:016x}")) == (low <= candidate <= high)
+
+
+integers = st.integers(-(2**53), 2**53) | st.integers(-1200, 1200)
+
+
+@given(integers, integers, integers)
+def test_a_pattern_of_integers_matches_what_is_between_and_nothing_else(one: int, other: int, value: int) -> None:
+    low, high = min(one, other), max(one, other)
+    pattern = re.compile(integers_between(low, high))
+    for candidate in (value, low, high, low - 1, high + 1, low * 10, high // 10, -low, 0):
+        assert bool(pattern.fullmatch(str(candidate))) == (low <= candidate <= high)
+    assert not any(pattern.fullmatch(text) for text in ("", "-", "-0", "00", f"0{value}", f"{value}.0", f"[{value}]"))
+
+
+def test_a_keyword_that_is_empty_is_found_by_what_it_is_and_by_what_it_is_not() -> None:
+    with filled(batch(log(0, service=""), log(1, service="api"), log(2, service="web"), offset=0)) as hot:
+
+        def found(node: Node) -> set[int]:
+            hits = hot.search(ACME, RecordQuery(Kind.LOGS, node, None, None, 9), hot.days(Kind.LOGS))
+            return {record.position.index for record in hits}
+
+        for empty in (Term("service", ""), Wildcard("service", ""), Range("service", None, "")):
+            assert found(empty) == {0}
+        assert found(Exists("service")) == found(Range("service", None, None)) == {1, 2}
+        assert found(Wildcard("service", "**")) == found(Range("service", "", None)) == {0, 1, 2}
+        assert found(Range("service", None, "b")) == {0, 1}
+        assert found(Range("service", "", None, include_low=False)) == {1, 2}
+        assert found(Range("service", None, "", include_high=False)) == set()
+        assert found(Range("service", "", "api", include_low=False)) == {1}
 
 
 def test_metrics_are_filtered_by_value_and_events_by_name() -> None:

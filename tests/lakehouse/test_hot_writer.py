@@ -16,13 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import tantivy
 
 from contracts.errors import StoreError
 from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import All, Position, RecordQuery
 from lakehouse import open_hot
-from lakehouse.hot_day import engine_errors
+from lakehouse.hot_day import DayWriter, engine_errors, read_checkpoints
 from lakehouse.hot_folder import KindFolder
 from lakehouse.hot_schema import pack
 from lakehouse.hot_writer import TantivyHotWriter
@@ -105,6 +106,34 @@ def test_a_damaged_day_is_named_with_what_to_do(damage: str, tmp_path: Path) -> 
     with contextlib.closing(open_at(tmp_path)) as hot, pytest.raises(StoreError, match="2026-03-04") as caught:
         hot.search(ACME, RecordQuery(Kind.LOGS, All(), None, None, 9), hot.days(Kind.LOGS))
     assert "delete the folder" in caught.value.hint
+
+
+def test_a_day_of_another_format_says_so_to_writer_and_readers(tmp_path: Path) -> None:
+    day = tmp_path / "logs" / "2026-03-04"
+    day.mkdir(parents=True)
+    old = tantivy.SchemaBuilder()
+    old.add_text_field("mark", tokenizer_name="raw", index_option="basic")
+    writer = tantivy.Index(old.build(), path=str(day)).writer(15_000_000, 1)
+    writer.commit()
+    writer.wait_merging_threads()
+
+    with contextlib.closing(open_at(tmp_path)) as hot:
+        with pytest.raises(StoreError, match='logs/2026-03-04" was written in another format') as caught:
+            hot.count(ACME, Kind.LOGS, All(), None, None, hot.days(Kind.LOGS))
+        assert "delete the folder" in caught.value.hint
+        with contextlib.closing(hot.writer(Kind.LOGS)) as appending:
+            with pytest.raises(StoreError, match="another format") as caught:
+                appending.append([batch(log(), offset=0)])
+            assert "delete the folder" in caught.value.hint
+
+
+def test_checkpoints_of_an_index_are_the_last_of_each_partition(tmp_path: Path) -> None:
+    with contextlib.closing(DayWriter(tmp_path, TODAY, 15)) as writer:
+        for partition, offset in [(0, 0), (3, 7), (0, 5), (1023, 2**38 - 2), (3, 8)]:
+            writer.add(batch(log(), offset=offset, partition=partition))
+            writer.commit()
+    index = tantivy.Index.open(str(tmp_path))
+    assert read_checkpoints(index) == {0: 6, 3: 9, 1023: 2**38 - 1}
 
 
 def test_a_damaged_day_stops_its_writer_with_what_to_do(tmp_path: Path) -> None:
