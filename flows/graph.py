@@ -20,8 +20,8 @@ from flows.parse_events import event_parser
 from flows.parse_logs import log_parser
 from flows.parse_metrics import metric_parser
 from flows.parsing import Parse
-from flows.sinks import HotSink, LakeSink
 from flows.source import BusSource
+from flows.stores import StoreSink
 
 Dead = Callable[[Item], Sequence[Item]]
 
@@ -53,10 +53,7 @@ def parser(kind: Kind, settings: Settings) -> Parse:
 def add(flow: Dataflow, kind: Kind, connections: Connections, stop: threading.Event) -> None:
     """Add `kind` with its real connectors."""
     dead = DeadLetterWriter(connections, kind, stop)
-    sinks: dict[str, Sink[Item]] = {}
-    if kind is not Kind.DEAD_LETTERS:
-        sinks["hot"] = HotSink(connections, kind, stop)
-    sinks["lake"] = LakeSink(connections, kind, stop, dead)
+    sinks: dict[str, Sink[Item]] = {"stores": StoreSink(connections, kind, stop, dead)}
     wire(flow, kind, BusSource(connections, kind, stop), parser(kind, connections.settings), dead, sinks)
 
 

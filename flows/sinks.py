@@ -9,8 +9,6 @@ and the next start replays from the checkpoint. What a store cannot hold, whenev
 dead letters; the hot store, an index of the lake, says that it misses rows of that day, and reads take the lake.
 """
 
-# ruff: noqa: ARG002  the engine says which arguments `build` takes
-
 from __future__ import annotations
 
 import dataclasses
@@ -20,14 +18,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.outputs import StatelessSinkPartition
 
 from contracts.batches import Batch, Reject
 from contracts.errors import StoreError
 from contracts.hot import HotWriter
-from contracts.messages import Kind
+from contracts.messages import BatchHeader, Kind
+from contracts.tenants import Tenant
 from flows.arrivals import Item, Lost
-from flows.connections import Connections
 from flows.dead_letter_writer import DeadLetterWriter
 from flows.parsing import refusal
 from flows.patience import patiently
@@ -39,29 +37,6 @@ COMMIT_REST = 4  # times as long as its commit took the hot store rests: a busy 
 LAKE = "lake"
 
 log = logging.getLogger("headwater.flows")
-
-
-class HotSink(DynamicSink[Item]):
-    """The hot store of `kind`."""
-
-    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event) -> None:
-        self._connections, self._kind, self._stop = connections, kind, stop
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> HotPart:
-        hot, settings = self._connections.hot, self._connections.settings
-        return HotPart(lambda: hot.writer(self._kind), settings.hot_commit_s, self._stop)
-
-
-class LakeSink(DynamicSink[Item]):
-    """The Delta table of `kind` and the ledger. `dead` takes what the table cannot hold."""
-
-    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event, dead: DeadLetterWriter) -> None:
-        self._connections, self._kind, self._stop, self._dead = connections, kind, stop, dead
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> LakePart:
-        lake, commit_s = self._connections.lake, self._connections.settings.lake_commit_s
-        trim = functools.partial(self._connections.trim, self._kind)
-        return LakePart(lambda: lake.writer(self._kind), commit_s, self._stop, self._dead, trim)
 
 
 class Halting:
@@ -113,10 +88,19 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
                 return
             if isinstance(item, Lost):
                 self._do("noting lost messages in the hot store", functools.partial(self._distrust, item))
+                self._take(passed(item))
             elif not item.tick:
-                self._uncommitted.append(item)
-                self._do("writing the hot store", functools.partial(self._append, item))
+                self._take(item)
         if self._uncommitted and self._clock() - self._committed_s >= max(self._commit_s, self._rest_s):
+            self._commit()
+
+    def _take(self, batch: Batch) -> None:
+        self._uncommitted.append(batch)
+        self._do("writing the hot store", functools.partial(self._append, batch))
+
+    def settle(self) -> None:
+        """Commit what waits, whatever the clock says."""
+        if self._uncommitted:
             self._commit()
 
     def _reopen(self) -> HotWriter:
@@ -209,11 +193,19 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
         self._writer: LakeWriter | None = None
         self._waiting_since_s: float | None = None
         self._trimmed_s = clock()
+        self._before_commit: Callable[[], object] = lambda: None
         self._do("opening the lake", self._opened)
+
+    def go_after(self, before_commit: Callable[[], object]) -> None:
+        """Do `before_commit` before each commit of the lake."""
+        self._before_commit = before_commit
+        if self._writer is not None:
+            self._writer.before_commit = before_commit
 
     def _opened(self) -> LakeWriter:
         if self._writer is None:
             self._writer = self._open()
+            self._writer.before_commit = self._before_commit
         return self._writer
 
     def write_batch(self, items: list[Item]) -> None:
@@ -255,6 +247,12 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
         self._last(self._commit)
         if self._writer is not None:
             self._writer.close()
+
+
+def passed(lost: Lost) -> Batch:
+    """Nothing, up to the end of the lost range: moves a checkpoint past it."""
+    header = BatchHeader(tenant=Tenant(""), kind=lost.kind, producer="", received_ns=0)
+    return Batch(header, lost.partition, lost.next_offset - 1)
 
 
 def parted(batch: Batch) -> tuple[Batch, list[Reject]]:

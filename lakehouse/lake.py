@@ -65,6 +65,15 @@ class Lake:
         with self._lock:
             return self._newest(LEDGER).landed(kind.value)
 
+    def landed(self, kind: Kind) -> Mapping[int, int]:
+        """Next offset by bus partition that reads of a kind's table see; a crash may put it ahead of `checkpoints`.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
+        with self._lock:
+            return self._newest(kind.value).landed(kind.value)
+
     def snapshot(self, kind: Kind, with_landed: bool = False) -> Snapshot:
         """Pin the newest version of a kind's table, and with it (when asked) the offsets that had landed.
 
@@ -84,22 +93,36 @@ class Lake:
             return Snapshot(Delta(self._scratch.name, kind.value), {}, self._pool, self._settings)
 
     def ledger(self, tenant: Tenant | None) -> Sequence[LedgerTotal]:
-        """The account per tenant and kind; None is every tenant. Offsets that expired unread have tenant ""."""
+        """The account per tenant and kind; None is every tenant. Offsets that expired unread have tenant "".
+
+        `stored` counts the rows before the ledger's own offsets: those that have an account.
+        """
         where = "" if tenant is None else f"WHERE tenant = {text_literal(tenant)}"
         with self._lock:
-            snapshot = Snapshot(self._newest(LEDGER), {}, self._pool, self._settings)
+            newest = self._newest(LEDGER)
+            snapshot = Snapshot(newest, {}, self._pool, self._settings)
+            known = {kind: newest.landed(kind.value) for kind in Kind}
         sums: dict[tuple[str, str], dict[str, Any]] = {}
         for row in snapshot.query(_LEDGER_SQL.format(where=where)).to_pylist():
             _add(sums.setdefault((row["tenant"], row["kind"]), {"dropped": {}}), row)
-        stored = {kind: self._stored(Kind(kind), where) for kind in {kind for _, kind in sums}}
+        stored = {kind: self._stored(Kind(kind), where, known[Kind(kind)]) for kind in {kind for _, kind in sums}}
         return [
             LedgerTotal(Tenant(name), Kind(kind), stored=stored[kind].get(name, 0), **total)
             for (name, kind), total in sorted(sums.items())
         ]
 
-    def _stored(self, kind: Kind, where: str) -> dict[str, int]:
+    def _stored(self, kind: Kind, where: str, known: Mapping[int, int]) -> dict[str, int]:
+        snapshot = self.snapshot(kind, with_landed=True)
+        past = [
+            f"(bus_partition = {partition:d} AND bus_offset >= {known.get(partition, 0):d})"
+            for partition, landed in snapshot.landed.items()
+            if landed > known.get(partition, 0)
+        ]
+        if past:  # a commit in the making, or a crash in the midst of one
+            where = f"{where} AND" if where else "WHERE"
+            where = f"{where} NOT ({' OR '.join(past)})"
         sql = f"SELECT tenant, count(*) AS n FROM {kind.value} {where} GROUP BY tenant"
-        return {row["tenant"]: row["n"] for row in self.snapshot(kind).query(sql).to_pylist()}
+        return {row["tenant"]: row["n"] for row in snapshot.query(sql).to_pylist()}
 
     def tables(self) -> Sequence[TableSize]:
         """Every table's size, from file statistics alone."""

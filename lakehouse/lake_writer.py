@@ -81,6 +81,9 @@ class LakeWriter:
     """The writer of one kind; see the module. Not thread-safe; two at once are safe, and the slower one repeats work.
 
     Memory is bounded: `append` commits by itself when `lake_commit_rows` rows wait.
+
+    Attributes:
+        before_commit: Called before rows become visible; what it raises puts the commit off.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class LakeWriter:
         self._accounts: list[Account] = []
         self._upkeep = {table.name: Upkeep(table) for table in (self._rows, self._ledger)}
         self.pending_rows = 0
+        self.before_commit: Callable[[], object] = _nothing
 
     def checkpoints(self) -> Mapping[int, int]:
         """Next offset by bus partition: everything before it is in the lake and accounted for."""
@@ -142,6 +146,7 @@ class LakeWriter:
         """
         if not self._accounts:
             return
+        self.before_commit()
         if self._pending:
             rows = pending_table(self.kind, self._pending)
             self._once(self._rows, lambda landed: rows_after(rows, landed))
@@ -174,6 +179,10 @@ class LakeWriter:
         """Let go without committing. Idempotent."""
         self._pending, self._accounts, self.pending_rows = [], [], 0
         self._next = dict(self._done)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Upkeep:

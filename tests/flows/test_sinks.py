@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import threading
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from contracts.batches import Batch
 from contracts.errors import BusError, StoreError
 from contracts.messages import Kind
-from flows.arrivals import tick
+from flows.arrivals import Lost, tick
 from flows.dead_letter_writer import DeadLetterWriter
 from flows.graph import parser
 from flows.sinks import COMMIT_REST, TRIM_S, HotPart, LakePart
+from flows.stores import StoresPart
 from lakehouse.hot_writer import TantivyHotWriter
 from lakehouse.lake_writer import LakeWriter
 from tests.flows.messages import TENANT, arrived, balanced, line, message, settings
@@ -111,6 +113,36 @@ def test_closing_commits_what_waits(world: World) -> None:
 
     assert dict(world.connections.hot.checkpoints(Kind.LOGS)) == {0: 2}
     assert dict(world.connections.lake.checkpoints(Kind.LOGS)) == {0: 2}
+
+
+def test_the_lake_never_holds_what_the_hot_store_has_not_committed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hot, seen, real = world.connections.hot, [], LakeWriter._once
+
+    def looking(self: Any, *arguments: Any) -> None:
+        seen.append(dict(hot.checkpoints(Kind.LOGS)))
+        real(self, *arguments)
+
+    monkeypatch.setattr(LakeWriter, "_once", looking)
+    world.settings.__dict__["lake_commit_rows"] = 1
+    clock = Clock()
+    part = StoresPart(hot_part(world, clock), lake_part(world, clock))
+    part.write_batch([batch(0), batch(1), batch(2)])  # the hot store's clock stands still, the lake is full
+    part.close()
+
+    assert seen == [{0: 3}] * len(seen)
+    assert len(seen) >= 4
+
+
+def test_a_lost_range_moves_the_checkpoints_of_both_stores(world: World) -> None:
+    clock = Clock()
+    part = StoresPart(hot_part(world, clock), lake_part(world, clock))
+    part.write_batch([Lost(Kind.LOGS, 1, 0, 7, dt.date(2026, 1, 1))])
+    part.close()
+
+    assert dict(world.connections.hot.checkpoints(Kind.LOGS)) == {1: 7}
+    assert dict(world.connections.lake.checkpoints(Kind.LOGS)) == {1: 7}
 
 
 @pytest.mark.parametrize(("made", "writer"), [(hot_part, TantivyHotWriter), (lake_part, LakeWriter)])

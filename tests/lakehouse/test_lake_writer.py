@@ -238,3 +238,25 @@ def test_a_batch_that_is_appended_twice_is_buffered_once(lake: Lake) -> None:
     writer.commit()
 
     assert len(bodies(lake)) == lake.ledger(ACME)[0].landed == 4
+
+
+def test_rows_without_an_account_yet_are_not_counted_as_stored(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = lake.writer(Kind.LOGS)
+    writer.append([batch(log(0), log(1), offset=0), batch(log(0), offset=0, partition=1)])
+    writer.commit()
+    writer.append(
+        [batch(log(0), offset=1), batch(log(0), offset=1, tenant=OTHER), batch(log(0), offset=0, partition=2)]
+    )
+
+    def killed(*_: object) -> None:
+        raise StoreError("killed between the two commits")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer._ledger, "append", killed)
+        with pytest.raises(StoreError):
+            writer.commit()
+
+    assert [(total.tenant, total.landed, total.stored) for total in lake.ledger(None)] == [("acme", 3, 3)]
+    assert [total.stored for total in lake.ledger(ACME)] == [3]
+    writer.commit()
+    assert [total.stored for total in lake.ledger(ACME)] == [5]

@@ -1,0 +1,53 @@
+"""Stores: the last step of a flow: batches -> hot store, then lake.
+
+The lake's commit makes the hot store commit first: a hot store that is behind the lake has then lost something (its
+folder, or a commit to a stop), and reads can tell (`lakehouse.search`).
+"""
+
+# ruff: noqa: ARG002  the engine says which arguments `build` takes
+
+from __future__ import annotations
+
+import functools
+import threading
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from contracts.messages import Kind
+from flows.arrivals import Item
+from flows.connections import Connections
+from flows.dead_letter_writer import DeadLetterWriter
+from flows.sinks import HotPart, LakePart
+
+
+class StoreSink(DynamicSink[Item]):
+    """The hot store (not of dead letters), the Delta table of `kind` and the ledger; `dead` gets what fits no table."""
+
+    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event, dead: DeadLetterWriter) -> None:
+        self._connections, self._kind, self._stop, self._dead = connections, kind, stop, dead
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> LakePart | StoresPart:
+        kind, settings = self._kind, self._connections.settings
+        lake_store = self._connections.lake
+        trim = functools.partial(self._connections.trim, kind)
+        lake = LakePart(lambda: lake_store.writer(kind), settings.lake_commit_s, self._stop, self._dead, trim)
+        if kind is Kind.DEAD_LETTERS:
+            return lake
+        hot_store = self._connections.hot
+        return StoresPart(HotPart(lambda: hot_store.writer(kind), settings.hot_commit_s, self._stop), lake)
+
+
+class StoresPart(StatelessSinkPartition[Item]):
+    """Both stores, the hot one first."""
+
+    def __init__(self, hot: HotPart, lake: LakePart) -> None:
+        self._hot, self._lake = hot, lake
+        lake.go_after(hot.settle)
+
+    def write_batch(self, items: list[Item]) -> None:
+        self._hot.write_batch(items)
+        self._lake.write_batch(items)
+
+    def close(self) -> None:
+        self._hot.close()
+        self._lake.close()
