@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +18,7 @@ from contracts.query import KEYWORD_FIELDS, Position
 from contracts.records import EventRow, LogRow, MetricRow
 from contracts.tenants import Tenant
 from lakehouse.hot_schema import INDEXES, pack, unpack
-from lakehouse.hot_terms import attribute_terms, keyword_term, tenant_term
+from lakehouse.hot_terms import attribute_terms, keyword_term, keyword_terms, tenant_term
 from lakehouse.public import public_fields
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -32,7 +31,10 @@ _COLUMNS = {
     Kind.METRICS: [name for name in MetricRow.__struct_fields__ if name not in _APART],
     Kind.EVENTS: [name for name in EventRow.__struct_fields__ if name not in _APART],
 }
-_KEYWORDS = {kind: sorted(fields - {"producer"}) for kind, fields in KEYWORD_FIELDS.items()}
+_NO_BODY = keyword_term("body", "")
+_RESOURCE = {  # keyword fields whose values many rows share
+    kind: tuple(sorted(fields - {"producer", "trace_id", "span_id"})) for kind, fields in KEYWORD_FIELDS.items()
+}
 
 
 def documents(batch: Batch) -> list[Document]:
@@ -65,28 +67,41 @@ def documents(batch: Batch) -> list[Document]:
 
 
 def _terms_writer(batch: Batch) -> Callable[[Any], str]:
-    """A function from row to terms. What rows of a batch have in common is made once."""
-    keywords_of = operator.attrgetter(*_KEYWORDS[batch.kind])
-    always = tenant_term(batch.header.tenant)
-    if batch.header.producer:
-        always = f"{always} {keyword_term('producer', batch.header.producer)}"
-    no_body = keyword_term("body", "")
-    has_body = batch.kind is not Kind.METRICS
+    """A function from row to terms. What many rows have in common is made once."""
+    names, header = _RESOURCE[batch.kind], batch.header
+    resource_of = operator.attrgetter(*names)
+    always = f"{tenant_term(header.tenant)} {keyword_terms(('producer',), (header.producer,))}".rstrip()
     known: dict[tuple[str, ...], str] = {}
+    more_of = _MORE_TERMS[batch.kind]
 
     def terms_of(row: Any) -> str:
-        keywords = keywords_of(row)
-        terms = known.get(keywords)
+        resource = resource_of(row)
+        terms = known.get(resource)
         if terms is None:
-            pairs = zip(_KEYWORDS[batch.kind], keywords, strict=True)
-            terms = known[keywords] = " ".join((always, *(keyword_term(*pair) for pair in pairs if pair[1])))
-        if has_body and not row.body:
-            terms = f"{terms} {no_body}"
+            terms = known[resource] = f"{always} {keyword_terms(names, resource)}".rstrip()
+        more = more_of(row)
         if row.attributes:
-            return " ".join((terms, *itertools.starmap(attribute_terms, row.attributes.items())))
-        return terms
+            return " ".join((terms, *more, *attribute_terms(row.attributes)))
+        return " ".join((terms, *more)) if more else terms
 
     return terms_of
+
+
+def _more_log_terms(row: LogRow) -> Sequence[str]:
+    if row.body and not row.trace_id and not row.span_id:
+        return ()
+    more = [
+        keyword_term(field, value) for field, value in (("trace_id", row.trace_id), ("span_id", row.span_id)) if value
+    ]
+    return more if row.body else [*more, _NO_BODY]
+
+
+def _more_event_terms(row: EventRow) -> Sequence[str]:
+    return () if row.body else (_NO_BODY,)
+
+
+def _more_metric_terms(_row: MetricRow) -> Sequence[str]:
+    return ()
 
 
 def _add_log_fields(document: Document, row: LogRow) -> None:
@@ -103,37 +118,17 @@ def _add_metric_fields(document: Document, row: MetricRow) -> None:
         document.add_float("value", row.value)
 
 
-def _log_columns(row: LogRow) -> tuple[Any, ...]:
-    return (
-        row.severity_number,
-        row.severity_text,
-        row.service,
-        row.env,
-        row.host,
-        row.attributes,
-        row.trace_id,
-        row.span_id,
-    )
-
-
-def _event_columns(row: EventRow) -> tuple[Any, ...]:
-    return (row.name, row.service, row.env, row.host, row.attributes)
-
-
-def _metric_columns(row: MetricRow) -> tuple[Any, ...]:
-    return (row.name, row.value, row.unit, row.metric_kind, row.service, row.env, row.host, row.attributes)
-
-
 _OWN_FIELDS: dict[Kind, Callable[[Document, Any], None]] = {
     Kind.LOGS: _add_log_fields,
     Kind.EVENTS: _add_event_fields,
     Kind.METRICS: _add_metric_fields,
 }
-_COLUMNS_OF: dict[Kind, Callable[[Any], tuple[Any, ...]]] = {
-    Kind.LOGS: _log_columns,
-    Kind.EVENTS: _event_columns,
-    Kind.METRICS: _metric_columns,
+_MORE_TERMS: dict[Kind, Callable[[Any], Sequence[str]]] = {
+    Kind.LOGS: _more_log_terms,
+    Kind.EVENTS: _more_event_terms,
+    Kind.METRICS: _more_metric_terms,
 }
+_COLUMNS_OF = {kind: operator.attrgetter(*names) for kind, names in _COLUMNS.items()}
 
 
 def found(kind: Kind, tenant: Tenant, timestamp_ns: int, packed: int, document: Document) -> Found:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -83,28 +84,32 @@ def as_double(number: float) -> float:
         return float("inf") if number > 0 else float("-inf")
 
 
-def attribute_terms(key: str, value: Any) -> str:
-    """The terms of one attribute, with spaces between; null has none."""
-    if type(value) in _CACHED and (type(value) is not str or len(value) <= _SHORT_CHARACTERS):
-        return _cached_terms(key, value)
-    return _attribute_terms(key, value)
+@lru_cache(maxsize=8192)
+def heads_of(key: str) -> tuple[str, str]:
+    """What the terms of an attribute begin with: that of a text, and that of any other value."""
+    return name_of(key) + TEXT, name_of(key) + BARE
 
 
-def _attribute_terms(key: str, value: Any) -> str:
-    name = name_of(key)
-    if type(value) is str:
-        return f"{name}{TEXT}{escaped(cut(value))}"
-    if value is None or (type(value) is float and not math.isfinite(value)):  # JSON writes both as null
-        return ""
-    term = f"{name}{BARE}{escaped(cut(_ENCODE(value).decode()))}"
-    if type(value) is float or (type(value) is int and not -EXACT <= value <= EXACT):
-        return f"{term} {name}{NUMBER}{sortable_bits(as_double(value)):016x}"
-    return term
+def attribute_terms(attributes: Mapping[str, Any]) -> list[str]:
+    """The terms of all attributes; null has none."""
+    terms = []
+    for key, value in attributes.items():
+        text, bare = heads_of(key)
+        if type(value) is str:
+            terms.append(text + escaped(cut(value)))
+        elif type(value) is int and -EXACT <= value <= EXACT:
+            terms.append(f"{bare}{value}")
+        elif value is not None and not (type(value) is float and not math.isfinite(value)):  # JSON writes both as null
+            terms.append(bare + escaped(cut(_ENCODE(value).decode())))
+            if type(value) is float or type(value) is int:
+                terms.append(f"{name_of(key)}{NUMBER}{sortable_bits(as_double(value)):016x}")
+    return terms
 
 
-# Most values of most keys come again soon. Typed, since 1, 1.0 and True are one key otherwise.
-_CACHED = frozenset((str, int, float, bool))
-_cached_terms = lru_cache(maxsize=16_384, typed=True)(_attribute_terms)
+@lru_cache(maxsize=4096)
+def keyword_terms(fields: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """The terms of keyword fields, with spaces between; an empty one has none."""
+    return " ".join(keyword_term(field, value) for field, value in zip(fields, values, strict=True) if value)
 
 
 def keyword_term(field: str, value: str) -> str:
