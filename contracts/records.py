@@ -161,9 +161,12 @@ Row = LogRow | MetricRow | EventRow | DeadLetterRow
 _ATTRIBUTES_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
+attributes_json = _ATTRIBUTES_ENCODER.encode  # `attributes_text` as UTF-8
+
+
 def attributes_text(attributes: Attributes) -> str:
     """Flat attributes as canonical JSON text: sorted keys, no spaces. The form Delta holds."""
-    return _ATTRIBUTES_ENCODER.encode(attributes).decode() if attributes else "{}"
+    return attributes_json(attributes).decode() if attributes else "{}"
 
 
 def record_id(tenant: str, producer: str, epoch: int, stream: str, sequence: int) -> str:

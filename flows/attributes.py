@@ -53,7 +53,7 @@ def own_attributes(sent: Mapping[str, Any] | None, depth: int) -> dict[str, Any]
 
 def within(found: dict[str, Any], limit: int) -> dict[str, Any]:
     """What was found in text, cut to `limit` attributes; the whole stays in the body."""
-    if max(map(len, found), default=0) > MAX_KEY_CHARS:
+    if len("".join(found)) > MAX_KEY_CHARS and max(map(len, found)) > MAX_KEY_CHARS:
         found = {key: value for key, value in found.items() if len(key) <= MAX_KEY_CHARS}
     if len(found) > limit:
         found = dict(list(found.items())[:limit])

@@ -53,7 +53,12 @@ def _take(words: list[str], pairs: dict[str, Any]) -> int:
         key, equals, value = word.partition("=")
         if equals:
             # Letters sort after ":", so most values take one cheap comparison.
-            pairs[key] = number(value) if value < ":" and value[:1] in _NUMERIC else value
+            if value > ":" or value[:1] not in _NUMERIC:
+                pairs[key] = value
+            elif value.isdecimal() and value[0] != "0" and len(value) < 19 and value.isascii():
+                pairs[key] = int(value)
+            else:
+                pairs[key] = number(value)
         else:
             bare += 1
     return bare

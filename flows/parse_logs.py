@@ -35,18 +35,20 @@ class LogRows:
         find, arrival_ns = Finder(self._limits).find, header.received_ns
         rows: list[Row] = []
         rejects: list[Reject] = []
+        usual: dict[str, Any] | None = None  # attributes that need no second look: records of one file share them
         for index, sent in zip(indices, records, strict=True):
             body = sent.body if sent.body is not None else sent.message
             if body is None:
                 rejects.append(refusal(index, sent, "missing_body", "record has neither body nor message"))
                 continue
             own = sent.attributes
-            if own and not is_flat(own):
-                own = flatten(own, self._limits.depth)
-            if own and len(own) > self._limits.attributes:
-                text = f"{len(own)} attributes, {self._limits.attributes} are allowed"
-                rejects.append(refusal(index, sent, "too_many_attributes", text))
-                continue
+            if own and own != usual:
+                own = usual = own if is_flat(own) else flatten(own, self._limits.depth)
+                if len(own) > self._limits.attributes:
+                    text = f"{len(own)} attributes, {self._limits.attributes} are allowed"
+                    rejects.append(refusal(index, sent, "too_many_attributes", text))
+                    usual = None
+                    continue
             rows.append(self._row(index, sent, body, own or {}, find(body, arrival_ns), arrival_ns))
         return rows, rejects
 
@@ -63,7 +65,10 @@ class LogRows:
             time_ns -= time_ns % 1000
         else:
             time_ns = kept(time_ns, time_ns, arrival_ns, self._future_ns, attributes)
-        number, text = severity_of(sent, found)
+        if sent.severity_text is None and sent.level is None and sent.severity_number is None:
+            number, text = found.severity or UNKNOWN
+        else:
+            number, text = severity_of(sent, found)
         return LogRow(
             index,
             time_ns,

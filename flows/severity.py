@@ -25,6 +25,7 @@ _SPOKEN = ("trace", "debug", "info", "notice", "warn", "warning", "error", "err"
 _WORDS = (*_SPOKEN, "fatal", "panic", "severe", "finest", "finer", "fine", "verbose", "information")
 _SYSLOG_DIGITS = frozenset("01234567")
 _SCAN_CHARS = 120
+_HEAD_CHARS = 24  # mostly the first word is the level
 _SCAN_WORDS = 6
 
 
@@ -91,6 +92,9 @@ def valued(value: object) -> Severity | None:
 
 def spoken(line: str, start: int) -> Severity | None:
     """The level among the first words of `line` after `start`, or None."""
+    head = line[start : start + _HEAD_CHARS].split(None, 1)
+    if len(head) > 1 and (found := _LEADING.get(head[0])) is not None:
+        return found
     words = line[start : start + _SCAN_CHARS].split(None, _SCAN_WORDS)
     if len(words) > _SCAN_WORDS or len(line) > start + _SCAN_CHARS:
         words.pop()  # the rest of the line, or a word that was cut

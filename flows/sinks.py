@@ -23,7 +23,7 @@ from bytewax.outputs import StatelessSinkPartition
 from contracts.batches import Batch, Reject
 from contracts.errors import StoreError
 from contracts.hot import HotWriter
-from contracts.messages import BatchHeader, Kind
+from contracts.messages import BatchHeader
 from contracts.tenants import Tenant
 from flows.arrivals import Item, Lost
 from flows.dead_letter_writer import DeadLetterWriter

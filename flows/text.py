@@ -55,7 +55,8 @@ def json_object(line: str, arrival_ns: int, limits: Limits) -> Found | None:
         value = _decode(line)
         if type(value) is not dict:
             return None
-        pairs = value if is_flat(value) else flatten(value, limits.depth)
+        flat = line.find("{", 1) < 0 and "[" not in line and "null" not in line  # sure without a look at each value
+        pairs = value if flat or is_flat(value) else flatten(value, limits.depth)
     except (ValueError, RecursionError):
         return None
     return _lifted(pairs, limits)
@@ -75,10 +76,9 @@ def access(line: str, arrival_ns: int, limits: Limits) -> Found | None:
 def _lifted(pairs: dict[str, Any], limits: Limits) -> Found:
     """Take level, time and trace ids out of the attributes, where they can be read."""
     found = Found()
-    if not _LIFTED.isdisjoint(pairs):
-        for key in [key for key in pairs if key in _LIFTED]:  # where two say the time, the first one does
-            if _LIFT[key](found, pairs[key]):
-                del pairs[key]
+    for key in [key for key in pairs if key in _LIFT]:  # where two say the time, the first one does
+        if _LIFT[key](found, pairs[key]):
+            del pairs[key]
     found.attributes = within(pairs, limits.attributes)
     return found
 
@@ -93,6 +93,10 @@ def _take_level(found: Found, value: object) -> bool:
 def _take_time(found: Found, value: object) -> bool:
     if found.time_ns is not None or type(value) not in _TIMES:
         return False
+    if type(value) is str and len(value) == 27:
+        found.time_ns = times.micros(value, 0)
+        if found.time_ns is not None:
+            return True
     try:
         found.time_ns = timestamp_ns(value)  # type: ignore[arg-type]  # mypy does not read the line above
     except (ValueError, OverflowError):
@@ -118,7 +122,6 @@ _LIFT: dict[str, Callable[[Found, object], bool]] = {
     **dict.fromkeys(("trace_id", "traceId", "trace.id"), _take_trace),
     **dict.fromkeys(("span_id", "spanId", "span.id"), _take_span),
 }
-_LIFTED = frozenset(_LIFT)
 
 
 def hex_id(value: object, digits: int) -> str:

@@ -21,6 +21,7 @@ _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  text without zone is read as U
 _MONTHS = {name: at // 3 + 1 for at in range(0, 36, 3) if (name := "JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3])}
 _SCALES = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}  # digits of an epoch number of our days -> its unit
 _CACHE: dict[str, int | None] = {}
+_MICROS: dict[str, int] = {}
 _YEARLESS: dict[tuple[str, int], int | None] = {}
 _COMMON: dict[str, int | None] = {}
 _CACHE_SIZE = 8192
@@ -74,8 +75,29 @@ def _zone(line: str, start: int) -> Time:
     return (away if sign == "+" else -away), end
 
 
+def micros(line: str, start: int) -> int | None:
+    """`2026-01-01T00:00:00.000000Z`, the usual shape; None: it is another, or no time."""
+    if line[start + 26 : start + 27] != "Z" or line[start + 19 : start + 20] != ".":
+        return None
+    text, digits = line[start : start + 19], line[start + 20 : start + 26]
+    second = _MICROS.get(text)
+    if second is None:
+        if text[4] != "-" or text[7] != "-" or text[10] not in "Tt " or text[13] != ":":
+            return None
+        second = _iso_second_ns(text)
+        if second is None:
+            return None
+        if len(_MICROS) >= _CACHE_SIZE:
+            _MICROS.clear()
+        _MICROS[text] = second
+    return second + int(digits) * 1000 if digits.isdecimal() else None
+
+
 def iso(line: str, start: int, arrival_ns: int) -> Time | None:
     """ISO 8601 and its relatives: `2015-07-29 17:41:44,747`, `2026-01-01T00:00:00.5+02:00`, `2026/01/01 00:00:00`."""
+    known = micros(line, start)
+    if known is not None:
+        return known, start + 27
     if line[start + 4 : start + 5] not in ("-", "/") or line[start + 13 : start + 14] != ":":
         return None
     if line[start + 10 : start + 11] not in ("T", " ", "t"):

@@ -7,16 +7,16 @@ Every table is partitioned by `day`, the UTC day of arrival. Time is held in mic
 from __future__ import annotations
 
 import importlib.metadata
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec.structs import astuple as _as_tuple
 
 from contracts.batches import Batch
 from contracts.messages import Kind
-from contracts.records import attributes_text
+from contracts.records import DeadLetterRow, EventRow, LogRow, MetricRow, attributes_json
 
 LEDGER = "ledger"
 TIME = pa.timestamp("us", "UTC")
@@ -129,22 +129,12 @@ def _pending_schema(schema: pa.Schema) -> pa.Schema:
 PENDING_SCHEMAS = {kind: _pending_schema(SCHEMAS[kind.value]) for kind in Kind}
 
 
-def _attributes(rows: Sequence[Any]) -> list[str]:
-    return [attributes_text(row.attributes) for row in rows]
-
-
-def _values(column: str) -> Callable[[Sequence[Any]], list[Any]]:
-    get = operator.attrgetter(column)
-    return lambda rows: list(map(get, rows))
-
-
-def _row_columns(kind: Kind) -> list[tuple[str, Callable[[Sequence[Any]], list[Any]]]]:
-    special = {"attributes": _attributes}
-    columns = [name for name, _ in [*_resource(kind), *_OWN[kind]]]
-    return [(name, special.get(name) or _values(name)) for name in columns]
-
-
-_ROW_COLUMNS = {kind: _row_columns(kind) for kind in Kind}
+_ROWS: dict[Kind, Any] = {
+    Kind.LOGS: LogRow,
+    Kind.METRICS: MetricRow,
+    Kind.EVENTS: EventRow,
+    Kind.DEAD_LETTERS: DeadLetterRow,
+}
 
 
 def _constant(value: Any, dtype: pa.DataType, zeros: pa.Array[Any]) -> pa.Array[Any]:
@@ -154,7 +144,9 @@ def _constant(value: Any, dtype: pa.DataType, zeros: pa.Array[Any]) -> pa.Array[
     return repeated
 
 
-def _column(values: list[Any], dtype: pa.DataType) -> pa.Array[Any]:
+def _column(values: Sequence[Any], dtype: pa.DataType, zeros: pa.Array[Any]) -> pa.Array[Any]:
+    if dtype in (_TEXT, _DICTIONARY) and values.count(values[0]) == len(values):
+        return _constant(values[0], dtype, zeros)  # rows of one sender are much alike
     return pa.array(values, _TEXT).dictionary_encode() if dtype == _DICTIONARY else pa.array(values, dtype)
 
 
@@ -164,8 +156,8 @@ def record_batch(batch: Batch, pipeline: str) -> pa.RecordBatch:
     Raises:
         pyarrow.ArrowInvalid, UnicodeEncodeError, OverflowError: A value does not fit its column.
     """
-    header, rows, schema = batch.header, batch.rows, PENDING_SCHEMAS[batch.kind]
-    zeros = pa.repeat(pa.scalar(0, _INT), len(rows))
+    header, schema = batch.header, PENDING_SCHEMAS[batch.kind]
+    zeros = pa.repeat(pa.scalar(0, _INT), len(batch.rows))
     constant = {
         "day": batch.day,
         "tenant": header.tenant,
@@ -178,12 +170,14 @@ def record_batch(batch: Batch, pipeline: str) -> pa.RecordBatch:
         "pipeline": pipeline,
     }
     arrays = {name: _constant(value, schema.field(name).type, zeros) for name, value in constant.items()}
-    for name, values in _ROW_COLUMNS[batch.kind]:
-        arrays[name] = _column(values(rows), schema.field(name).type)
-    index = [row.index for row in rows]
-    arrays["timestamp"] = pa.array([row.timestamp_ns // 1000 for row in rows], _LONG).cast(TIME)
-    arrays["sequence"] = pa.array([header.sequence + line for line in index], _LONG)
-    arrays["bus_index"] = pa.array(index, _INT)
+    values = dict(zip(_ROWS[batch.kind].__struct_fields__, zip(*map(_as_tuple, batch.rows), strict=True), strict=True))
+    index = pa.array(values.pop("index"), _INT)
+    arrays["bus_index"], arrays["sequence"] = index, pc.add_checked(index.cast(_LONG), header.sequence)
+    arrays["timestamp"] = pc.divide(pa.array(values.pop("timestamp_ns"), _LONG), 1000).cast(TIME)
+    if "attributes" in values:
+        arrays["attributes"] = pa.array(list(map(attributes_json, values.pop("attributes"))), _TEXT)
+    for name, column in values.items():
+        arrays[name] = _column(column, schema.field(name).type, zeros)
     return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 
