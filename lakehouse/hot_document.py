@@ -18,7 +18,7 @@ from contracts.query import KEYWORD_FIELDS, Position
 from contracts.records import EventRow, LogRow, MetricRow
 from contracts.tenants import Tenant
 from lakehouse.hot_schema import INDEXES, pack, unpack
-from lakehouse.hot_terms import attribute_terms, keyword_term, keyword_terms, tenant_term
+from lakehouse.hot_terms import MARKED, attribute_terms, keyword_term, keyword_terms, tenant_term
 from lakehouse.public import public_fields
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -33,7 +33,7 @@ _COLUMNS = {
 }
 _NO_BODY = keyword_term("body", "")
 _RESOURCE = {  # keyword fields whose values many rows share
-    kind: tuple(sorted(fields - {"producer", "trace_id", "span_id"})) for kind, fields in KEYWORD_FIELDS.items()
+    kind: tuple(sorted(fields - {"producer", *MARKED})) for kind, fields in KEYWORD_FIELDS.items()
 }
 
 
@@ -90,9 +90,8 @@ def _terms_writer(batch: Batch) -> Callable[[Any], str]:
 def _more_log_terms(row: LogRow) -> Sequence[str]:
     if row.body and not row.trace_id and not row.span_id:
         return ()
-    more = [
-        keyword_term(field, value) for field, value in (("trace_id", row.trace_id), ("span_id", row.span_id)) if value
-    ]
+    values = zip(MARKED, (row.trace_id, row.span_id), strict=True)
+    more = [f"{field} {keyword_term(field, value)}" for field, value in values if value]
     return more if row.body else [*more, _NO_BODY]
 
 

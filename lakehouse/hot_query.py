@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable
 
-from tantivy import FieldType, Occur, Query
+from tantivy import FieldType, Query
 
 from contracts.errors import QueryError
 from contracts.messages import Kind
@@ -23,13 +21,14 @@ from contracts.query import (
     Term,
     Wildcard,
 )
-from contracts.tenants import Tenant
 from lakehouse import hot_regex
+from lakehouse.hot_clause import all_of, any_of, none_of, whole_numbers
 from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, schema, tokens
 from lakehouse.hot_terms import (
     BARE,
     ESCAPES,
     EXACT,
+    MARKED,
     NUMBER,
     TEXT,
     as_double,
@@ -37,7 +36,6 @@ from lakehouse.hot_terms import (
     escaped,
     name_of,
     sortable_bits,
-    tenant_term,
 )
 
 Leaf = Term | Wildcard | Range | Exists
@@ -49,47 +47,6 @@ _DEEPEST = 200  # far above what the parser lets through; the engine recurses
 _ANY_ESCAPED = f"(?:[{ESCAPES}]{hot_regex.ANY}|[^{ESCAPES}])"  # one character as `hot_terms` writes it
 _NOT_EMPTY = hot_regex.ANY + hot_regex.REST
 _LONGEST_BOUND = 64  # each character is one more expression to compile, about 1 ms
-_INT64 = range(-(1 << 63), 1 << 63)
-
-
-def all_of(queries: Iterable[Query]) -> Query:
-    clauses = [(Occur.Must, query) for query in queries]
-    return Query.boolean_query(clauses) if clauses else Query.all_query()
-
-
-def any_of(queries: Iterable[Query]) -> Query:
-    clauses = [(Occur.Should, query) for query in queries]
-    return Query.boolean_query(clauses) if clauses else Query.empty_query()
-
-
-def none_of(query: Query) -> Query:
-    return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
-
-
-def tenant_query(tenant: Tenant) -> Query:
-    return Query.term_query(schema(), "terms", tenant_term(tenant))
-
-
-def integers(field: str, low: int | None, high: int | None, kind: FieldType = FieldType.Integer) -> Query:
-    """Values from `low` to `high`, both included; None is open. Bounds must fit the field."""
-    if low is None and high is None:
-        return Query.all_query()
-    if low is not None and high is not None and low > high:
-        return Query.empty_query()
-    return Query.range_query(schema(), field, kind, low, high)
-
-
-def time_query(start_ns: int | None, end_ns: int | None) -> Query:
-    """Event time, `end_ns` exclusive."""
-    return _whole_numbers("timestamp_ns", start_ns, None if end_ns is None else end_ns - 1)
-
-
-def _whole_numbers(field: str, low: int | None, high: int | None) -> Query:
-    if (low is not None and low >= _INT64.stop) or (high is not None and high < _INT64.start):
-        return Query.empty_query()
-    low = None if low is None or low < _INT64.start else low
-    high = None if high is None or high >= _INT64.stop else high
-    return integers(field, low, high)
 
 
 def build(node: Node, kind: Kind, depth: int = 0) -> Query:
@@ -171,15 +128,15 @@ def _numbers_between(node: Range, head: str) -> Query:
         return Query.empty_query()
     patterns = [NUMBER + hot_regex.hex_between(first, last)]
     smallest, largest = _rounded_up(_near(low), node.include_low), _rounded_down(_near(high), node.include_high)
-    smallest = -EXACT if smallest is None else max(smallest, -EXACT)
-    largest = EXACT if largest is None else min(largest, EXACT)
-    if smallest <= largest:
+    smallest = None if smallest is None else max(smallest, -EXACT)  # what is open may take larger ones as well
+    largest = None if largest is None else min(largest, EXACT)
+    if (-EXACT if smallest is None else smallest) <= (EXACT if largest is None else largest):
         patterns.append(BARE + hot_regex.integers_between(smallest, largest))
     return _regex("terms", f"{head}(?:{'|'.join(patterns)})")
 
 
 def _near(number: float | None) -> float | None:
-    """`number`, or the side of all exact integers on which it is."""
+    """`number`, or something on the same side of all exact integers."""
     return None if number is None else max(-EXACT - 1.0, min(EXACT + 1.0, number))
 
 
@@ -209,19 +166,22 @@ def _bound(bound: str | int | float) -> str:
 def _keyword(node: Leaf) -> Query:
     head = f"{node.field}{TEXT}"
     pattern = hot_regex.literal(head)
-    present = functools.partial(_regex, "terms", pattern + _NOT_EMPTY)
     match node:
         case Term(_, value):
-            return _exactly(f"{head}{escaped(cut(value))}") if value else none_of(present())
+            return _exactly(f"{head}{escaped(cut(value))}") if value else none_of(_present(node.field, pattern))
         case Wildcard(_, wanted):
             if not wanted.strip("*"):
-                return Query.all_query() if wanted else none_of(present())
+                return Query.all_query() if wanted else none_of(_present(node.field, pattern))
             return _regex("terms", pattern + _wildcard(wanted))
         case Range(_, low, high) if low is not None or high is not None:
             between = _texts_between(node, pattern)
-            return any_of([between, none_of(present())]) if _takes_empty(node) else between
+            return any_of([between, none_of(_present(node.field, pattern))]) if _takes_empty(node) else between
         case _:
-            return present()
+            return _present(node.field, pattern)
+
+
+def _present(field: str, pattern: str) -> Query:
+    return _exactly(field) if field in MARKED else _regex("terms", pattern + _NOT_EMPTY)
 
 
 def _takes_empty(node: Range) -> bool:
@@ -278,7 +238,7 @@ def _doubles(node: Range) -> Query:
     if (low is None) != (node.low is None) or (high is None) != (node.high is None):
         return Query.empty_query()
     if node.field == "severity_number":
-        return _whole_numbers(node.field, _rounded_up(low, node.include_low), _rounded_down(high, node.include_high))
+        return whole_numbers(node.field, _rounded_up(low, node.include_low), _rounded_down(high, node.include_high))
     if low is None and high is None:
         return Query.all_query()
     if low is not None and high is not None and low > high:
@@ -301,4 +261,4 @@ def _timestamp(node: Leaf) -> Query:
     if not isinstance(node, Range) or isinstance(node.low, str) or isinstance(node.high, str):
         raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
     low, high = _rounded_up(node.low, node.include_low), _rounded_down(node.high, node.include_high)
-    return _whole_numbers("timestamp_ns", low, high)
+    return whole_numbers("timestamp_ns", low, high)

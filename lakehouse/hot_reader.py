@@ -14,9 +14,9 @@ from contracts.hot import Found
 from contracts.messages import Kind
 from contracts.query import RecordQuery
 from contracts.tenants import Tenant
+from lakehouse.hot_clause import all_of, integers
 from lakehouse.hot_day import check_format, engine_errors
 from lakehouse.hot_document import found
-from lakehouse.hot_query import all_of, integers
 from lakehouse.hot_schema import pack
 
 _LAST = (1 << 64) - 1

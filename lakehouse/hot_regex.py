@@ -69,40 +69,56 @@ def hex_between(low: int, high: int) -> str:
     return f"(?:{'|'.join(_between(f'{low:016x}', f'{high:016x}', _HEX))})"
 
 
-def integers_between(low: int, high: int) -> str:
-    """A pattern of the integers from `low` to `high`, both included, which must be in order, as JSON writes them."""
+def integers_between(low: int | None, high: int | None) -> str:
+    """A pattern of the integers from `low` to `high`, both included, which must be in order, as JSON writes them.
+
+    None is open.
+    """
     parts: list[str] = []
-    if high >= 0:
-        parts += _naturals_between(max(low, 0), high)
-    if low < 0:
-        parts += [f"\\-{part}" for part in _naturals_between(max(-high, 1), -low)]
+    if high is None or high >= 0:
+        parts += _naturals_between(max(low or 0, 0), high)
+    if low is None or low < 0:
+        smallest = 1 if high is None else max(-high, 1)
+        parts += [f"\\-{part}" for part in _naturals_between(smallest, None if low is None else -low)]
     return f"(?:{'|'.join(parts)})"
 
 
-def _naturals_between(low: int, high: int) -> Iterator[str]:
+def _naturals_between(low: int, high: int | None) -> Iterator[str]:
     """One range for each count of digits."""
-    for digits in range(len(str(low)), len(str(high)) + 1):
-        first, last = max(low, 10 ** (digits - 1) if digits > 1 else 0), min(high, 10**digits - 1)
-        yield from _between(str(first), str(last), _DECIMAL)
+    most = len(str(low if high is None else high))
+    for digits in range(len(str(low)), most + 1):
+        first, last = max(low, 10 ** (digits - 1) if digits > 1 else 0), 10**digits - 1
+        yield from _between(str(first), str(last if high is None else min(high, last)), _DECIMAL)
+    if high is None:
+        yield f"[1-9]{'[0-9]' * most}[0-9]*"
 
 
-def _between(first: str, last: str, alphabet: str) -> list[str]:
+def _between(first: str, last: str, alphabet: str) -> Iterator[str]:
     """Patterns of the texts over `alphabet` from `first` to `last`, all as long as these."""
-    size = len(first)
+    size, top = len(first), len(alphabet) - 1
     shared = next((place for place in range(size) if first[place] != last[place]), size)
     if shared == size:
-        return [first]
-    whole = _digits(alphabet, 0, len(alphabet) - 1)
-    parts = [first, last]
-    if middle := _digits(alphabet, alphabet.index(first[shared]) + 1, alphabet.index(last[shared]) - 1):
-        parts.append(first[:shared] + middle + whole * (size - shared - 1))
-    for place in range(shared + 1, size):
-        rest = whole * (size - place - 1)
-        if up := _digits(alphabet, alphabet.index(first[place]) + 1, len(alphabet) - 1):
-            parts.append(f"{first[:place]}{up}{rest}")
-        if down := _digits(alphabet, 0, alphabet.index(last[place]) - 1):
-            parts.append(f"{last[:place]}{down}{rest}")
-    return parts
+        yield first
+        return
+    low, high = (alphabet.index(text[shared]) for text in (first, last))
+    if first[shared + 1 :].strip(alphabet[0]):
+        yield first
+        low += 1
+        for place in range(shared + 1, size):
+            if up := _digits(alphabet, alphabet.index(first[place]) + 1, top):
+                yield first[:place] + up + _whole(alphabet, size - place - 1)
+    if last[shared + 1 :].strip(alphabet[top]):
+        yield last
+        high -= 1
+        for place in range(shared + 1, size):
+            if down := _digits(alphabet, 0, alphabet.index(last[place]) - 1):
+                yield last[:place] + down + _whole(alphabet, size - place - 1)
+    if middle := _digits(alphabet, low, high):
+        yield first[:shared] + middle + _whole(alphabet, size - shared - 1)
+
+
+def _whole(alphabet: str, count: int) -> str:
+    return f"[{alphabet}]" * count
 
 
 def _digits(alphabet: str, first: int, last: int) -> str:

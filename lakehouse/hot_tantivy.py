@@ -21,8 +21,9 @@ from contracts.messages import Kind
 from contracts.query import Node, Position, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant
+from lakehouse.hot_clause import any_of, integers, tenant_query, time_query
 from lakehouse.hot_folder import KindFolder
-from lakehouse.hot_query import any_of, build, integers, tenant_query, time_query
+from lakehouse.hot_query import build
 from lakehouse.hot_reader import DayReader, DayReaders, Hit
 from lakehouse.hot_schema import PARTITIONS, pack
 from lakehouse.hot_writer import TantivyHotWriter

@@ -10,6 +10,8 @@ over the ordered term dictionary, which the engine's JSON fields do not offer.
     @load\x813fe0...            a number that is no integer or a large one once more, as 16 hex digits that sort as
                                 numbers do
 
+    trace_id                    the record has one, see `MARKED`
+
 Nothing stands for what is absent, and nothing for a keyword field that is empty; an empty attribute has a term.
 """
 
@@ -44,6 +46,7 @@ _ESCAPED = {
 }
 _ESCAPED_TABLE = str.maketrans(_ESCAPED)
 _BLANK = _ESCAPED[" "]
+MARKED = ("trace_id", "span_id")  # values seldom repeat: the bare name tells that there is one
 EXACT = (1 << 53) - 1  # integers up to here are doubles of their own
 _ENCODE = msgspec.json.Encoder(order="deterministic").encode
 

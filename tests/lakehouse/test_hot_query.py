@@ -212,7 +212,25 @@ def test_a_token_is_found_up_to_255_bytes() -> None:
 
 
 def test_numbers_of_attributes_are_in_a_range_as_numbers_not_as_text() -> None:
-    numbers = [-(2.0**70), -1e300, -1000, -5, -4.5, -0.0, 0, 3, 20, 100, 1e-300, 2**53, 2**64, 1e300]
+    numbers = [
+        -(2.0**70),
+        -1e300,
+        -(2**53),
+        1 - 2**53,
+        -1000,
+        -5,
+        -4.5,
+        -0.0,
+        0,
+        3,
+        20,
+        100,
+        1e-300,
+        2**53 - 1,
+        2**53,
+        2**64,
+        1e300,
+    ]
     rows = [log(at, attributes={"n": number}) for at, number in enumerate(numbers)]
     with filled(batch(*rows, log(99, attributes={"n": "7"}), offset=0)) as hot:
         for low, high in itertools.combinations([None, *numbers], 2):
@@ -236,9 +254,13 @@ integers = st.integers(-(2**53), 2**53) | st.integers(-1200, 1200)
 @given(integers, integers, integers)
 def test_a_pattern_of_integers_matches_what_is_between_and_nothing_else(one: int, other: int, value: int) -> None:
     low, high = min(one, other), max(one, other)
-    pattern = re.compile(integers_between(low, high))
-    for candidate in (value, low, high, low - 1, high + 1, low * 10, high // 10, -low, 0):
+    pattern, from_low, to_high = (
+        re.compile(integers_between(*bounds)) for bounds in ((low, high), (low, None), (None, high))
+    )
+    for candidate in (value, low, high, low - 1, high + 1, low * 10, high // 10, high * 10**9, -low, 0):
         assert bool(pattern.fullmatch(str(candidate))) == (low <= candidate <= high)
+        assert bool(from_low.fullmatch(str(candidate))) == (low <= candidate)
+        assert bool(to_high.fullmatch(str(candidate))) == (candidate <= high)
     assert not any(pattern.fullmatch(text) for text in ("", "-", "-0", "00", f"0{value}", f"{value}.0", f"[{value}]"))
 
 
@@ -310,3 +332,14 @@ def test_any_text_is_a_valid_value_of_any_condition() -> None:
             field = f"attributes.{text}"
             for node in (Term(field, text), Range(field, text[:64], None), Exists(field), Wildcard(field, "*")):
                 assert hot.count(ACME, Kind.LOGS, node, None, None, hot.days(Kind.LOGS)) == 1, (node, text)
+
+
+def test_a_trace_id_is_found_by_its_value_by_any_and_by_none() -> None:
+    with filled(batch(log(0, trace_id="t1"), log(1, trace_id="t2", span_id="s"), log(2, body=""), offset=0)) as hot:
+
+        def count(node: Node) -> int:
+            return int(hot.count(ACME, Kind.LOGS, node, None, None, hot.days(Kind.LOGS)))
+
+        assert count(Exists("trace_id")) == count(Range("trace_id", None, None)) == 2
+        assert count(Exists("span_id")) == count(Term("trace_id", "")) == count(Term("trace_id", "t2")) == 1
+        assert count(Not(Exists("body"))) == 1

@@ -1,0 +1,53 @@
+"""Parts of a query of the hot index: clauses joined, the tenant, ranges of integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tantivy import FieldType, Occur, Query
+
+from contracts.tenants import Tenant
+from lakehouse.hot_schema import schema
+from lakehouse.hot_terms import tenant_term
+
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+def all_of(queries: Iterable[Query]) -> Query:
+    clauses = [(Occur.Must, query) for query in queries]
+    return Query.boolean_query(clauses) if clauses else Query.all_query()
+
+
+def any_of(queries: Iterable[Query]) -> Query:
+    clauses = [(Occur.Should, query) for query in queries]
+    return Query.boolean_query(clauses) if clauses else Query.empty_query()
+
+
+def none_of(query: Query) -> Query:
+    return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
+
+
+def tenant_query(tenant: Tenant) -> Query:
+    return Query.term_query(schema(), "terms", tenant_term(tenant))
+
+
+def integers(field: str, low: int | None, high: int | None, kind: FieldType = FieldType.Integer) -> Query:
+    """Values from `low` to `high`, both included; None is open. Bounds must fit the field."""
+    if low is None and high is None:
+        return Query.all_query()
+    if low is not None and high is not None and low > high:
+        return Query.empty_query()
+    return Query.range_query(schema(), field, kind, low, high)
+
+
+def time_query(start_ns: int | None, end_ns: int | None) -> Query:
+    """Event time, `end_ns` exclusive."""
+    return whole_numbers("timestamp_ns", start_ns, None if end_ns is None else end_ns - 1)
+
+
+def whole_numbers(field: str, low: int | None, high: int | None) -> Query:
+    if (low is not None and low >= _INT64.stop) or (high is not None and high < _INT64.start):
+        return Query.empty_query()
+    low = None if low is None or low < _INT64.start else low
+    high = None if high is None or high >= _INT64.stop else high
+    return integers(field, low, high)
