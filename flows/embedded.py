@@ -18,6 +18,7 @@ from contracts.messages import Kind
 from contracts.settings import Settings
 from flows.connections import Connections
 from flows.graph import build
+from flows.memory import give_back
 from flows.own_logs import configure
 from flows.patience import stop_on_signals
 
@@ -29,6 +30,7 @@ log = logging.getLogger("headwater.flows")
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. 0: ended as told; 1: could not go on, and the log says why."""
     configure(settings.log_level)
+    give_back()
     stop = stop_on_signals()
     with contextlib.closing(Connections(settings)) as connections:
         flow = build("embedded", list(Kind), connections, stop)
