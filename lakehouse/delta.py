@@ -29,7 +29,7 @@ from contracts.errors import StoreError
 from lakehouse.tables import SCHEMAS, statistics_columns
 
 ROW_GROUP_ROWS = 131_072
-COMPACT_TARGET_BYTES = 64 << 20
+COMPACT_TARGET_BYTES = 16 << 20  # every compaction reads again what is smaller: bounds its time and memory
 VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
 CHECKPOINT_COMMITS = 20
 
