@@ -18,9 +18,9 @@ from contracts.messages import Kind
 from contracts.settings import Settings
 from flows.connections import Connections
 from flows.graph import build
-from flows.memory import give_back
 from flows.own_logs import configure
 from flows.patience import stop_on_signals
+from lakehouse.lake_memory import give_back
 
 EPOCH = dt.timedelta(seconds=1)  # sinks have clocks of their own; an epoch only bounds what the engine holds back
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
-from flows.memory import give_back
+from lakehouse.lake_memory import give_back
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # Source: malloc.h of
 KEPT_BYTES = 1 << 20  # the library would raise its own to 64 MiB; much less costs page faults
 ARENAS = 2
 
-log = logging.getLogger("headwater.flows")
+log = logging.getLogger(__name__)
 
 
 def give_back() -> None:
