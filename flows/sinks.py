@@ -33,6 +33,8 @@ from lakehouse.lake_writer import LakeWriter
 
 TRIM_S = 60.0
 POISON_TRIES = 5
+BACKLOG_AGE_S = 2.0  # what arrived longer ago is a backlog: nobody waits for its next half second
+BACKLOG_COMMIT_S = 3.0  # so larger commits come less often, and merges have a third less to do
 COMMIT_REST = 4  # times as long as its commit took the hot store rests: a busy machine commits less often
 LAKE = "lake"
 
@@ -72,9 +74,10 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
         commit_s: float,
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         super().__init__(stop)
-        self._open, self._commit_s, self._clock = open_writer, commit_s, clock
+        self._open, self._commit_s, self._clock, self._now_ns = open_writer, commit_s, clock, now_ns
         self._writer: HotWriter | None = None
         self._uncommitted: list[Batch] = []
         self._committed_s = clock()
@@ -91,8 +94,14 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
                 self._take(passed(item))
             elif not item.tick:
                 self._take(item)
-        if self._uncommitted and self._clock() - self._committed_s >= max(self._commit_s, self._rest_s):
+        if self._uncommitted and self._clock() - self._committed_s >= self._pause_s():
             self._commit()
+
+    def _pause_s(self) -> float:
+        """How long a commit stands off from the one before."""
+        age_ns = self._now_ns() - self._uncommitted[-1].header.received_ns
+        backlog_s = BACKLOG_COMMIT_S if age_ns > BACKLOG_AGE_S * 1e9 else 0.0
+        return max(self._commit_s, self._rest_s, backlog_s)
 
     def _take(self, batch: Batch) -> None:
         self._uncommitted.append(batch)

@@ -15,11 +15,11 @@ from contracts.messages import Kind
 from flows.arrivals import Lost, tick
 from flows.dead_letter_writer import DeadLetterWriter
 from flows.graph import parser
-from flows.sinks import COMMIT_REST, TRIM_S, HotPart, LakePart
+from flows.sinks import BACKLOG_AGE_S, BACKLOG_COMMIT_S, COMMIT_REST, TRIM_S, HotPart, LakePart
 from flows.stores import StoresPart
 from lakehouse.hot_writer import TantivyHotWriter
 from lakehouse.lake_writer import LakeWriter
-from tests.flows.messages import TENANT, arrived, balanced, line, message, settings
+from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, line, message, settings
 from tests.flows.running import World
 
 PARSE = parser(Kind.LOGS, settings())
@@ -40,9 +40,10 @@ def batch(offset: int, *lines: bytes) -> Batch:
     return balanced(PARSE(arrived(message(lines or (line(f"n{offset}"),), offset=offset, sequence=offset))))
 
 
-def hot_part(world: World, clock: Clock, stop: threading.Event | None = None) -> HotPart:
-    hot = world.connections.hot
-    return HotPart(lambda: hot.writer(Kind.LOGS), 0.5, stop or threading.Event(), clock)
+def hot_part(world: World, clock: Clock, stop: threading.Event | None = None, age_s: float = 0.0) -> HotPart:
+    """`age_s`: how long ago the batches of this test arrived."""
+    hot, stop = world.connections.hot, stop or threading.Event()
+    return HotPart(lambda: hot.writer(Kind.LOGS), 0.5, stop, clock, lambda: ARRIVAL_NS + int(age_s * 1e9))
 
 
 def lake_part(world: World, clock: Clock, stop: threading.Event | None = None) -> LakePart:
@@ -65,6 +66,20 @@ def test_hot_commits_by_time_since_the_last_commit_and_a_tick_is_enough(world: W
     clock.now_s += 5
     part.write_batch([batch(2)])  # after a pause the first record does not wait
     assert dict(hot.checkpoints(Kind.LOGS)) == {0: 3}
+    part.close()
+
+
+def test_hot_takes_a_backlog_in_larger_commits(world: World) -> None:
+    clock, hot = Clock(), world.connections.hot
+    part = hot_part(world, clock, age_s=BACKLOG_AGE_S + 1)
+    part.write_batch([batch(0)])
+    clock.now_s += BACKLOG_COMMIT_S - 0.1
+    part.write_batch([batch(1)])
+    assert dict(hot.checkpoints(Kind.LOGS)) == {}
+
+    clock.now_s += 0.1
+    part.write_batch([TICK])
+    assert dict(hot.checkpoints(Kind.LOGS)) == {0: 2}
     part.close()
 
 
