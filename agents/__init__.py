@@ -6,6 +6,6 @@ The rest of the project is reached only by HTTP.
 from __future__ import annotations
 
 from agents.counters import Status, read_status
-from agents.run import run_host, run_logs
+from agents.run import run_host, run_logs, until_told
 
-__all__ = ["Status", "read_status", "run_host", "run_logs"]
+__all__ = ["Status", "read_status", "run_host", "run_logs", "until_told"]

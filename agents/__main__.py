@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import Sequence
 
 import msgspec
 
 from agents.counters import read_status
-from agents.run import run_host, run_logs
+from agents.run import run_host, run_logs, until_told
 from contracts.errors import HeadwaterError
 from contracts.settings import Settings, load_settings
 
@@ -26,31 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         settings = load_settings()
-        if given.command == "logs":
-            return run_logs(
-                settings,
-                given.path,
-                given.stdin,
-                given.service,
-                given.env,
-                given.host,
-                given.name or "logs",
-                until_idle=given.exit_when_idle,
-            )
-        if given.command == "host":
-            return run_host(
-                settings,
-                given.interval,
-                given.service,
-                given.env,
-                given.host,
-                given.name or "host",
-                until_idle=given.exit_when_idle,
-            )
-        return _print_status(settings, given.name)
+        if given.command == "status":
+            return _print_status(settings, given.name)
+        return until_told(lambda stop: _run(settings, given, stop))
     except HeadwaterError as error:
         print(f"agent: {error}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
         return 2
+
+
+def _run(settings: Settings, given: argparse.Namespace, stop: threading.Event) -> int:
+    name = given.name or given.command
+    about = (given.service, given.env, given.host, name, given.exit_when_idle, stop)
+    if given.command == "logs":
+        return run_logs(settings, given.path, given.stdin, *about)
+    return run_host(settings, given.interval, *about)
 
 
 def _print_status(settings: Settings, name: str | None) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +17,7 @@ import psutil
 from agents.lines import Part
 
 GAUGE, SUM = "gauge", "sum"
+LEAST_S = 0.05  # of CPU time, on average of all CPUs, that a utilisation is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,15 @@ class Point:
 
 
 class HostMetrics:
-    """Measures since the last `collect`; the first one measures utilisation over a tenth of a second."""
+    """Measures utilisation since the last `collect` that gave it; the first one over a tenth of a second.
+
+    A CPU whose counters stood still in between has no utilisation.
+    """
 
     def __init__(self, service: str, env: str, host: str, batch_records: int) -> None:
         self._resource = {"service": service, "env": env, "host": host}
         self._batch_records = batch_records
-        self._cpu = psutil.cpu_times(percpu=True)
+        self._cpu: Sequence[object] = psutil.cpu_times(percpu=True)
         time.sleep(0.1)
 
     def collect(self, now_ns: int) -> list[Part]:
@@ -62,22 +66,36 @@ class HostMetrics:
         return msgspec.json.encode(record | ({"attributes": dict(point.attributes)} if point.attributes else {}))
 
     def _cpus(self) -> Iterator[Point]:
-        before, self._cpu = self._cpu, psutil.cpu_times(percpu=True)
-        shares: list[dict[str, float]] = []
-        for number, (old, new) in enumerate(zip(before, self._cpu, strict=False)):
-            spent = {mode: max(0.0, value - getattr(old, mode)) for mode, value in _modes(new).items()}
-            whole = sum(spent.values())
-            share = {mode: value / whole if whole else 0.0 for mode, value in spent.items()}
-            shares.append(share)
-            for mode, value in _modes(new).items():
+        now = psutil.cpu_times(percpu=True)
+        shares = self._shares(now)
+        for number, times in enumerate(now):
+            for mode, value in _modes(times).items():
                 yield Point("system.cpu.time", value, "s", SUM, (("cpu.mode", mode), ("cpu.logical_number", number)))
+        for number, share in shares.items():
             for mode, value in share.items():
                 attributes = (("cpu.mode", mode), ("cpu.logical_number", number))
                 yield Point("system.cpu.utilization", value, "1", GAUGE, attributes)
-        for mode in shares[0] if shares else ():
-            mean = sum(share[mode] for share in shares) / len(shares)
+        for mode in _modes(now[0]) if shares else ():
+            mean = sum(share[mode] for share in shares.values()) / len(shares)
             yield Point("system.cpu.utilization", mean, "1", GAUGE, (("cpu.mode", mode),))
-        yield Point("system.cpu.logical.count", len(self._cpu), "{cpu}")
+        yield Point("system.cpu.logical.count", len(now), "{cpu}")
+
+    def _shares(self, now: Sequence[object]) -> dict[int, dict[str, float]]:
+        """By CPU and mode; nothing yet while the counters, which move in steps of 10 ms, have moved by a few steps."""
+        spent = [_spent(old, new) for old, new in zip(self._cpu, now, strict=False)]
+        wholes = [sum(each.values()) for each in spent]
+        if sum(wholes) < LEAST_S * len(wholes):
+            return {}
+        self._cpu = now
+        return {
+            number: {mode: value / whole for mode, value in each.items()}
+            for number, (each, whole) in enumerate(zip(spent, wholes, strict=True))
+            if whole
+        }
+
+
+def _spent(old: object, new: object) -> dict[str, float]:
+    return {mode: max(0.0, value - getattr(old, mode)) for mode, value in _modes(new).items()}
 
 
 def _modes(times: object) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Run: settings -> a log agent or a host agent, until it is told to stop.
 
-Files or metrics -> buffer (this thread) -> HTTP (one thread). SIGTERM and SIGINT stop reading, sync what was read, let
-the request in flight end, and leave the rest in the buffer, within 5 seconds.
+Files or metrics -> buffer (this thread) -> HTTP (one thread). A stop ends the reading, syncs what was read, lets the
+request in flight end, and leaves the rest in the buffer, within 5 seconds. `until_told` makes signals a stop.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 FRAME_BYTES = 1 << 20  # records after which a round of reading is stored
 STATUS_S = 1.0
 LAST_SEND_S = 2.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FULL_PAUSE_S = 0.25
 
 
@@ -117,7 +118,7 @@ def run_logs(
     until_idle: bool = False,
     stop: threading.Event | None = None,
 ) -> int:
-    """Tail `paths` (globs) and, if wanted, standard input until SIGTERM or SIGINT; 0 after a clean stop.
+    """Tail `paths` (globs) and, if wanted, standard input until `stop` is set; 0 after a clean stop.
 
     `until_idle` ends with 0 once everything is read and acknowledged, and with 1 when the service refuses the key.
     Standard input alone ends the same way when its writer closes it.
@@ -127,7 +128,7 @@ def run_logs(
     """
     if not paths and not stdin:
         raise ConfigError("nothing to read", hint="name files by --path, or pass --stdin")
-    with Agent(settings, name, "logs", stop) as agent, _signals(agent.stopping):
+    with Agent(settings, name, "logs", stop) as agent:
         _allow_many_files()
         origin = Origin(service, env, host or socket.gethostname(), {})
         limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_line_kib << 10)
@@ -207,7 +208,7 @@ def run_host(
     until_idle: bool = False,
     stop: threading.Event | None = None,
 ) -> int:
-    """Measure this machine every `interval_s` seconds until SIGTERM or SIGINT; 0 after a clean stop.
+    """Measure this machine every `interval_s` seconds until `stop` is set; 0 after a clean stop.
 
     `until_idle` measures once and ends when that is acknowledged.
 
@@ -216,7 +217,7 @@ def run_host(
     """
     if not interval_s > 0:
         raise ConfigError(f'interval "{interval_s}" is not a positive number of seconds')
-    with Agent(settings, name, "metrics", stop) as agent, _signals(agent.stopping):
+    with Agent(settings, name, "metrics", stop) as agent:
         metrics = HostMetrics(service, env, host or socket.gethostname(), settings.agent_batch_records)
         due_s = time.monotonic()
         while not agent.stopping.is_set():
@@ -286,15 +287,17 @@ def _allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-@contextlib.contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stopping`; only the main thread may ask for them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+def until_told(run: Callable[[threading.Event], int]) -> int:
+    """Run what is the whole work of this process; SIGTERM and SIGINT set the event that it is given.
+
+    Later ones change nothing, and once `run` has returned they are ignored: an impatient second signal must not make a
+    death of a clean end. Main thread.
+    """
+    stop = threading.Event()
     try:
-        yield
+        for number in STOP_SIGNALS:
+            signal.signal(number, lambda *_: stop.set())
+        return run(stop)
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from contracts.errors import HeadwaterError
+from contracts.errors import ConfigError, HeadwaterError
 from headwater.child import die_with_parent
 
 if TYPE_CHECKING:
@@ -44,6 +44,17 @@ def settings_for(**given: object) -> Settings:
     from contracts.settings import load_settings
 
     return load_settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def all_paths(paths: list[str], more: list[str]) -> list[str]:
+    """What --path named, and the further words that a shell made of an unquoted glob.
+
+    Raises:
+        ConfigError: There are words, and no --path that they could belong to.
+    """
+    if more and not paths:
+        raise ConfigError(f'"{more[0]}" belongs to no option', hint="files are named with --path, e.g. --path *.log")
+    return [*paths, *more]
 
 
 @app.callback()
@@ -82,7 +93,10 @@ def demo(
 
 @agent_app.command("logs")
 def agent_logs(
-    path: Annotated[list[str] | None, typer.Option(help="Glob of files to tail; may be given again.")] = None,
+    path: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB...", help="Files to tail; may be given again, or several words.")
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True, help="Further words of --path.")] = None,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read standard input as well.")] = False,
     service: Annotated[str, typer.Option(help="Service of every record.")] = "unknown_service",
     env: Env = "",
@@ -95,7 +109,8 @@ def agent_logs(
     """Tail files and standard input, and ship them exactly once."""
     from headwater.shipping import ship_logs
 
-    raise typer.Exit(ship_logs(settings_for(), path or [], stdin, service, env, host, name, exit_when_idle))
+    paths = all_paths(path or [], more or [])
+    raise typer.Exit(ship_logs(settings_for(), paths, stdin, service, env, host, name, exit_when_idle))
 
 
 @agent_app.command("host")

@@ -62,7 +62,8 @@ def ship_logs(
     _check_target(settings)
     import agents
 
-    return agents.run_logs(settings, paths, stdin, service, env, host=host, name=name, until_idle=until_idle)
+    about = (service, env, host, name, until_idle)
+    return agents.until_told(lambda stop: agents.run_logs(settings, paths, stdin, *about, stop=stop))
 
 
 def ship_host(
@@ -76,7 +77,8 @@ def ship_host(
     _check_target(settings)
     import agents
 
-    return agents.run_host(settings, interval_s, service, env, host=host, name=name, until_idle=until_idle)
+    about = (service, env, host, name, until_idle)
+    return agents.until_told(lambda stop: agents.run_host(settings, interval_s, *about, stop=stop))
 
 
 def show_status(settings: Settings, as_json: bool) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import NamedTuple
 
 import msgspec
+import psutil
 import pytest
 
 from agents import read_status, run_host
@@ -46,6 +48,28 @@ def test_shares_of_a_whole_are_between_0_and_1_and_add_up(points: list[Point]) -
     assert max(shares) <= 1
     total = [point.value for point in points if point.name == "system.cpu.utilization" and len(point.attributes) == 1]
     assert sum(total) == pytest.approx(1)
+
+
+def test_counters_that_have_not_moved_yet_give_no_utilisation_rather_than_one_of_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Times(NamedTuple):
+        user: float
+        idle: float
+
+    now = [Times(10.0, 10.0), Times(20.0, 20.0)]
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: list(now))
+    metrics = HostMetrics("host", "test", "h1", 1000)
+
+    def shares() -> dict[tuple[str | int, ...], float]:
+        found = [point for point in metrics.points() if point.name == "system.cpu.utilization"]
+        return {tuple(value for _, value in point.attributes): point.value for point in found}
+
+    assert shares() == {}
+    now[0] = Times(10.0, 10.05)
+    assert shares() == {}
+    now[0] = Times(10.75, 10.25)
+    assert shares() == {("user", 0): 0.75, ("idle", 0): 0.25, ("user",): 0.75, ("idle",): 0.25}
 
 
 def test_memory_used_and_free_are_within_what_there_is(points: list[Point]) -> None:
