@@ -17,7 +17,7 @@ from headwater.stage import account_of
 
 SHOWN = 6
 PAGE_ROWS = 5000
-CPU_SLACK = 0.02  # of the newest step; the first sample of an agent may cover no time at all
+CPU_SLACK = 0.02  # counters of the modes are not read at one instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,11 +85,16 @@ class Stage:
             self._start(f"agent-{service}", words, env)
         self._start("agent-host", ["agent", "host", "--interval", "1", "--env", "demo"], env)
         deadline = time.monotonic() + READY_S
-        while not all(self._tails(service) for service in files):
+        while not (all(self._tails(service) for service in files) and self._runs("host")):
             if time.monotonic() > deadline:
                 raise StoreError("the agents did not start", hint="see `headwater doctor`; is the machine very busy?")
             self.check()
             time.sleep(0.1)
+
+    def _runs(self, name: str) -> bool:
+        """Whether it has begun, and so ends as told: a process that still loads its modules dies of a SIGTERM."""
+        status = read_status(self.folder / "agents" / name)
+        return status is not None and status.state == "running"
 
     def _tails(self, service: str) -> bool:
         status = read_status(self.folder / "agents" / service)

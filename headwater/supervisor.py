@@ -92,16 +92,22 @@ class Supervisor:
     def _stop(self) -> int:
         self._print("")
         self._say("up", "stopping; once more to kill", "dim")
-        clean = [self._end(child) for child in self._children]
+        deadline_s = time.monotonic()
+        clean = []
+        for child in self._children:
+            deadline_s += child.spec.stop_s
+            clean.append(self._end(child, deadline_s))
         self._say("up", "stopped" if all(clean) else "stopped, not cleanly; nothing is lost", "dim")
         return 0 if all(clean) else 1
 
-    def _end(self, child: Child) -> bool:
-        """SIGTERM, its time, SIGKILL. Meanwhile the others are listened to, so that none blocks on a full pipe."""
+    def _end(self, child: Child, deadline_s: float) -> bool:
+        """SIGTERM, its time, SIGKILL. Meanwhile the others are listened to, so that none blocks on a full pipe.
+
+        Its time is also what those before it have left of theirs: on a busy machine the flow needs more to commit.
+        """
         if child.process is None:
             return True
         child.process.terminate()
-        deadline_s = time.monotonic() + child.spec.stop_s
         began_s = time.monotonic()
         while child.process.poll() is None and time.monotonic() < deadline_s and self._signals < 2:
             self._listen(0.05)
@@ -110,7 +116,7 @@ class Supervisor:
             child.process.kill()
         code = child.process.wait()
         self._forget(child)
-        how = f"killed after {child.spec.stop_s:.0f} s" if killed else f"stopped in {time.monotonic() - began_s:.1f} s"
+        how = f"{'killed after' if killed else 'stopped in'} {time.monotonic() - began_s:.1f} s"
         self._say(
             child.spec.name, how if code in (0, -9) else f"{how} ({exit_reason(code)})", "warn" if killed else "dim"
         )

@@ -23,6 +23,17 @@ def test_the_demo_ends_by_itself_with_every_answer_right(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("visible", "in_flight", "behind", "done"), [(9, 0, 0, True), (5, 4, 0, False), (9, 0, 4, False), (8, 0, 0, False)]
+)
+def test_questions_wait_until_both_stores_have_every_line(
+    visible: int, in_flight: int, behind: int, done: bool
+) -> None:
+    lag = {"hot": {"records": behind}, "lake": {"records": in_flight}}
+    entry = {"received": visible + in_flight, "visible": visible, "in_flight": in_flight, "lag": lag}
+    assert demo_module.settled(entry, total=9) is done
+
+
 def test_one_line_written_twice_and_one_changed_make_the_demo_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

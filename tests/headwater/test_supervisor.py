@@ -98,6 +98,15 @@ def test_a_child_that_ignores_sigterm_is_killed_after_its_time(tmp_path: Path) -
     assert "a     killed" in output(tmp_path)
 
 
+def test_a_child_may_use_the_time_that_those_before_it_did_not_need(tmp_path: Path) -> None:
+    slow = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), exit()))\n" + STEADY
+    with supervised(tmp_path, spec(tmp_path, "a", STEADY), spec(tmp_path, "b", slow, stop_s=0.1)) as process:
+        pid_of(tmp_path, "a"), pid_of(tmp_path, "b")
+        process.terminate()
+        assert process.wait(10) == 0
+    assert "b     stopped" in output(tmp_path)
+
+
 def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
     with supervised(tmp_path, spec(tmp_path, "a", STUBBORN, stop_s=60)) as process:
         pid_of(tmp_path, "a")
