@@ -21,7 +21,6 @@ NDJSON_TYPES = frozenset(
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)  # possessive: linear in the text
-_MAX_DEPTH = 1024
 _MAX_COMMAS = 1_000_000
 
 
@@ -139,7 +138,7 @@ def _scan(text: bytes) -> Iterator[bytes]:
             if last := text[start : token.start()].strip(_SPACE):
                 yield last
             start = token.end()
-        if depth == 0 or depth > _MAX_DEPTH:
+        if depth == 0:
             break
     if rest := text[start:].strip(_SPACE):
         yield rest

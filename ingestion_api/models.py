@@ -6,6 +6,7 @@ these models say the same in Pydantic's words, and a property test holds the two
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -125,9 +126,7 @@ def _message(place: tuple[int | str, ...], problem: str, about: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    text = (
-        repr(value)
-        if not isinstance(value, dict | list)
-        else f"a JSON {'object' if isinstance(value, dict) else 'array'}"
-    )
+    if isinstance(value, dict | list):
+        return f"a JSON {'object' if isinstance(value, dict) else 'array'}"
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)  # a sender's words
     return text if len(text) <= 60 else f"{text[:57]}..."

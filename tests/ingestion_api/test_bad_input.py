@@ -73,6 +73,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "a number": (b"5", "not_an_object", ""),
     "a string": (b'"x"', "not_an_object", ""),
     "null": (b"null", "not_an_object", ""),
+    "true as body": (b'{"body":true}', "invalid_value", "body"),
     "an array": (b'[{"body":"x"}]', "not_an_object", ""),
     "text": (b"hello world", "invalid_json", ""),
 }
@@ -95,12 +96,7 @@ def test_a_bad_record_is_named_and_its_neighbours_are_kept(service: Service, nam
     assert message.lines == [GOOD, b"", GOOD]
 
 
-UNCUTTABLE = {
-    "truncated",
-    "truncated after a pair",
-    "open depth",
-    "depth 100000",
-}  # where it ends cannot be told from its neighbours
+UNCUTTABLE = {"truncated", "truncated after a pair", "open depth"}  # its end cannot be told from its neighbours
 
 
 @pytest.mark.parametrize("name", sorted(BAD.keys() - UNCUTTABLE))
@@ -313,6 +309,8 @@ def test_words_fit_the_damage(service: Service) -> None:
     assert "surrogate" not in message(b'{"service":"\\ud83d\\ude00","body":"x')
     assert "NaN is not JSON" in message(b'{"body":"x","attributes":{"a":NaN}}')
     assert "-Infinity is not JSON" in message(b'{"body":"x","attributes":{"a": -Infinity}}')
+    assert "this is null:" in message(b"null")
+    assert "got true:" in message(b'{"body":true}')
     assert "NaN is not" not in message(b'{"body": x,"attributes":{"a":NaN}}')
 
 
