@@ -15,6 +15,7 @@ from contracts.settings import Settings
 from flows.arrivals import Arrival, Item
 from flows.connections import Connections
 from flows.dead_letter_writer import DeadLetterWriter
+from flows.pace import Pace
 from flows.parse_dead_letters import DeadLetterParser
 from flows.parse_events import event_parser
 from flows.parse_logs import log_parser
@@ -50,15 +51,16 @@ def parser(kind: Kind, settings: Settings) -> Parse:
     return event_parser(settings) if kind is Kind.EVENTS else DeadLetterParser(settings)
 
 
-def add(flow: Dataflow, kind: Kind, connections: Connections, stop: threading.Event) -> None:
+def add(flow: Dataflow, kind: Kind, connections: Connections, stop: threading.Event, pace: Pace) -> None:
     """Add `kind` with its real connectors."""
     dead = DeadLetterWriter(connections, kind, stop)
     sinks: dict[str, Sink[Item]] = {"stores": StoreSink(connections, kind, stop, dead)}
-    wire(flow, kind, BusSource(connections, kind, stop), parser(kind, connections.settings), dead, sinks)
+    wire(flow, kind, BusSource(connections, kind, stop, pace), parser(kind, connections.settings), dead, sinks)
 
 
 def build(name: str, kinds: Sequence[Kind], connections: Connections, stop: threading.Event) -> Dataflow:
     flow = Dataflow(name)
+    pace = Pace(stop, connections.settings.flow_poll_ms / 1000)
     for kind in kinds:
-        add(flow, kind, connections, stop)
+        add(flow, kind, connections, stop, pace)
     return flow

@@ -2,7 +2,7 @@
 
 At least once by itself: a flow starts where the furthest-behind of its sinks stands, whatever a recovery store says,
 and sinks skip what they have. Repeats of senders are counted here, from headers (`repeats`). Idle parts emit ticks, so
-that sinks can look at their clocks.
+that sinks can look at their clocks, and pause together (`pace`).
 """
 
 # ruff: noqa: ARG002  the engine says which arguments `build_part` takes
@@ -13,6 +13,7 @@ import contextlib
 import datetime as dt
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -24,6 +25,7 @@ from contracts.messages import Kind, Message
 from contracts.tenants import Tenant
 from flows.arrivals import Arrival, Item, Lost, arrival, tick
 from flows.connections import Connections
+from flows.pace import Pace
 from flows.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, patiently, say_waiting
 from flows.repeats import Repeats
 
@@ -37,10 +39,11 @@ log = logging.getLogger("headwater.flows")
 class BusSource(FixedPartitionedSource[Arrival | Item, int]):
     """The topic of `kind`. Ends when `stop` is set."""
 
-    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event) -> None:
+    def __init__(self, connections: Connections, kind: Kind, stop: threading.Event, pace: Pace) -> None:
         self._connections = connections
         self._kind = kind
         self._stop = stop
+        self._pace = pace
 
     def list_parts(self) -> list[str]:
         return [str(partition) for partition in self._connections.bus.partitions(self._kind.topic)]
@@ -52,24 +55,27 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
             ConfigError: The sinks are ahead of the bus: it is another one than they were filled from.
         """
         start = self._connections.checkpoints(self._kind).get(int(for_part), 0)
-        return BusPart(self._connections, self._kind, int(for_part), start, self._stop)
+        return BusPart(self._connections, self._kind, int(for_part), start, self._stop, self._pace)
 
 
 class BusPart(StatefulSourcePartition[Arrival | Item, int]):
     """One partition, from `start` on."""
 
-    def __init__(self, connections: Connections, kind: Kind, partition: int, start: int, stop: threading.Event) -> None:
+    def __init__(
+        self, connections: Connections, kind: Kind, partition: int, start: int, stop: threading.Event, pace: Pace
+    ) -> None:
         self._settings = settings = connections.settings
         self._bus, self._kind, self._partition, self._stop = connections.bus, kind, partition, stop
         self._tenant = Tenant(settings.foreign_tenant)
-        self._poll = dt.timedelta(milliseconds=settings.flow_poll_ms)
+        self._pace = pace
         self._repeats = Repeats(settings.bus_retention_h, settings.idempotency_h, settings.idempotency_keys)
         self._next = start
-        self._wake: dt.datetime | None = None
+        self._try_s = 0.0  # not before this time, monotonic
         self._pause_s = FIRST_PAUSE_S
         self._reader: Reader | None = None
         check_extent(self._bus, kind, partition, start)
         patiently("reading the headers of the bus", self._remember, stop)
+        pace.join(self)
 
     def _remember(self) -> None:
         """Rebuild what was seen before the start, from the headers that the bus still holds."""
@@ -89,6 +95,8 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
     def next_batch(self) -> Sequence[Arrival | Item]:
         if self._stop.is_set():
             raise StopIteration
+        if time.monotonic() < self._try_s:
+            return self._nothing()
         try:
             if self._reader is None:
                 self._reader = self._bus.reader(self._kind.topic, self._partition, self._next)
@@ -99,18 +107,21 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
             return self._wait(error)
         self._pause_s = FIRST_PAUSE_S
         if not messages:
-            self._wake = dt.datetime.now(dt.UTC) + self._poll
-            return [tick(self._kind, self._tenant, self._partition, self._next)]
-        self._wake = None
+            return self._nothing()
+        self._pace.busy(self)
         self._next = messages[-1].offset + 1
         return [self._arrival(message) for message in messages]
 
+    def _nothing(self) -> Sequence[Item]:
+        self._pace.idle(self)
+        return [tick(self._kind, self._tenant, self._partition, self._next)]
+
     def _wait(self, error: BusError) -> Sequence[Item]:
         say_waiting(f"reading {self._kind.topic}", error, self._pause_s)
-        self._wake = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._pause_s)
+        self._try_s = time.monotonic() + self._pause_s
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         self._let_go()
-        return [tick(self._kind, self._tenant, self._partition, self._next)]
+        return self._nothing()
 
     def _jump(self, first_offset: int) -> Lost:
         """Go on at what remains; say what is gone, and up to which day."""
@@ -138,13 +149,11 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
             self._reader.close()
             self._reader = None
 
-    def next_awake(self) -> dt.datetime | None:
-        return self._wake
-
     def snapshot(self) -> int:
         return self._next
 
     def close(self) -> None:
+        self._pace.leave(self)
         self._let_go()
 
 
