@@ -50,6 +50,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number and its noun: 1 record, 2,000 records."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def size(count: float) -> str:
     """Bytes for people: 1.5 MiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -25,6 +25,7 @@ from headwater.rest import Rest
 from headwater.shop import SERVICES, STORY_S, Story, tell
 from headwater.shop_files import ShopFiles
 from headwater.stage import Stage, account_of
+from headwater.up import command
 
 STEP_S = 0.1
 LOOK_S = 0.4
@@ -149,13 +150,13 @@ def _settle(stage: Stage, rest: Rest, total: int, bars: view.Bars) -> None:
 
 
 def _stay(stage: Stage) -> None:
-    data = stage.settings.data
+    data, us = stage.settings.data, command()
     out.print(f"""
 It stays up until Ctrl-C. Go on asking, from another terminal:
 
-  headwater search 'level:error AND service:payment' --since 1h --data-dir {data}
-  headwater search --follow --data-dir {data}
-  headwater status --data-dir {data}
+  {us} search 'level:error AND service:payment' --since 1h --data-dir {data}
+  {us} search --follow --data-dir {data}
+  {us} status --data-dir {data}
   API page: {stage.url}/docs     keys: {data}/keys/default.env
 """)
     while True:

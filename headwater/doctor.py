@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -31,7 +32,9 @@ def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], Verdict]]]:
     yield "clock", lambda: doctor_machine.clock(data)
     yield "open files", doctor_machine.open_files
     yield "memory", doctor_machine.memory
+    yield "settings", lambda: doctor_machine.environment(os.environ, type(settings).model_fields)
     yield "port", lambda: doctor_machine.port(data, settings.host, settings.port)
+    yield "service", lambda: doctor_machine.service(data)
     yield "key file", lambda: doctor_stores.key_files(settings)
     yield "bus", lambda: doctor_stores.bus(settings)
     yield "hot store", lambda: doctor_stores.hot(settings)
@@ -46,7 +49,7 @@ def doctor(settings: Settings, as_json: bool) -> int:
         print(json.dumps({name: asdict(verdict) for name, verdict in verdicts.items()}, indent=2))
     else:
         _show(verdicts)
-        out.print(f"[bold red]not fit to run: {', '.join(failed)}[/]" if failed else "[green]fit to run[/]")
+        out.print(_summary(verdicts))
     return 1 if failed else 0
 
 
@@ -57,6 +60,15 @@ def _run(check: Callable[[], Verdict]) -> Verdict:
         return Verdict(Level.FAIL, str(error), error.hint)
     except Exception as error:  # a check that breaks is a finding, and the others still run
         return Verdict(Level.FAIL, f"{type(error).__name__}: {error}", "see --debug of the command that needs it")
+
+
+def _summary(verdicts: dict[str, Verdict]) -> str:
+    named = {level: ", ".join(name for name, each in verdicts.items() if each.level is level) for level in Level}
+    if named[Level.FAIL]:
+        return f"[bold red]not well: {named[Level.FAIL]}[/]"
+    if named[Level.WARN]:
+        return f"[yellow]works, but mind: {named[Level.WARN]}[/]"
+    return "[green]all is well[/]"
 
 
 def _show(verdicts: dict[str, Verdict]) -> None:

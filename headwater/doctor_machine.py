@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError
 from headwater.console import size
 from headwater.running import running
+from headwater.supervised import answers_ready
 from headwater.verdict import Verdict, fail, ok, warn
 
 MIN_FREE_BYTES = 512 << 20
@@ -126,13 +129,38 @@ def memory() -> Verdict:
     return ok(size(total))
 
 
+def environment(names: Collection[str], known: Collection[str]) -> Verdict:
+    """A misspelt setting is ignored by what reads it; here it is named."""
+    ours = {f"HEADWATER_{name.upper()}" for name in known}
+    given = sorted(name for name in names if name.startswith("HEADWATER_") and not name.endswith("_KEY"))
+    odd = [name for name in given if name not in ours]
+    if odd:
+        near = difflib.get_close_matches(odd[0], ours, 1)
+        meant = f"{odd[0]}: do you mean {near[0]}?" if near else "the settings there are: docs/settings.md"
+        return warn(f"no such setting: {', '.join(odd)}", meant)
+    return ok(f"{', '.join(given)} from the environment" if given else "all from defaults and .env")
+
+
+def service(data: Path) -> Verdict:
+    """Whether the `up` of this folder, if one runs, answers and is ready."""
+    here = running(data)
+    if here is None:
+        return ok("not running; start it with: headwater up")
+    place = urlsplit(here.url)
+    if answers_ready(place.hostname or "", place.port or 0, timeout_s=6.0):
+        return ok(f"ready at {here.url}")
+    return fail(
+        f"runs at {here.url} (pid {here.pid}), and is not ready",
+        f"the reasons: curl {here.url}/health/ready, or the logs in {data / 'logs'}",
+    )
+
+
 def port(data: Path, host: str, number: int) -> Verdict:
     """Free to listen on, or listened on by the `up` that runs this folder."""
     from headwater.up import take_port
 
-    here = running(data)
-    if here and here.url.endswith(f":{number}"):
-        return ok(f"{number} is served by `headwater up` (pid {here.pid})")
+    if here := running(data):
+        return ok(f"{here.url.rpartition(':')[2]}, held by `headwater up` (pid {here.pid})")
     try:
         take_port(host, number, patience_s=0)
     except ConfigError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.messages import Kind
-from headwater.console import size
+from headwater.console import counted, size
 from headwater.keyring import default_env
 from headwater.verdict import Verdict, fail, ok, warn
 
@@ -26,7 +26,7 @@ def key_files(settings: Settings) -> Verdict:
             )
     if not settings.keys_file.exists():
         return ok("none yet; the first `headwater up` makes them")
-    return ok(f"{len(list_keys(settings.keys_file))} keys, mode 600")
+    return ok(f"{counted(len(list_keys(settings.keys_file)), 'key')}, readable by their owner alone")
 
 
 def bus(settings: Settings) -> Verdict:
@@ -42,7 +42,7 @@ def bus(settings: Settings) -> Verdict:
         used = opened.size_bytes()
     finally:
         opened.close()
-    text = f"{held} batches, {size(used)}"
+    text = f"{counted(held, 'batch', 'batches')}, {size(used)}"
     if used > 0.9 * (settings.bus_max_mib << 20):
         return warn(text, "near HEADWATER_BUS_MAX_MIB: appends will be refused; is the flow running? headwater status")
     return ok(text)
@@ -58,7 +58,7 @@ def hot(settings: Settings) -> Verdict:
         days = sum(len(store.days(kind)) for kind in (Kind.LOGS, Kind.METRICS, Kind.EVENTS))
     finally:
         store.close()
-    return ok(f"{days} day indexes")
+    return ok(counted(days, "index", "indexes") + ", one per kind and day")
 
 
 def lake(settings: Settings) -> Verdict:
@@ -71,7 +71,7 @@ def lake(settings: Settings) -> Verdict:
         rows = sum(table.rows for table in opened.tables() if table.kind in tuple(Kind))
     finally:
         opened.close()
-    return ok(f"{rows} rows")
+    return ok(counted(rows, "row"))
 
 
 def _missing(url: str, scheme: str) -> Verdict | None:

@@ -80,10 +80,14 @@ def _is_here(url: str) -> bool:
 def key_for(settings: Settings, role: Role, url: str) -> str:
     """HEADWATER_API_KEY, else the local key of `role`, which is shown to no other machine.
 
+    Where HEADWATER_API_KEY is the local ingest key, exported for an agent, the local key of `role` is taken as well.
+
     Raises:
         ConfigError: There is neither.
     """
-    key = settings.api_key.get_secret_value() or (local_key(settings, role) if _is_here(url) else "")
+    key = settings.api_key.get_secret_value()
+    if _is_here(url) and key in ("", local_key(settings, Role.INGEST)):
+        key = local_key(settings, role) or key
     if not key:
         raise ConfigError(
             "no key: HEADWATER_API_KEY is not set",

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 1000
 _HINTS = {
-    401: "the key is not known there; see: headwater keys list",
-    403: "the key's role does not allow this: searching takes role read",
+    401: "the keys that the service knows: headwater keys list",
+    403: "make one: headwater keys create --tenant default --role read, and set HEADWATER_API_KEY to it",
 }
 
 

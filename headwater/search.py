@@ -14,7 +14,7 @@ from rich.text import Text
 
 from contracts.errors import ConfigError, QueryError, StoreError
 from contracts.tenants import Role
-from headwater.console import err, out, severity
+from headwater.console import counted, err, out, severity
 from headwater.keyring import key_for
 from headwater.rest import Rest, service_url
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FOLLOW_PAUSE_S = 1.0
 FOLLOW_WINDOW_S = 60  # how late, by its own clock, a record may come and still be shown while following
 REMEMBERED = 200_000
+_LOOK = "nothing is lost; see `headwater doctor`, and ask again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +69,35 @@ def search(settings: Settings, filters: Filters, limit: int, follow: bool, as_js
     try:
         if follow:
             _follow(rest, params, as_json)
-        return _once(rest, params, limit, as_json)
+        return _once(rest, params, limit, as_json, filters.since)
     except QueryError as error:
         raise _with_place(error, filters.query) from error
     finally:
         rest.close()
 
 
-def _once(rest: Rest, params: dict[str, str], limit: int, as_json: bool) -> int:
+def _once(rest: Rest, params: dict[str, str], limit: int, as_json: bool, since: str) -> int:
     shown, more, partial = 0, False, ""
     began_s = time.monotonic()
     for answer in rest.pages("/logs/search", {**params, "order": "desc"}, limit):
         _show(answer["records"], as_json)
         shown += len(answer["records"])
         more = bool(answer["next_cursor"])
-        partial = partial or (json.dumps(answer["tiers"]) if answer["partial"] else "")
+        partial = partial or (_missing(answer["tiers"]) if answer["partial"] else "")
     if not as_json:
         tail = "; there are more: raise --limit, 0 is all" if more else ""
-        err.print(f"[dim]{shown} records in {time.monotonic() - began_s:.2f} s{tail}[/]")
+        tail = tail or ("" if shown else "; to look further back: --since 1d")
+        found = f"{counted(shown, 'record')} of the last {since}"
+        err.print(f"[dim]{found}, in {time.monotonic() - began_s:.2f} s{tail}[/]")
     if partial:
-        raise StoreError(f"the answer is not complete: {partial}", hint="see: headwater status")
+        raise StoreError(f"the answer is not complete, records are missing from it: {partial}", hint=_LOOK)
     return 0
+
+
+def _missing(tiers: dict[str, dict[str, Any]]) -> str:
+    """Which tiers did not answer, and why."""
+    why = [f"{name}: {tier['error']}" for name, tier in tiers.items() if tier.get("error")]
+    return "; ".join(why) or json.dumps(tiers)
 
 
 def _follow(rest: Rest, params: dict[str, str], as_json: bool) -> None:

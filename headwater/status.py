@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from contracts.errors import HeadwaterError
 from contracts.messages import Kind
 from contracts.tenants import Role, Tenant
-from headwater.console import out, size, table
+from headwater.console import counted, out, size, table
 from headwater.keyring import key_for
 from headwater.rest import Rest
 from headwater.running import Running, running
@@ -40,8 +42,8 @@ def status(settings: Settings, as_json: bool) -> int:
 
 
 def gather(settings: Settings, here: Running | None) -> Facts:
-    """Everything as plain values: `running`, `bus`, `hot`, `lake`, `accounts`, `accounts_from`."""
-    facts: Facts = {"running": asdict(here) if here else None, "data": str(settings.data)}
+    """Everything as plain values: `running`, `service_error`, `bus`, `hot`, `lake`, `accounts`, `accounts_from`."""
+    facts: Facts = {"running": asdict(here) if here else None, "data": str(settings.data), "service_error": ""}
     if not _is_there(settings):
         return {**facts, "bus": {}, "hot": [], "lake": [], "accounts": [], "accounts_from": "nothing stored yet"}
     import bus
@@ -69,7 +71,11 @@ def gather(settings: Settings, here: Running | None) -> Facts:
             for day in hot.days(kind)
         ]
         facts["lake"] = [asdict(each) for each in lake.tables()]
-        facts["accounts_from"], facts["accounts"] = _by_rest(settings, here) or _by_folder(settings, queue, lake, hot)
+        try:
+            told = _by_rest(settings, here)
+        except HeadwaterError as error:
+            told, facts["service_error"] = None, str(error)
+        facts["accounts_from"], facts["accounts"] = told or _by_folder(settings, queue, lake, hot)
     return facts
 
 
@@ -81,13 +87,11 @@ def _is_there(settings: Settings) -> bool:
 def _by_rest(settings: Settings, here: Running | None) -> tuple[str, list[Facts]] | None:
     if here is None:
         return None
-    with contextlib.suppress(HeadwaterError):
-        rest = Rest(here.url, key_for(settings, Role.READ, here.url), timeout_s=20)
-        try:
-            return here.url, list(rest.get("/conservation")["accounts"])
-        finally:
-            rest.close()
-    return None
+    rest = Rest(here.url, key_for(settings, Role.READ, here.url), timeout_s=20)
+    try:
+        return here.url, list(rest.get("/conservation")["accounts"])
+    finally:
+        rest.close()
 
 
 def _by_folder(settings: Settings, queue: Any, lake: Any, hot: Any) -> tuple[str, list[Facts]]:
@@ -99,7 +103,12 @@ def _by_folder(settings: Settings, queue: Any, lake: Any, hot: Any) -> tuple[str
 
 def _show(settings: Settings, here: Running | None, facts: Facts) -> None:
     out.print(f"[green]running[/] at {here.url} (pid {here.pid})" if here else "[yellow]not running[/]")
-    out.print(f"data   {settings.data}")
+    if facts["service_error"]:
+        out.print(
+            f"[bold red]the service does not answer[/], this is from the folder: {escape(facts['service_error'])}"
+        )
+        out.print(f"its logs are in {settings.data / 'logs'}; see also: headwater doctor")
+    out.print(f"data in {settings.data}")
     if not facts["bus"]:
         out.print("nothing stored yet; start with: headwater up")
         return
@@ -110,32 +119,37 @@ def _show(settings: Settings, here: Running | None, facts: Facts) -> None:
 
 def _show_stores(facts: Facts) -> None:
     rows = table("store", "what", ">rows", ">files", ">size", ">days")
-    for kind, batches in facts["bus"]["batches"].items():
-        if batches:
-            rows.add_row("bus", f"{kind} ({batches:,} batches)", "", "", "", "")
-    rows.add_row("bus", "together", "", "", size(facts["bus"]["bytes"]), "")
+    held = [counted(count, f"batch of {kind}", f"batches of {kind}") for kind, count in facts["bus"]["batches"].items()]
+    rows.add_row("bus", ", ".join(each for each in held if each[:2] != "0 "), "", "", size(facts["bus"]["bytes"]), "")
     for day in facts["hot"]:
         rows.add_row("hot", f"{day['kind']} of {day['day']}", "", "", size(day["bytes"]), "1")
     for each in facts["lake"]:
-        counts = (f"{each['rows']:,}", f"{each['files']:,}", size(each["bytes"]), f"{each['days']}")
-        rows.add_row("lake", each["kind"], *counts)
+        if each["rows"]:
+            counts = (f"{each['rows']:,}", f"{each['files']:,}", size(each["bytes"]), f"{each['days']}")
+            rows.add_row("lake", each["kind"], *counts)
     out.print()
     out.print(rows)
 
 
 def _show_lag(facts: Facts) -> None:
-    rows = table("flow", "tenant", "to", ">batches behind", ">records behind")
+    rows = table("accepted, not yet in", "kind", "tenant", ">batches", ">records")
     for entry in facts["accounts"]:
         for store, lag in sorted(entry["lag"].items()):
-            rows.add_row(entry["kind"], entry["tenant"], store, f"{lag['messages']:,}", f"{lag['records']:,}")
+            if lag["messages"]:
+                name = "the hot store" if store == "hot" else "the lake"
+                rows.add_row(name, entry["kind"], entry["tenant"], f"{lag['messages']:,}", f"{lag['records']:,}")
     out.print()
-    out.print(rows if rows.row_count else "no flow is behind")
+    out.print(rows if rows.row_count else "hot store and lake have all that was accepted")
+    if rows.row_count and not facts["running"]:
+        out.print("[yellow]it waits on the bus until `headwater up` runs again[/]")
 
 
 def _show_equation(facts: Facts) -> None:
-    names = ("received", "visible", "duplicates", "dead_lettered", "in_flight", "lost", "difference")
+    names = ("received", "visible", "duplicates", "dead_lettered", "in_flight", "difference")
     rows = table("tenant", "kind", *(f">{name.replace('_', ' ')}" for name in names), ">dropped")
     for entry in facts["accounts"]:
+        if not any(entry[name] for name in (*names, "lost")):
+            continue
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in entry["dropped"].items()) or "0"
         cells = [f"{entry[name]:,}" for name in names]
         if entry["difference"]:
@@ -144,8 +158,18 @@ def _show_equation(facts: Facts) -> None:
     out.print(
         f"\nreceived = visible + duplicates + dead lettered + dropped + in flight   (from {facts['accounts_from']})"
     )
-    out.print(rows)
-    wrong = sum(abs(entry["difference"]) for entry in facts["accounts"])
-    out.print(
-        f"[bold red]{wrong:,} records are unaccounted for[/]" if wrong else "[green]every record is accounted for[/]"
-    )
+    out.print(rows if rows.row_count else "nothing received yet")
+    _show_verdict(facts)
+
+
+def _show_verdict(facts: Facts) -> None:
+    """The last line is the one that is read first."""
+    lost = max((entry["lost"] for entry in facts["accounts"]), default=0)
+    if lost:
+        out.print(f"[bold red]{counted(lost, 'batch', 'batches')} expired on the bus before a flow read them[/]")
+    wrong = [entry for entry in facts["accounts"] if entry["difference"]]
+    for entry in wrong:
+        what = "are missing" if entry["difference"] > 0 else "are there too often"
+        out.print(f"[bold red]{abs(entry['difference']):,} {entry['kind']} of tenant {entry['tenant']} {what}[/]")
+    if not wrong:
+        out.print("[green]every record is accounted for[/]")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from contracts.errors import ConfigError
@@ -127,15 +129,27 @@ def greeting(settings: Settings, url: str) -> str:
     env = default_env(settings)
     keys = str(env) if env.exists() else "headwater keys create --tenant default --role read"
     data = "" if str(settings.data_dir) == "data" else f" --data-dir {settings.data_dir}"
+    us = command()
     return f"""
-  API page   {url}/docs        health   {url}/health/ready        metrics   {url}/metrics
+  API page   {url}/docs
+  health     {url}/health/ready    metrics  {url}/metrics
   keys       {keys}
   logs       {settings.data / "logs"}
 
-  send one   . {env} && curl -s {url}/logs -H "X-API-Key: $HEADWATER_INGEST_KEY" \\
-               -H 'Content-Type: application/json' -d '[{{"body":"hello","service":"shell","level":"info"}}]'
+From another terminal, in this folder:
+
+  load keys  . {env}
+  send one   curl {url}/logs -H "X-API-Key: $HEADWATER_INGEST_KEY" -H 'Content-Type: application/json' \\
+               -d '[{{"body":"hello","service":"shell","level":"info"}}]'
   ship files HEADWATER_INGEST_URL={url} HEADWATER_API_KEY=$HEADWATER_INGEST_KEY \\
-               headwater agent logs --path '/var/log/*.log' --service host
-  search     headwater search hello{data}
-  status     headwater status{data}          Ctrl-C stops everything
+               {us} agent logs --path '/var/log/*.log' --service host
+  search     {us} search hello{data}
+  status     {us} status{data}
+
+Ctrl-C stops everything.
 """
+
+
+def command() -> str:
+    """How this command was called, where its name alone would not find it."""
+    return "headwater" if shutil.which("headwater") or Path(sys.argv[0]).name != "headwater" else sys.argv[0]

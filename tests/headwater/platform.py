@@ -52,6 +52,11 @@ class Platform:
                 return next((entry for entry in entries if entry["kind"] == "logs"), {})
         return {}
 
+    def has(self, count: int) -> bool:
+        """Whether both stores have `count` log records, and nothing is on its way."""
+        entry = self.account()
+        return bool(entry) and entry["visible"] == count and not any(lag["messages"] for lag in entry["lag"].values())
+
     def bodies(self) -> list[str]:
         """Of every log record, page by page."""
         found: list[str] = []

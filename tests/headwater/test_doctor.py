@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bus import open_bus
+from contracts.settings import load_settings
 from headwater import doctor_machine
+from headwater.running import hold
 from headwater.verdict import Level
 from tests.headwater.processes import free_port, headwater
 
@@ -22,7 +25,7 @@ def test_a_sound_machine_passes_every_check(tmp_path: Path) -> None:
     code, found = findings(tmp_path, "--data-dir", str(tmp_path / "data"), "--port", str(free_port()))
     assert {name: each["level"] for name, each in found.items() if each["level"] == "fail"} == {}
     assert code == 0
-    assert len(found) == 12
+    assert len(found) == 14
     assert not (tmp_path / "data").exists()
 
 
@@ -66,6 +69,32 @@ def test_a_data_folder_from_the_future_is_a_warning(tmp_path: Path) -> None:
     later = path.stat().st_mtime + 3600
     os.utime(path, (later, later))
     assert doctor_machine.clock(tmp_path).level is Level.WARN
+
+
+def test_a_misspelt_setting_is_named_with_what_may_be_meant() -> None:
+    known = ("agent_dir", "port")
+    assert doctor_machine.environment(["HEADWATER_PORT", "HEADWATER_READ_KEY", "PATH"], known).level is Level.OK
+    verdict = doctor_machine.environment(["HEADWATER_AGENT_DR"], known)
+    assert verdict.level is Level.WARN
+    assert "HEADWATER_AGENT_DIR" in verdict.advice
+
+
+def test_a_service_that_runs_and_does_not_answer_fails_and_status_says_so_too(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert doctor_machine.service(data).level is Level.OK
+    data.mkdir()
+    open_bus(load_settings(_env_file=None, data_dir=data).bus, load_settings(_env_file=None)).close()
+    url = f"http://127.0.0.1:{free_port()}"
+    descriptor = hold(data, url)
+    try:
+        verdict = doctor_machine.service(data)
+        done = headwater(tmp_path, "status", env={"HEADWATER_API_KEY": "hw_a_b"})
+    finally:
+        os.close(descriptor)
+    assert verdict.level is Level.FAIL
+    assert url in verdict.finding
+    assert "does not answer" in done.stdout
+    assert "every record is accounted for" in done.stdout
 
 
 def test_a_python_without_wheels_fails() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ConfigError
-from contracts.tenants import Role
+from contracts.tenants import Role, Tenant
 from headwater.keyring import local_key
 from headwater.search import Filters, _printable
 from tests.headwater.platform import Platform, platform
 from tests.headwater.processes import headwater, output, started, until
+from web.keys import create_key
 
 COUNT = 2500
 
@@ -31,7 +32,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             for number in range(COUNT)
         ]
         running.send(records, "all")
-        until(lambda: running.account().get("visible") == COUNT, "the records being stored")
+        until(lambda: running.has(COUNT), "the records being stored")
         yield running
 
 
@@ -99,9 +100,23 @@ def test_without_a_key_the_error_says_how_to_get_one(up: Platform, tmp_path: Pat
 
 
 def test_a_key_that_may_not_read_is_refused_in_words(up: Platform) -> None:
-    code, _, err = search(up, HEADWATER_API_KEY=local_key(up.settings, Role.INGEST))
+    token = create_key(up.settings.keys_file, Tenant("others"), Role.INGEST).token
+    until(lambda: "403" in search(up, HEADWATER_API_KEY=token)[2], "the new key being known")
+    code, _, err = search(up, HEADWATER_API_KEY=token)
     assert code == 2
-    assert "403" in err
+    assert "headwater keys create" in err
+
+
+def test_an_ingest_key_exported_for_an_agent_does_not_stand_in_the_way(up: Platform) -> None:
+    code, out, _ = search(up, "--limit", "1", HEADWATER_API_KEY=local_key(up.settings, Role.INGEST))
+    assert (code, len(out.splitlines())) == (0, 1)
+
+
+def test_an_empty_answer_says_how_far_it_looked_back(up: Platform) -> None:
+    code, out, err = search(up, "nothinglikeit", "--since", "5m")
+    assert (code, out) == (0, "")
+    assert "0 records of the last 5m" in err
+    assert "--since" in err
 
 
 def test_a_service_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:

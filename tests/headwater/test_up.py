@@ -11,13 +11,8 @@ import pytest
 
 from contracts.tenants import Role
 from headwater.running import running
-from tests.headwater.platform import Platform, platform
+from tests.headwater.platform import platform
 from tests.headwater.processes import children_of, headwater, is_alive, output, until
-
-
-def settled(up: Platform, count: int) -> bool:
-    entry = up.account()
-    return bool(entry) and entry["visible"] == count and entry["in_flight"] == 0
 
 
 def test_a_start_on_an_empty_folder_says_where_to_look_and_a_stop_is_clean_within_ten_seconds(tmp_path: Path) -> None:
@@ -55,7 +50,7 @@ def test_killed_children_are_started_again_and_nothing_is_lost_or_doubled(tmp_pa
             os.kill(victim, signal.SIGKILL)
             up.send([{"body": f"{turn} after {number}"} for number in range(50)], f"{turn}-after")
             until(lambda: children_of(up.process.pid).get(module, victim) != victim, "the second start")  # noqa: B023
-        until(lambda: settled(up, 200), "every record being stored")
+        until(lambda: up.has(200), "every record being stored")
         sent = [f"{turn} {when} {n}" for turn in range(2) for when in ("before", "after") for n in range(50)]
         assert sorted(up.bodies()) == sorted(sent)
         assert up.account()["difference"] == 0
@@ -101,5 +96,5 @@ def test_a_killed_parent_takes_its_children_along_and_the_folder_starts_again(tm
         until(lambda: not any(map(is_alive, pids.values())), "the children dying", 5)
     (tmp_path / "output").unlink()
     with platform(tmp_path) as up:
-        until(lambda: settled(up, 1), "the record being stored")
+        until(lambda: up.has(1), "the record being stored")
         assert up.bodies() == ["survives"]
