@@ -155,3 +155,9 @@ def test_the_readme_is_short_and_starts_with_the_two_commands() -> None:
     assert len(lines) <= 120
     top = "\n".join(lines[:30])
     assert top.index("make run") < top.index("make test")
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))])
+def test_every_link_to_a_file_leads_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / name).read_text()):
+        assert "://" in target or ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
