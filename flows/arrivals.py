@@ -19,14 +19,14 @@ class Arrival:
     """One message.
 
     Attributes:
-        skip: Leading lines that are repeats.
+        fresh: Lines that are no repeats; None means all.
         damage: Why the header cannot be believed (the header is then a foreign one), or "".
     """
 
     header: BatchHeader
     partition: int
     message: Message
-    skip: int = 0
+    fresh: tuple[range, ...] | None = None
     damage: str = ""
 
 

@@ -18,13 +18,17 @@ STAGE = "decode"
 
 @dataclass(slots=True)
 class Decoded(Generic[R]):
-    """`records[i]` stands on line `indices[i]`; `received` counts non-empty lines, `duplicates` those skipped."""
+    """`records[i]` stands on line `indices[i]`; `received` counts non-empty lines, `duplicates` those skipped.
+
+    `in_one_letter` counts records beyond the first of a message that is one dead letter, whole.
+    """
 
     records: list[R]
     indices: list[int]
     rejects: list[Reject]
     received: int
     duplicates: int
+    in_one_letter: int = 0
 
 
 def decode(arrival: Arrival, decoder: msgspec.json.Decoder[R], max_bytes: int) -> Decoded[R]:
@@ -32,18 +36,21 @@ def decode(arrival: Arrival, decoder: msgspec.json.Decoder[R], max_bytes: int) -
     message, header = arrival.message, arrival.header
     if arrival.damage:
         return whole(message.payload, "invalid_headers", arrival.damage)
-    if header.span >= 0 and arrival.skip >= header.span > 0:
+    if arrival.fresh == ():
         return Decoded([], [], [], header.count, header.count)
     try:
-        payload = message.payload if header.encoding == "identity" else decompress(message.payload, max_bytes)
+        # What the service has accepted must be taken, whatever limit this process was given.
+        most = max(max_bytes, header.size_bytes)
+        payload = message.payload if header.encoding == "identity" else decompress(message.payload, most)
     except ValueError as error:
-        return whole(message.payload, "invalid_encoding", str(error))
+        return whole(message.payload, "invalid_encoding", str(error), header.count)
     return _lines(arrival, payload, decoder)
 
 
-def whole(payload: bytes, reason: str, message: str) -> Decoded[Any]:
-    """The message as one reject: what it holds cannot be told apart."""
-    return Decoded([], [], [Reject(0, payload, reason, message, STAGE)], 1, 0)
+def whole(payload: bytes, reason: str, message: str, count: int = -1) -> Decoded[Any]:
+    """The message as one reject: what it holds cannot be told apart. `count`: how many records, -1 when unknown."""
+    records = max(count, 1)
+    return Decoded([], [], [Reject(0, payload, reason, message, STAGE)], records, 0, records - 1)
 
 
 def decompress(payload: bytes, max_bytes: int) -> bytes:
@@ -64,15 +71,19 @@ def decompress(payload: bytes, max_bytes: int) -> bytes:
 
 def _lines(arrival: Arrival, payload: bytes, decoder: msgspec.json.Decoder[R]) -> Decoded[R]:
     header = arrival.header
-    if header.count == header.span > 0 and not arrival.skip and (records := _all(payload, decoder, header.count)):
+    if header.count == header.span > 0 and arrival.fresh is None and (records := _all(payload, decoder, header.count)):
         return Decoded(records, list(range(header.count)), [], header.count, 0)
     lines = payload.split(b"\n")
     if header.span < 0:
         lines = [line.strip() for line in lines]
     filled = [index for index, line in enumerate(lines) if line]
     if filled and filled[-1] >= MAX_LINES:
-        return whole(arrival.message.payload, "too_many_lines", f"message has more than {MAX_LINES} lines")
-    fresh = [index for index in filled if index >= arrival.skip]
+        return whole(
+            arrival.message.payload, "too_many_lines", f"message has more than {MAX_LINES} lines", header.count
+        )
+    fresh = filled
+    if arrival.fresh is not None:
+        fresh = [index for index in filled if any(index in lines for lines in arrival.fresh)]
     duplicates = len(filled) - len(fresh)
     if header.span >= 0 and not (fresh and fresh[-1] >= header.span):
         records = _all(b"\n".join([lines[index] for index in fresh]), decoder, len(fresh))

@@ -26,6 +26,7 @@ Rows = Callable[[BatchHeader, Sequence[int], Sequence[R]], Parsed]
 Parse = Callable[[Arrival | Item], Item]
 
 STAGE = "parse"
+IN_ONE_LETTER = "in_one_dead_letter"  # kept there, in a message that could not be taken apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Parser(Generic[R]):
             rejects=sorted([*decoded.rejects, *rejects], key=lambda reject: reject.index),
             received=decoded.received,
             duplicates=decoded.duplicates,
+            dropped={IN_ONE_LETTER: decoded.in_one_letter} if decoded.in_one_letter else {},
         )
 
     def _guarded(self, item: Arrival, decoded: Decoded[R]) -> Parsed:

@@ -89,8 +89,10 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
         arrived = arrival(self._kind, self._tenant, self._partition, message)
         if arrived.damage or arrived.header.span < 0:
             return arrived
-        skip = self._repeats.skip(arrived.header)
-        return Arrival(arrived.header, self._partition, message, skip) if skip else arrived
+        fresh = self._repeats.fresh(arrived.header)
+        if fresh == (range(arrived.header.span),):
+            return arrived
+        return Arrival(arrived.header, self._partition, message, fresh)
 
     def next_batch(self) -> Sequence[Arrival | Item]:
         if self._stop.is_set():

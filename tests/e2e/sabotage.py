@@ -69,7 +69,7 @@ def no_transaction_in_lake_commit() -> None:
 
 
 def no_sequence_dedupe() -> None:
-    flows.repeats.lines_seen = lambda header, next_sequence: 0
+    flows.repeats.fresh_lines = lambda header, next_sequence, holes: (range(header.span),)
 
 
 def acknowledge_before_durable() -> None:

@@ -48,9 +48,9 @@ def foreign(payload: bytes, offset: int = 0, headers: Mapping[str, str] | None =
     return Message(payload, headers or {}, offset, ARRIVAL_NS)
 
 
-def arrived(sent: Message, skip: int = 0, kind: Kind = Kind.LOGS) -> Arrival:
+def arrived(sent: Message, fresh: tuple[range, ...] | None = None, kind: Kind = Kind.LOGS) -> Arrival:
     found = arrival(kind, TENANT, 0, sent)
-    return Arrival(found.header, 0, sent, skip, found.damage)
+    return Arrival(found.header, 0, sent, fresh, found.damage)
 
 
 def line(body: str, **fields: Any) -> bytes:

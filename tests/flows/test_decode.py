@@ -29,7 +29,7 @@ def test_lines_keep_their_numbers_around_records_that_were_rejected() -> None:
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_partial_repeat_loses_its_first_lines_and_counts_them(packed: bool) -> None:
     sent = message([line("0"), b"", line("2"), line("3")], packed=packed)
-    batch = balanced(PARSE(arrived(sent, skip=3)))
+    batch = balanced(PARSE(arrived(sent, fresh=(range(3, 6),))))
 
     assert [row.index for row in batch.rows] == [3]
     assert (batch.received, batch.duplicates) == (3, 2)
@@ -37,9 +37,22 @@ def test_a_partial_repeat_loses_its_first_lines_and_counts_them(packed: bool) ->
 
 def test_a_whole_repeat_is_counted_without_being_opened() -> None:
     sent = Message(b"not even zstd", to_headers(header(count=5, span=6, encoding="zstd")))
-    batch = balanced(PARSE(arrived(sent, skip=6)))
+    batch = balanced(PARSE(arrived(sent, fresh=())))
 
     assert (batch.received, batch.duplicates, list(batch.rows)) == (5, 5, [])
+
+
+def test_what_the_service_took_is_taken_whatever_limit_the_flow_was_given() -> None:
+    lines = [line("x" * 1000) for _ in range(2000)]
+    sent = message(lines, packed=True)
+    tight = parser(Kind.LOGS, settings(ingest_body_mib=1))
+    assert len(balanced(tight(arrived(sent))).rows) == 2000
+
+
+def test_a_message_that_is_one_dead_letter_still_accounts_for_all_of_its_records() -> None:
+    sent = Message(b"not even zstd", to_headers(header(count=5, span=6, encoding="zstd")))
+    batch = balanced(PARSE(arrived(sent)))
+    assert (batch.received, len(batch.rejects), batch.dropped) == (5, 1, {"in_one_dead_letter": 4})
 
 
 def test_one_bad_line_is_a_reject_with_its_bytes_and_the_others_flow_on() -> None:
@@ -175,7 +188,7 @@ LINES = st.lists(RECORDS | st.binary(max_size=30) | st.just(b"") | TEXTS.map(lam
 def test_the_equation_holds_for_whatever_stands_on_the_bus(lines: list[bytes], ours: bool, skip: int) -> None:
     clean = [entry.replace(b"\n", b" ") for entry in lines]
     sent = message(clean) if ours else foreign(b"\n".join(clean))
-    batch = balanced(PARSE(arrived(sent, skip=min(skip, len(lines)) if ours else 0)))
+    batch = balanced(PARSE(arrived(sent, fresh=(range(skip, len(lines)),) if ours and skip else None)))
 
     msgspec.json.encode(list(batch.rows))
     indices = [row.index for row in batch.rows] + [reject.index for reject in batch.rejects]
