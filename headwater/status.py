@@ -159,6 +159,8 @@ def _show_equation(facts: Facts) -> None:
         f"\nreceived = visible + duplicates + dead lettered + dropped + in flight   (from {facts['accounts_from']})"
     )
     out.print(rows if rows.row_count else "nothing received yet")
+    if any(entry["in_flight"] for entry in facts["accounts"]):
+        out.print("[dim]visible: rows of the lake; in flight: durable on the bus, searchable once in the hot store[/]")
     _show_verdict(facts)
 
 
