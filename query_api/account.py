@@ -112,7 +112,7 @@ def take(ledgers: Ledgers, tenant: Tenant | None) -> Sequence[Account]:
             time.sleep(PAUSE_S)
         taken = _taken(ledgers, tenant)
         found = taken if taken is not None else found
-        # Rows land just before their ledger entry: a difference that is gone at the next look was only that.
+        # Only a difference that stays is told: what is gone at the next look was something moving.
         if taken is not None and not any(entry.difference for entry in taken):
             return taken
     if found is None:
