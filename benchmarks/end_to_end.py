@@ -181,7 +181,7 @@ def run(count: int, seconds: float, folder: Path) -> int:
             ("all in the lake", f"after {landed:.1f} s (a commit every 10 s, or 50,000 rows)"),
             ("CPU", f"{cpu * 1e6 / count:.1f} CPU-s per million records"),
             *((f"  {name}", f"{s * 1e6 / count:.1f}") for name, s in sorted(meter.by_name().items())),
-            ("peak memory, all processes", f"{meter.peak_mib:.0f} MiB"),
+            ("peak memory, all processes", f"{meter.peak_mib:.0f} MiB, {meter.peak_mapped_mib:.0f} with mapped files"),
             *((f"bytes per record, {name}", f"{size:.0f}") for name, size in sizes.items()),
         ]
         with running.client("READ") as client:
