@@ -88,15 +88,18 @@ class Crash:
             HEADWATER_AGENT_RETRY_MAX_S="1",
         )
 
-    def run(self, kills: int, victims: Sequence[str] = PARTS) -> None:
-        """Load, `kills` times SIGKILL at a random moment to a random victim, then drain."""
+    def run(self, kills: int, victims: Sequence[str] = PARTS, work_s: tuple[float, float] = (0.2, 2.0)) -> None:
+        """Load, `kills` times SIGKILL to a random victim after a random time of work, then the end of the load.
+
+        A start takes a second or two: with the default, some kills hit a process that is still starting.
+        """
         for name in PARTS:
             self.stack.start(name)
         self.stack.wait_ready()
         for thread in (*self.senders, self.writer):
             thread.start()
         for _ in range(kills):
-            time.sleep(self.rng.uniform(0.2, 2.0))
+            time.sleep(self.rng.uniform(*work_s))
             victim = self.rng.choice(victims)
             self.stack.kill(victim)
             self.kills += 1
