@@ -16,6 +16,7 @@ from typing import Any
 
 import bus.group_commit
 import flows.repeats
+import ingestion_api.acknowledged
 import lakehouse.delta
 import lakehouse.hot_day
 import lakehouse.hot_folder
@@ -35,12 +36,20 @@ def before(owner: Any, name: str, pause_s: float = STRETCH_S) -> None:
     setattr(owner, name, slow)
 
 
+def forgetful_service() -> None:
+    """Breaks nothing. The service takes no repeat off the flow's hands: every answer that was swallowed makes one."""
+    known = ingestion_api.acknowledged.Acknowledged
+    known.add_range = lambda *_: None  # type: ignore[method-assign]
+    known.add_key = lambda *_: None  # type: ignore[method-assign]
+
+
 def stretched_steps() -> None:
     """Breaks nothing. A kill now falls between the steps of a commit more often than not."""
     before(bus.group_commit.GroupCommit, "_write", 0.02)
     before(lakehouse.delta.Delta, "append")
     before(lakehouse.hot_folder.KindFolder, "write_progress", 0.1)
     die_between_rows_and_ledger()
+    forgetful_service()
 
 
 def no_checkpoint_in_hot_commit() -> None:
@@ -69,6 +78,7 @@ def no_transaction_in_lake_commit() -> None:
 
 
 def no_sequence_dedupe() -> None:
+    forgetful_service()
     flows.repeats.fresh_lines = lambda header, next_sequence, holes: (range(header.span),)
 
 
