@@ -8,9 +8,7 @@ Not handled: TLS; put a proxy in front of it.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from headwater.child import die_with_parent
@@ -30,7 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
     import lakehouse
     import query_api.app
     from lakehouse.search import Search
-    from web.service import create_service
+    from web.service import close_at_end, create_service
 
     queue = bus.open_bus(settings.bus, settings)
     hot = lakehouse.open_hot(settings.hot, settings)
@@ -38,14 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_service("Headwater", settings)
     ingestion_api.app.mount(app, queue, settings)
     query_api.app.mount(app, Search(hot, lake, settings), queue, lake, hot, settings)
-
-    @contextlib.asynccontextmanager
-    async def closing(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        for each in (hot, lake, queue):
-            each.close()
-
-    app.router.lifespan_context = closing
+    close_at_end(app, hot, lake, queue)
     return app
 
 

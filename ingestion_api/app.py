@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,7 +22,7 @@ from ingestion_api.counters import Counters
 from ingestion_api.models import MODELS
 from ingestion_api.routes import Door, routes
 from web.health import add_check
-from web.service import create_service
+from web.service import close_at_end, create_service
 from web.telemetry import registry_of
 
 
@@ -44,15 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_service("Headwater ingestion", settings)
     bus = open_bus(settings.bus, settings)
     mount(app, bus, settings)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            bus.close()
-
-    app.router.lifespan_context = lifespan
+    close_at_end(app, bus)
     return app
 
 

@@ -8,8 +8,7 @@ Holds no state of its own: any number of these may run beside each other. Reads 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -23,7 +22,7 @@ from query_api import conservation, events, logs, metrics, services
 from query_api.account import Ledgers
 from query_api.backend import Backend
 from web.health import add_check
-from web.service import create_service
+from web.service import close_at_end, create_service
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -69,14 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     lake = open_lake(settings.lake, settings)
     app = create_service("Headwater query", settings)
     mount(app, Search(hot, lake, settings), queue, lake, hot, settings)
-
-    @asynccontextmanager
-    async def closing(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        for each in (hot, lake, queue):
-            each.close()
-
-    app.router.lifespan_context = closing
+    close_at_end(app, hot, lake, queue)
     return app
 
 
