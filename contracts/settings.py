@@ -40,6 +40,25 @@ class Settings(BaseSettings):
     bus_max_mib: int = Field(
         16384, ge=16, description="Size of the bus file above which appends are refused (503 bus_unavailable)."
     )
+    bus_replication: int = Field(
+        0, ge=0, le=32, description="Kafka: copies of a new topic; 0 is those of bus/topics.toml, or of all brokers."
+    )
+    bus_topics_apply: bool = Field(True, description="Kafka: make a missing topic when it is first used.")
+    bus_group: str = Field(
+        "headwater", min_length=1, max_length=249, description="Kafka: consumer group that shows progress to tools."
+    )
+    bus_security_protocol: str = Field(
+        "plaintext", pattern="^(plaintext|ssl|sasl_plaintext|sasl_ssl)$", description="Kafka: how brokers are spoken to."
+    )
+    bus_sasl_mechanism: str = Field(
+        "SCRAM-SHA-512", pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="Kafka: SASL mechanism."
+    )
+    bus_sasl_user: str = Field("", description="Kafka: SASL user name.")
+    bus_sasl_password: SecretStr = Field(SecretStr(""), description="Kafka: SASL password.")
+    bus_tls_ca: Path | None = Field(None, description="Kafka: file of CA certificates; empty is those of the system.")
+    bus_tls_certificate: Path | None = Field(None, description="Kafka: file of the client certificate, PEM.")
+    bus_tls_key: Path | None = Field(None, description="Kafka: file of the client certificate's key, PEM.")
+    bus_kafka_options: str = Field("", description="Kafka: further options of librdkafka, name=value, by spaces.")
 
     ingest_url: str = Field("", description="Agent: base URL of the ingestion service.")
     api_key: SecretStr = Field(SecretStr(""), description="Agent and command line: the key.")
@@ -74,7 +93,13 @@ class Settings(BaseSettings):
     ingest_header_timeout_s: float = Field(10.0, gt=0, description="Ingestion: deadline for a request's headers.")
     ingest_body_timeout_s: float = Field(30.0, gt=0, description="Ingestion: deadline for a request's body.")
     ingest_bus_timeout_s: float = Field(
-        8.0, gt=0, description="Ingestion: deadline for the bus; past it, 503 outcome_unknown."
+        8.0, gt=0, description="Ingestion: deadline from body to bus; past it, 503 outcome_unknown."
+    )
+    ingest_breaker_failures: int = Field(
+        5, ge=1, description="Ingestion: appends that fail one after the other before the breaker opens."
+    )
+    ingest_breaker_open_s: float = Field(
+        5.0, gt=0, description="Ingestion: how long an open breaker refuses before it tries one request."
     )
     ingest_records_per_s: float = Field(0, ge=0, description="Ingestion: rate limit per tenant, records/s; 0 is none.")
     ingest_bytes_per_s: float = Field(
@@ -104,6 +129,19 @@ class Settings(BaseSettings):
     lake_commit_s: float = Field(10.0, gt=0, description="Flows: most time between commits of the lake.")
     lake_commit_rows: int = Field(  # more cost memory and saved nothing: 250 MiB at 150,000
         50_000, ge=1, description="Flows: rows after which the lake commits at once."
+    )
+
+    s3_endpoint: str = Field("", description="Lake on S3: base URL of the server; empty is AWS_ENDPOINT_URL, or AWS.")
+    s3_region: str = Field("", description="Lake on S3: region; empty is AWS_REGION, or us-east-1.")
+    s3_path_style: bool = Field(True, description="Lake on S3: bucket in the path, not in the host name.")
+    s3_access_key: SecretStr = Field(SecretStr(""), description="Lake on S3: access key; empty is the AWS environment.")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="Lake on S3: secret key; empty is the AWS environment.")
+    s3_ca_file: str = Field("", description="Lake on S3: PEM file of the server's authority; empty is the system's.")
+    s3_connect_timeout_s: float = Field(2.0, gt=0, description="Lake on S3: how long connecting may take.")
+    s3_query_timeout_s: float = Field(4.0, gt=0, description="Lake on S3: how long a request of a query may take.")
+    s3_write_timeout_s: float = Field(15.0, gt=0, description="Lake on S3: how long a request of the flow may take.")
+    lake_vacuum_h: int = Field(
+        24, ge=24, description="Lake: age after which vacuum deletes what no version uses, and unfinished uploads."
     )
 
     query_chars: int = Field(2048, ge=1, description="Query: longest text.")
