@@ -4,10 +4,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test check bench soak lock clean setup
+.PHONY: help run test check bench soak lock clean setup engines engines-up
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## start the embedded platform on a sample shop, ask it questions, check the answers
 	@$(BIN)/headwater demo --once
@@ -27,6 +27,12 @@ bench: $(READY) ## a small end-to-end benchmark and the stage benchmarks, as tab
 
 soak: $(READY) ## the crash test, longer: SOAK_KILLS kills (default 200)
 	@HEADWATER_SOAK_KILLS=$${SOAK_KILLS:-200} $(BIN)/python -m pytest tests/e2e/test_crash.py -k soak -s
+
+engines: $(READY) ## install Kafka, OpenSearch and an S3 server for tests/real, once, outside this folder
+	@$(BIN)/python -m scripts.engines install
+
+engines-up: $(READY) ## run these three until Ctrl-C and print what to export; BROKERS=3 for three of Kafka
+	@$(BIN)/python -m scripts.engines up --brokers $${BROKERS:-1}
 
 lock: ## resolve dependencies again and write requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements.lock

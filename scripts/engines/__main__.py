@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     names = words.engines or list(ENGINES)
     try:
+        if unknown := sorted(set(names) - ENGINES.keys()):
+            raise EngineError(f"no engine is called {unknown[0]!r}; there are {', '.join(ENGINES)}")
         if words.action == "install":
             install(names)
         else:
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True)
     for action, text in (("install", "fetch them into the cache"), ("up", "run them until Ctrl-C")):
         command = actions.add_parser(action, help=text)
-        command.add_argument("engines", nargs="*", metavar="ENGINE", choices=[*ENGINES, []], help=" ".join(ENGINES))
+        command.add_argument("engines", nargs="*", metavar="ENGINE", help=f"of {', '.join(ENGINES)} (all)")
         if action == "up":
             command.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="of Kafka (1)")
             command.add_argument(
