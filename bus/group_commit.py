@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bus.sqlite_file import PAGE_BYTES, bus_error, full, position_of
+from bus.sqlite_file import PAGE_BYTES, at_limit, bus_error, position_of
 from contracts.errors import BusError, OutcomeUnknown
 
 GROUP_BYTES = 4 << 20  # enough to pay for a sync; nobody waits for more company
@@ -199,11 +199,7 @@ class GroupCommit:
             # The frames are written; a crash before they are written over would bring them back.
             return OutcomeUnknown(f'bus file "{self._path}": sync failed ({failure})', hint="check the disk")
         if getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL and self._is_at_limit(size_bytes):
-            return full(
-                self._path,
-                "it is as large as it may be",
-                "raise HEADWATER_BUS_MAX_MIB, or see why the flows do not consume",
-            )
+            return at_limit(self._path)
         return bus_error(failure, self._path)
 
     def _is_at_limit(self, size_bytes: int) -> bool:

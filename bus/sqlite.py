@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bus import retention
 from bus.group_commit import Append, GroupCommit, Row
-from bus.sqlite_file import OPEN_TIMEOUT_S, PAGE_BYTES, bus_error, connect, full, prepare
+from bus.sqlite_file import OPEN_TIMEOUT_S, PAGE_BYTES, at_limit, bus_error, connect, full, prepare
 from bus.sqlite_reader import SqliteReader
 from contracts.bus import Extent, Reader
 from contracts.errors import BusError
@@ -35,6 +35,7 @@ from contracts.settings import Settings
 
 MIB = 1 << 20
 MESSAGE_BYTES = 512 * MIB  # SQLite's own limit for a row is 10^9 bytes
+SPARE_BYTES = 1 * MIB  # with less than this below its limit, the bus says that it is full before an append does
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # the rule of Kafka, so that a topic can move there
 _LEFT_BEHIND: list[object] = []  # connections that belong to the parent of this process; closing them would harm it
 
@@ -64,6 +65,8 @@ class SqliteBus:
     ) -> Sequence[int]:
         self._check_usable()
         if not messages:
+            self._check_file()
+            self._check_size()
             return ()
         rows = [_row(message) for message in messages]
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -162,6 +165,15 @@ class SqliteBus:
             raise BusError(f'bus file "{self._path}" was removed or replaced', hint="stop everything and start again")
         if retention.disk_is_low(self._path):
             raise full(self._path, "the disk is nearly full")
+
+    def _check_size(self) -> None:
+        """Is there room in the file for one more group of appends, by its limit?"""
+        with self._translated(), self._lock:
+            used, free = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count")
+            )
+        if (used - free) * PAGE_BYTES > self._settings.bus_max_mib * MIB - SPARE_BYTES:
+            raise at_limit(self._path)
 
     def _check_usable(self) -> None:
         if self._closed:

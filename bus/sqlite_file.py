@@ -183,3 +183,8 @@ def full(path: Path, reason: str, hint: str = "") -> BusFull:
         hint=hint or "free disk space; what the flows have consumed leaves the bus by retention",
         retry_after_s=10,
     )
+
+
+def at_limit(path: Path) -> BusFull:
+    hint = "raise HEADWATER_BUS_MAX_MIB, or see why the flows do not consume"
+    return full(path, "it is as large as it may be", hint)

@@ -51,7 +51,8 @@ class Bus(Protocol):
     ) -> Sequence[int]:
         """Store `messages` in order, in the partition chosen by `key`; return their offsets. Blocks until durable.
 
-        All or nothing. Not idempotent: the same call twice stores twice.
+        All or nothing. Not idempotent: the same call twice stores twice. Without messages it stores nothing and raises
+        what an append would now be refused with, as far as that is known without one.
 
         Raises:
             BusFull: The disk or size limit is exhausted; nothing was stored.

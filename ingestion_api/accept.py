@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import msgspec
 import zstandard
 
-from contracts.bus import Bus
 from contracts.messages import BatchHeader, Kind, Message, to_headers
 from contracts.settings import MIB, Settings
 from contracts.tenants import Tenant
 from ingestion_api.acknowledged import Acknowledged
+from ingestion_api.breaker import GuardedBus
 from ingestion_api.counters import Counters
 from ingestion_api.identity import Identity
 from ingestion_api.lines import Lines, split
@@ -28,12 +28,18 @@ from web.problems import Problem
 
 _COMPRESS_FROM_BYTES = 512
 _THREADS_AT_WORK = 2  # the work holds the interpreter's lock: more would only take turns
+_LEAST_SHARE = 0.25  # of its time that the bus must get: with less, its failure would be none of its own
 _ACCEPTING = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came. `received_ns`: Unix nanoseconds UTC; its day is the arrival day of every record."""
+    """One request as it came.
+
+    Attributes:
+        received_ns: Unix nanoseconds UTC; its day is the arrival day of every record.
+        until_s: Monotonic seconds: when its batch must be on the bus.
+    """
 
     tenant: Tenant
     kind: Kind
@@ -42,6 +48,7 @@ class Request:
     encoding: str
     media_type: str
     received_ns: int
+    until_s: float
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class _Batch:
 class Acceptor:
     """Thread-safe; holds what one process remembers."""
 
-    def __init__(self, bus: Bus, settings: Settings, counters: Counters) -> None:
+    def __init__(self, bus: GuardedBus, settings: Settings, counters: Counters) -> None:
         self._bus = bus
         self._settings = settings
         self._counters = counters
@@ -77,7 +84,7 @@ class Acceptor:
         """Validate, store, answer. Blocks until durable.
 
         Raises:
-            Problem: 400, 413, 415, 422, 429: nothing was stored.
+            Problem: 400, 413, 415, 422, 429, 503: nothing was stored.
             BusError: See `contracts.bus.Bus.append`.
         """
         with self._turn:
@@ -129,8 +136,11 @@ class Acceptor:
         return _Batch(judged, Message(payload, to_headers(header)), header.stream_key, digest)
 
     def _append(self, request: Request, batch: _Batch) -> None:
+        left_s = request.until_s - time.monotonic()
+        if left_s < self._settings.ingest_bus_timeout_s * _LEAST_SHARE:
+            raise overloaded("the service is busy")
         began = time.perf_counter()
-        self._bus.append(request.kind.topic, batch.key, [batch.message], timeout_s=self._settings.ingest_bus_timeout_s)
+        self._bus.append(request.kind.topic, batch.key, [batch.message], left_s)
         self._counters.append_seconds.observe(time.perf_counter() - began)
         who = request.identity
         if who.numbered:
@@ -159,6 +169,12 @@ class Acceptor:
             self._local.compressor = zstandard.ZstdCompressor(level=1)
         compressor: zstandard.ZstdCompressor = self._local.compressor
         return compressor
+
+
+def overloaded(reason: str) -> Problem:
+    """What is told of a request that found no place or time here."""
+    tell = f"{reason}: nothing was stored, send it again later"
+    return Problem(503, "overloaded", tell, headers={"Retry-After": "2"})
 
 
 def _joined(lines: Lines, judged: Judged) -> bytes:

@@ -18,6 +18,7 @@ from contracts.errors import HeadwaterError
 from contracts.messages import Kind
 from contracts.settings import Settings, load_settings
 from ingestion_api.accept import Acceptor
+from ingestion_api.breaker import GuardedBus
 from ingestion_api.counters import Counters
 from ingestion_api.models import MODELS
 from ingestion_api.routes import Door, routes
@@ -27,10 +28,12 @@ from web.telemetry import registry_of
 
 
 def mount(app: FastAPI, bus: Bus, settings: Settings) -> None:
-    """Add the routes, their metrics, their schemas and the readiness of the bus to a service."""
-    acceptor = Acceptor(bus, settings, Counters(registry_of(app)))
-    app.include_router(routes(Door(acceptor, settings)))
-    add_check(app, "bus", _bus_check(bus))
+    """Add the routes, their metrics, their schemas, and the readiness of the bus and its breaker to a service."""
+    counters = Counters(registry_of(app))
+    guarded = GuardedBus(bus, settings, counters)
+    app.include_router(routes(Door(Acceptor(guarded, settings, counters), guarded, settings)))
+    add_check(app, "bus", _bus_check(bus, settings.ingest_bus_timeout_s))
+    add_check(app, "breaker", guarded.reason)
     _publish_models(app)
 
 
@@ -47,10 +50,11 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _bus_check(bus: Bus) -> Callable[[], str]:
+def _bus_check(bus: Bus, timeout_s: float) -> Callable[[], str]:
     def check() -> str:
         try:
             bus.extents(Kind.LOGS.topic)
+            bus.append(Kind.LOGS.topic, "", (), timeout_s=timeout_s)  # stores nothing; says whether there is room
         except HeadwaterError as error:
             return f"{error}: {error.hint}" if error.hint else str(error)
         return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Enum, Histogram
 
 from contracts.messages import Kind
 from contracts.tenants import Tenant
 
 _MAX_TENANTS = 200
+STATES = ["closed", "open", "half-open"]  # of the breaker, named as its library does
 
 
 class Counters:
@@ -24,6 +25,21 @@ class Counters:
         self._bytes = Counter("headwater_ingest_bytes", "Bytes of bodies.", ["kind", "form"], registry=registry)
         self.append_seconds = Histogram(
             "headwater_ingest_append_seconds", "Time until a batch is durable on the bus.", registry=registry
+        )
+        self.failed_appends = Counter(
+            "headwater_ingest_append_failures",
+            "Appends that the bus did not confirm: full, outcome_unknown, unavailable.",
+            ["reason"],
+            registry=registry,
+        )
+        self.refused_appends = Counter(
+            "headwater_ingest_breaker_refusals", "Requests refused while the breaker was open.", registry=registry
+        )
+        self.breaker_state = Enum(
+            "headwater_ingest_breaker", "State of the breaker around the bus.", states=STATES, registry=registry
+        )
+        self.breaker_changes = Counter(
+            "headwater_ingest_breaker_changes", "Changes of the breaker, by its new state.", ["to"], registry=registry
         )
         self._tenants: set[Tenant] = set()
 

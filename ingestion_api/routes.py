@@ -14,10 +14,11 @@ from contracts.messages import Kind
 from contracts.settings import MIB, Settings
 from contracts.tenants import Principal, Role
 from ingestion_api import accept, models
+from ingestion_api.breaker import GuardedBus
 from ingestion_api.identity import EPOCH, KEY, PRODUCER, SEQUENCE, STREAM, Identity, identity_of
 from web.auth import requires
 from web.body import Budget, read_body
-from web.problems import Problem, encode
+from web.problems import encode
 
 OVERLOAD_WAIT_S = 2.0
 Ingester = Annotated[Principal, Depends(requires(Role.INGEST))]
@@ -26,14 +27,16 @@ Ingester = Annotated[Principal, Depends(requires(Role.INGEST))]
 class Door:
     """Lets `ingest_concurrency` requests in at once; the others wait a moment, then hear 503 `overloaded`."""
 
-    def __init__(self, acceptor: accept.Acceptor, settings: Settings) -> None:
+    def __init__(self, acceptor: accept.Acceptor, bus: GuardedBus, settings: Settings) -> None:
         self._acceptor = acceptor
+        self._bus = bus
         self._settings = settings
         self._budget = Budget(settings.ingest_buffer_mib * MIB)
         self._slots = anyio.Semaphore(settings.ingest_concurrency)
         self._threads = anyio.CapacityLimiter(settings.ingest_concurrency)
 
     async def answer(self, http: Request, principal: Principal, kind: Kind) -> Response:
+        self._bus.check()
         identity = identity_of(http.headers)
         wire = await read_body(
             http,
@@ -42,7 +45,8 @@ class Door:
             timeout_s=self._settings.ingest_body_timeout_s,
         )
         try:
-            request = _request(http, principal, kind, identity, wire)
+            until_s = time.monotonic() + self._settings.ingest_bus_timeout_s
+            request = _request(http, principal, kind, identity, wire, until_s)
             outcome = await self._run(request)
         finally:
             self._budget.give_back(len(wire))
@@ -51,18 +55,20 @@ class Door:
 
     async def _run(self, request: accept.Request) -> accept.Outcome:
         try:
-            with anyio.fail_after(OVERLOAD_WAIT_S):
+            with anyio.fail_after(min(OVERLOAD_WAIT_S, self._settings.ingest_bus_timeout_s)):
                 await self._slots.acquire()
         except TimeoutError:
-            tell = "too many requests are in work: nothing was stored, send it again later"
-            raise Problem(503, "overloaded", tell, headers={"Retry-After": "2"}) from None
+            raise accept.overloaded("too many requests are in work") from None
         try:
+            self._bus.check()  # it may have opened while this one waited
             return await anyio.to_thread.run_sync(self._acceptor.accept, request, limiter=self._threads)
         finally:
             self._slots.release()
 
 
-def _request(http: Request, principal: Principal, kind: Kind, identity: Identity, wire: bytes) -> accept.Request:
+def _request(
+    http: Request, principal: Principal, kind: Kind, identity: Identity, wire: bytes, until_s: float
+) -> accept.Request:
     """It has arrived now that its body is here: the arrival day never lies behind by a slow client's minute."""
     return accept.Request(
         tenant=principal.tenant,
@@ -72,6 +78,7 @@ def _request(http: Request, principal: Principal, kind: Kind, identity: Identity
         encoding=http.headers.get("content-encoding", ""),
         media_type=http.headers.get("content-type", ""),
         received_ns=time.time_ns(),
+        until_s=until_s,
     )
 
 

@@ -55,6 +55,8 @@ def test_a_bus_at_its_size_limit_refuses_says_why_and_takes_again_after_a_trim(t
         assert 12 <= acknowledged < 16
         assert "HEADWATER_BUS_MAX_MIB" in full.hint
         assert full.retry_after_s
+        with pytest.raises(BusFull, match="as large as it may be"):
+            bus.append("t", "k", [])
         check(bus, path, acknowledged)
 
         assert bus.trim("t", {0: 5}) == 5
@@ -89,9 +91,12 @@ def test_a_full_disk_refuses_keeps_everything_and_can_still_be_trimmed(small_dis
 
         assert "disk" in str(full)
         assert "free disk space" in full.hint
+        with pytest.raises(BusFull, match="disk"):
+            bus.append("t", "k", [])  # says so without trying
         check(bus, path, acknowledged)
 
         assert bus.trim("t", {0: acknowledged}) == acknowledged
+        assert list(bus.append("t", "k", [])) == []
         assert list(bus.append("t", "k", [Message(b"x" * MIB)])) == [acknowledged]
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -213,8 +213,13 @@ def test_odd_framing_never_gives_a_5xx(service: Service, lines: tuple[str, ...])
 
 
 @contextlib.contextmanager
-def program(folder: Path, *command: str, file_limit: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The service as a process of its own, and its URL. `file_limit`: bytes that a file may have, as on a full disk."""
+def program(
+    folder: Path, *command: str, file_limit: int = 0, extra: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The service as a process of its own, and its URL.
+
+    `file_limit`: bytes that a file may have, as on a full disk. `extra`: of its environment.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -223,7 +228,7 @@ def program(folder: Path, *command: str, file_limit: int = 0) -> Iterator[tuple[
     run = f"import runpy, sys; sys.argv = {words}; runpy.run_module(sys.argv[0], None, '__main__')"
     start = f"{limit if file_limit else ''}{run}"
     mine = {"HEADWATER_DATA_DIR": str(folder), "HEADWATER_PORT": str(port), "PYTHONPATH": str(ROOT)}
-    environment = {**{k: v for k, v in os.environ.items() if not k.startswith("HEADWATER_")}, **mine}
+    environment = {**{k: v for k, v in os.environ.items() if not k.startswith("HEADWATER_")}, **mine, **(extra or {})}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-c", start], cwd=folder, env=environment, stderr=log)
     try:

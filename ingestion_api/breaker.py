@@ -1,0 +1,164 @@
+"""The breaker around the bus: failures one after the other -> appends refused at once, until one that is tried works.
+
+    closed ──(HEADWATER_INGEST_BREAKER_FAILURES in a row)──► open ──(…_OPEN_S)──► half-open: one append is tried
+       ▲                                                      ▲                       │
+       └──────────────── it worked ───────────────────────────┴── it failed ──────────┘
+
+A failure is whatever keeps an append from being known as stored: the bus is away, full, or silent past the deadline.
+pybreaker keeps the state and the count. The appends run outside of it, for it would hold its lock as long as one lasts
+and so admit one at a time; and the pauses are kept here, for its clock is the wall's, which may be set back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import pybreaker
+import structlog
+
+from contracts.bus import Bus
+from contracts.errors import BusFull, OutcomeUnknown
+from contracts.messages import Message
+from contracts.settings import Settings
+from ingestion_api.counters import Counters
+from web.problems import Problem
+
+CLOSED, OPEN, HALF_OPEN = pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN
+
+
+class GuardedBus:
+    """`append` of a bus behind its breaker. Thread-safe; an append that works takes no lock."""
+
+    def __init__(
+        self, bus: Bus, settings: Settings, counters: Counters, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._bus = bus
+        self._counters = counters
+        self._clock = clock
+        self._open_s = settings.ingest_breaker_open_s
+        self._lock = threading.Lock()
+        self._breaker = pybreaker.CircuitBreaker(
+            fail_max=settings.ingest_breaker_failures, throw_new_error_on_trip=False, listeners=[_Listener(self)]
+        )
+        self._period = 0  # goes up with each change; what was admitted in an earlier one is no longer counted
+        self._due_s = 0.0  # open: when one is tried; half-open: when the one that is tried is given up
+        self._last = ""  # the last failure, in words
+
+    def append(self, topic: str, key: str, messages: Sequence[Message], timeout_s: float) -> Sequence[int]:
+        """As `contracts.bus.Bus.append`.
+
+        Raises:
+            Problem: 503 `bus_unavailable` at once: the breaker is open, nothing was stored.
+            BusError: See there.
+        """
+        period = self._admit(timeout_s)
+        try:
+            offsets = self._bus.append(topic, key, messages, timeout_s=timeout_s)
+        except Exception as error:  # what an adapter did not foresee keeps it from storing as well
+            self._note_failure(period, error)
+            raise
+        if self._breaker.fail_counter or self._breaker.current_state != CLOSED:
+            self._note_success(period)
+        return offsets
+
+    def check(self) -> None:
+        """Refuse a request before it is read, when its append would be refused.
+
+        Raises:
+            Problem: 503 `bus_unavailable`.
+        """
+        if self._breaker.current_state != CLOSED and self._clock() < self._due_s:
+            self._refuse()
+
+    def reason(self) -> str:
+        """Why nothing is accepted now; "" when the next append is let through.
+
+        Ready again once one may be tried: who sends no requests to a service that is not ready would never try.
+        """
+        state, left_s = self._breaker.current_state, self._due_s - self._clock()
+        if state == CLOSED or left_s <= 0:
+            return ""
+        then = "one request is being tried" if state == HALF_OPEN else f"one request is tried in {left_s:.1f} s"
+        return f"the bus failed, {then}: {self._last}"
+
+    def _admit(self, timeout_s: float) -> int:
+        """The period to count the outcome in."""
+        period = self._period  # before the state: a change in between makes it an earlier one, which is safe
+        if self._breaker.current_state == CLOSED:
+            return period
+        with self._lock:
+            if self._breaker.current_state != CLOSED:
+                if self._clock() < self._due_s:
+                    self._refuse()
+                self._breaker.half_open()
+                self._due_s = self._clock() + timeout_s + self._open_s  # it answers by then, or another is tried
+            return self._period
+
+    def _refuse(self) -> NoReturn:
+        self._counters.refused_appends.inc()
+        left_s = self._due_s - self._clock() if self._breaker.current_state == OPEN else 1
+        tell = f"the bus is not available, nothing was stored, send it again later: {self._last}"
+        raise Problem(503, "bus_unavailable", tell, headers={"Retry-After": str(max(1, math.ceil(left_s)))})
+
+    def _note_failure(self, period: int, error: Exception) -> None:
+        self._counters.failed_appends.labels(_kind_of(error)).inc()
+        with self._lock:
+            if period == self._period:
+                self._last = str(error) or type(error).__name__
+                self._tell(_fail)
+
+    def _note_success(self, period: int) -> None:
+        with self._lock:
+            if period == self._period:
+                self._tell(_work)
+
+    def _tell(self, outcome: Callable[[], None]) -> None:
+        with contextlib.suppress(_Failed):
+            self._breaker.call(outcome)
+
+    def changed(self, before: str, now: str) -> None:
+        """The breaker has changed its state. Called under the lock, as every change is made under it."""
+        self._period += 1
+        if now == OPEN:
+            self._due_s = self._clock() + self._open_s
+        self._counters.breaker_state.state(now)
+        self._counters.breaker_changes.labels(now).inc()
+        log = structlog.get_logger()
+        say = log.warning if now == OPEN else log.info
+        say("bus_breaker", state=now, before=before, reason=self._last, failures=self._breaker.fail_counter)
+
+
+class _Listener(pybreaker.CircuitBreakerListener):
+    def __init__(self, guarded: GuardedBus) -> None:
+        self._guarded = guarded
+
+    def state_change(
+        self,
+        cb: pybreaker.CircuitBreaker,  # noqa: ARG002  (the library's signature)
+        old_state: pybreaker.CircuitBreakerState | None,
+        new_state: pybreaker.CircuitBreakerState,
+    ) -> None:
+        self._guarded.changed(old_state.name if old_state else "", new_state.name)
+
+
+class _Failed(Exception):
+    """Stands for an error in the breaker's books, so that the error itself is raised once, by the append."""
+
+
+def _fail() -> None:
+    raise _Failed
+
+
+def _work() -> None:
+    pass
+
+
+def _kind_of(error: Exception) -> str:
+    if isinstance(error, BusFull):
+        return "full"
+    return "outcome_unknown" if isinstance(error, OutcomeUnknown) else "unavailable"
