@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.engines import cache, maven, ports
-from scripts.engines.node import Node, stop_all
+from scripts.engines.node import Node, start_all, stop_all
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -46,6 +46,23 @@ class Kafka:
     url: str  # for HEADWATER_BUS_URL
     bootstrap: str  # for Kafka's own clients: host:port,…
     nodes: list[Node]  # node i has the broker id i + 1
+
+    def kill(self) -> None:
+        """SIGKILL for every broker."""
+        for node in self.nodes:
+            node.kill()
+
+    def start(self) -> None:
+        """Start the brokers that are not running, together: one of three gets ready only with another."""
+        start_all(self.nodes)
+
+    def in_sync(self) -> bool:
+        """Whether every replica of every partition has caught up, which takes a moment longer than to be ready."""
+        topics = _admin(*(int(address.rpartition(":")[2]) for address in self.bootstrap.split(","))).list_topics(
+            timeout=5
+        )
+        partitions = [each for topic in topics.topics.values() for each in topic.partitions.values()]
+        return all(len(each.isrs) == len(each.replicas) for each in partitions)
 
 
 def missing() -> str:
@@ -85,10 +102,7 @@ def running(
         nodes.append(_node(name, jars, config, heap_mib, listen, index))
     bootstrap = ",".join(f"{ports.HOST}:{port}" for port in listen)
     try:
-        for node in nodes:
-            node.launch()
-        for node in nodes:
-            node.wait_until_ready()
+        start_all(nodes)
         yield Kafka(f"kafka://{bootstrap}", bootstrap, nodes)
     finally:
         # A broker that stops waits for the quorum, which is going too: there is nothing to wait for.
@@ -126,12 +140,13 @@ def _knows(port: int, broker: int, brokers: int) -> bool:
     return False
 
 
-def _admin(port: int) -> AdminClient:
+def _admin(*at: int) -> AdminClient:
     from confluent_kafka.admin import AdminClient
 
     quiet = logging.getLogger("scripts.engines.kafka.probe")
     quiet.disabled = True  # that nobody answers yet is no news
-    return AdminClient({"bootstrap.servers": f"{ports.HOST}:{port}", "socket.timeout.ms": 2000, "logger": quiet})
+    servers = ",".join(f"{ports.HOST}:{port}" for port in at)
+    return AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": 2000, "logger": quiet})
 
 
 def _write_config(folder: Path, index: int, listen: list[int], control: list[int], more: Mapping[str, str]) -> Path:

@@ -163,6 +163,20 @@ class Node:
         return f"{self.name} {what}{ended}; the end of {self.log}:\n{self.log_tail()}"
 
 
+def start_all(nodes: Iterable[Node]) -> None:
+    """Start those that are not running at once, for nodes that are ready only together; return when all are ready.
+
+    Raises:
+        EngineError: One did not get ready. It is not running then; the others may be.
+    """
+    wanted = list(nodes)
+    for node in wanted:
+        if not node.is_running:
+            node.launch()
+    for node in wanted:
+        node.wait_until_ready()
+
+
 def stop_all(nodes: Iterable[Node], *, within_s: float = STOP_WITHIN_S) -> None:
     """Ask all to end at once, then kill what has not ended after `within_s`."""
     asked = list(nodes)

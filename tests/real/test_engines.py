@@ -85,7 +85,7 @@ def numbered(first: int, after: int) -> list[bytes]:
     return [b"%04d" % number for number in range(first, after)]
 
 
-def test_three_brokers_serve_on_when_one_is_killed_and_it_comes_back(tmp_path: Path) -> None:
+def test_three_brokers_serve_on_when_one_is_killed_and_keep_all_when_all_are(tmp_path: Path) -> None:
     needs(kafka_engine)
     with kafka_engine.running(brokers=3, home=tmp_path) as cluster:
         make_topic(cluster.bootstrap, "t", replicas=3)
@@ -97,6 +97,12 @@ def test_three_brokers_serve_on_when_one_is_killed_and_it_comes_back(tmp_path: P
         cluster.nodes[0].start()
         returned = cluster.bootstrap.split(",")[0]
         assert consume(returned, "t", 200) == numbered(0, 200)
+        while not cluster.in_sync():
+            time.sleep(0.1)
+
+        cluster.kill()
+        cluster.start()
+        assert consume(cluster.bootstrap, "t", 200) == numbered(0, 200)
         pids = [node.pid for node in cluster.nodes]
         assert all(map(is_alive, pids))
 

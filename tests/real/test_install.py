@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,9 @@ def test_of_two_installations_at_once_one_works_and_the_other_finds_it(tmp_path:
     met = threading.Barrier(2)
 
     def build(folder: Path) -> None:
-        fill(folder, a=b"a")
         built.append(folder)
+        time.sleep(0.3)  # time for the other to come in, if the lock let it
+        fill(folder, a=b"a")
 
     def ensure() -> None:
         met.wait()
