@@ -48,7 +48,9 @@ class Settings(BaseSettings):
         "headwater", min_length=1, max_length=249, description="Kafka: consumer group that shows progress to tools."
     )
     bus_security_protocol: str = Field(
-        "plaintext", pattern="^(plaintext|ssl|sasl_plaintext|sasl_ssl)$", description="Kafka: how brokers are spoken to."
+        "plaintext",
+        pattern="^(plaintext|ssl|sasl_plaintext|sasl_ssl)$",
+        description="Kafka: how brokers are spoken to.",
     )
     bus_sasl_mechanism: str = Field(
         "SCRAM-SHA-512", pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="Kafka: SASL mechanism."
@@ -126,6 +128,29 @@ class Settings(BaseSettings):
     flow_poll_ms: float = Field(50.0, gt=0, description="Flows: pause between looks at a bus that gave nothing.")
     hot_commit_s: float = Field(0.5, gt=0, description="Flows: most time between commits of the hot store.")
     hot_heap_mib: int = Field(64, ge=15, description="Tantivy: memory of the index writer of one kind.")
+    opensearch_prefix: str = Field(
+        "headwater", pattern="^[a-z][a-z0-9_-]{0,62}$", description="OpenSearch: how names of its indexes begin."
+    )
+    opensearch_user: str = Field("", description="OpenSearch: user; empty is none.")
+    opensearch_password: SecretStr = Field(SecretStr(""), description="OpenSearch: password of the user.")
+    opensearch_ca_file: Path | None = Field(
+        None, description="OpenSearch: certificate authority for opensearchs://; empty is the system's."
+    )
+    opensearch_verify: bool = Field(True, description="OpenSearch: check the certificate of opensearchs://.")
+    opensearch_shards: int = Field(1, ge=1, le=1024, description="OpenSearch: shards of a new index.")
+    opensearch_replicas: int = Field(
+        1, ge=0, le=10, description="OpenSearch: most copies of a new index; a single node keeps none."
+    )
+    opensearch_refresh_s: float = Field(
+        30.0, ge=0.1, description="OpenSearch: refresh interval of a new index; a commit refreshes by itself."
+    )
+    opensearch_timeout_s: float = Field(5.0, gt=0, description="OpenSearch: how long a read may take.")
+    opensearch_write_timeout_s: float = Field(
+        30.0, gt=0, description="OpenSearch: how long a write may take, and is tried again while it is overloaded."
+    )
+    opensearch_bulk_docs: int = Field(2000, ge=1, le=50_000, description="OpenSearch: most documents of a request.")
+    opensearch_bulk_mib: int = Field(8, ge=1, le=90, description="OpenSearch: most bytes of a request.")
+    opensearch_requests: int = Field(2, ge=1, le=64, description="OpenSearch: write requests in flight.")
     lake_commit_s: float = Field(10.0, gt=0, description="Flows: most time between commits of the lake.")
     lake_commit_rows: int = Field(  # more cost memory and saved nothing: 250 MiB at 150,000
         50_000, ge=1, description="Flows: rows after which the lake commits at once."
