@@ -8,17 +8,23 @@ from contracts.settings import Settings
 
 
 def open_bus(url: str, settings: Settings) -> Bus:
-    """Open the bus that `url` names; `sqlite:///` is followed by a path (absolute paths have a fourth slash).
+    """Open the bus of `url`: `sqlite:///` and a path (absolute paths have a fourth slash), or `kafka://` and hosts.
 
-    Creates the file and its folder when they are missing.
+    Of SQLite, creates the file and its folder when they are missing. Of Kafka, connects behind the caller's back: with
+    no broker there it opens too, and its calls raise `BusError` until one is.
 
     Raises:
-        ConfigError: The URL is not understood, or the file is not a bus of this version.
+        ConfigError: The URL or a setting cannot work, or the file is not a bus of this version.
         BusError: The file cannot be used now.
     """
-    scheme, _, path = url.partition(":///")
-    if scheme == "sqlite" and path:
+    scheme, _, path = url.partition("://")
+    if scheme == "sqlite" and path.startswith("/") and len(path) > 1:
         from bus.sqlite import SqliteBus
 
-        return SqliteBus(path, settings)
-    raise ConfigError(f'bus URL "{url}" is not understood', hint="use sqlite:///path/to/bus.db in HEADWATER_BUS_URL")
+        return SqliteBus(path[1:], settings)
+    if scheme == "kafka" and path:
+        from bus.kafka import KafkaBus
+
+        return KafkaBus(url, settings)
+    hint = "use sqlite:///path/to/bus.db or kafka://host:9092 in HEADWATER_BUS_URL"
+    raise ConfigError(f'bus URL "{url}" is not understood', hint=hint)

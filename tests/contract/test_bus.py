@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from contracts.bus import Bus, Extent
 from contracts.errors import BusError, OffsetExpired
 from contracts.messages import Message
 from contracts.settings import Settings, load_settings
+from tests.real.conftest import TIMEOUT_S as ENGINE_TIMEOUT_S
+from tests.real.conftest import engines_home, kafka  # noqa: F401  (fixtures, asked for by name)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class Adapter:
     trims: bool = True
 
 
-ADAPTERS = [Adapter("sqlite", lambda folder: f"sqlite:///{folder}/bus.db")]
+ADAPTERS = [
+    Adapter("sqlite", lambda folder: f"sqlite:///{folder}/bus.db"),
+    # On a real broker; the first run on a machine installs it, inside the first test's time.
+    pytest.param(Adapter("kafka", lambda _: "", trims=False), marks=pytest.mark.timeout(ENGINE_TIMEOUT_S)),
+]
 AT_ONCE_OLD: dict[str, Any] = {"bus_retention_h": 1e-9}
 
 Opener = Callable[..., Bus]
@@ -37,6 +44,9 @@ Opener = Callable[..., Bus]
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: str(adapter.name))
 def adapter(request: pytest.FixtureRequest) -> Adapter:
     chosen: Adapter = request.param
+    if chosen.name == "kafka":  # one broker for all tests, topics with a prefix of each test's own
+        url = request.getfixturevalue("kafka").url
+        return replace(chosen, url=lambda folder: f"{url}/{hashlib.sha256(bytes(folder)).hexdigest()[:12]}")
     return chosen
 
 
