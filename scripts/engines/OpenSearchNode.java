@@ -53,7 +53,10 @@ public final class OpenSearchNode extends Node {
             closed.await();
         } catch (Throwable error) {
             error.printStackTrace();
-            Runtime.getRuntime().exit(1); // threads of a half-built node would keep the process alive
+            for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+                System.err.println("cannot start: " + cause); // once more, where who reads the end of the log sees it
+            }
+            Runtime.getRuntime().halt(1); // threads of a half-built node would keep the process alive
         }
     }
 }

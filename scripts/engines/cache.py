@@ -124,7 +124,8 @@ def _java_version() -> int:
 
 
 def _build(target: Path, build: Callable[[Path], None]) -> None:
-    shutil.rmtree(target, ignore_errors=True)
+    for left_over in (target, *target.parent.glob(f"{target.name}.*")):
+        shutil.rmtree(left_over, ignore_errors=True)  # which leaves the lock, a file
     made = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
         build(made)

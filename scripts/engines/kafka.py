@@ -32,9 +32,13 @@ PINS = "kafka.sha256"
 HEAP_MIB = 512
 QUICK_START = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]  # ready sooner, slower for good: not for benchmarks
 
+# The client within a broker tells 20 times a second that another is away, and would drown what matters.
 LOGGING = """<Configuration status="WARN">
   <Appenders><Console name="out"><PatternLayout pattern="%d{ISO8601} %p %c{1}: %m%n"/></Console></Appenders>
-  <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
+  <Loggers>
+    <Logger name="org.apache.kafka.clients.NetworkClient" level="ERROR"/>
+    <Root level="WARN"><AppenderRef ref="out"/></Root>
+  </Loggers>
 </Configuration>
 """
 
@@ -90,7 +94,7 @@ def running(
         port: The first broker listens here if that is free.
         settings: Lines of the brokers' configuration, beside ours or in their place.
     """
-    jars = install()
+    jars, home = install(), home.absolute()
     listen, control = ports.free(brokers, prefer=port), ports.free(brokers)
     while set(listen) & set(control):
         control = ports.free(brokers)
@@ -160,7 +164,7 @@ def _write_config(folder: Path, index: int, listen: list[int], control: list[int
         "listeners": f"PLAINTEXT://{ports.HOST}:{listen[index]},CONTROLLER://{ports.HOST}:{control[index]}",
         "advertised.listeners": f"PLAINTEXT://{ports.HOST}:{listen[index]}",
         "controller.listener.names": "CONTROLLER",
-        "log.dirs": (folder / "data").absolute(),
+        "log.dirs": folder / "data",
         "auto.create.topics.enable": "false",
         "broker.session.timeout.ms": 2000,
         "broker.heartbeat.interval.ms": 300,

@@ -86,6 +86,7 @@ class Node:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *self._command],
+                cwd=self.log.parent,  # where a virtual machine that crashes leaves its report
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -68,9 +68,8 @@ def running(
         port: It listens here if that is free.
         settings: Lines of opensearch.yml, beside ours or in their place.
     """
-    installed = install()
+    installed, home = install(), home.absolute()
     listen, transport = ports.free(2, prefer=port)
-    home = home.absolute()
     _write_config(home, listen, transport, settings or {})
     node = _node(home, installed, heap_mib, listen)
     try:

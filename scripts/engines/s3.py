@@ -54,8 +54,8 @@ def running(*, home: Path, bucket: str = "headwater", prefix: str = "lake", port
 
     A `home` that was used before keeps its objects; the secret key is another one each time.
     """
-    program = install()
-    data = home.absolute() / "data"
+    program, home = install(), home.absolute()
+    data = home / "data"
     (data / bucket).mkdir(parents=True, exist_ok=True)  # a bucket is a folder
     [port] = ports.free(1, prefer=port)
     secret = secrets.token_urlsafe(24)
@@ -126,7 +126,7 @@ def _metadata(home: Path, data: Path) -> list[str]:
     try:
         os.setxattr(data, "user.headwater", b"1")
     except OSError:
-        sidecar = home.absolute() / "metadata"
+        sidecar = home / "metadata"
         sidecar.mkdir(exist_ok=True)
         return ["--sidecar", str(sidecar), str(data)]
     return [str(data)]
