@@ -18,6 +18,7 @@ from deltalake import (
     ColumnProperties,
     CommitProperties,
     DeltaTable,
+    PostCommitHookProperties,
     QueryBuilder,
     Transaction,
     WriterProperties,
@@ -26,6 +27,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from contracts.errors import StoreError
+from lakehouse.object_store_errors import trouble
 from lakehouse.tables import SCHEMAS, statistics_columns
 
 ROW_GROUP_ROWS = 131_072
@@ -40,6 +42,8 @@ _CONFIGURATION = {
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }
+# Else every commit lists the whole log for what has expired; `clean_log` does it now and then.
+_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _BINARY_PACKED = (
     "timestamp",
     "observed_timestamp",
@@ -61,7 +65,8 @@ def translated(what: str) -> Iterator[None]:
         raise
     except (DeltaError, OSError, pa.ArrowException, ValueError) as error:
         text = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
-        raise StoreError(f"{what}: {text}", hint="check the lake's folder or object store", retry_after_s=5) from error
+        words, hint = trouble(str(error)) or (text, "check the lake's folder or object store")
+        raise StoreError(f"{what}: {words}", hint=hint, retry_after_s=5) from error
 
 
 def _column_properties(name: str, column: str) -> ColumnProperties:
@@ -112,7 +117,8 @@ class Delta:
         if "://" not in self._url:
             Path(self._url).mkdir(parents=True, exist_ok=True)
         statistics = {"delta.dataSkippingStatsColumns": ",".join(statistics_columns(self.name))}
-        with contextlib.suppress(CommitFailedError, DeltaError):  # somebody else was first: open theirs
+        refused: Exception | None = None
+        try:
             DeltaTable.create(
                 self._url,
                 self.schema,
@@ -120,7 +126,12 @@ class Delta:
                 configuration=_CONFIGURATION | statistics,
                 storage_options=self._options,
             )
-        return DeltaTable(self._url, storage_options=self._options)
+        except (CommitFailedError, DeltaError) as error:  # somebody else was first: open theirs
+            refused = error
+        try:
+            return DeltaTable(self._url, storage_options=self._options)
+        except TableNotFoundError:
+            raise refused or StoreError(f"{self._url} was made and is not there") from None
 
     def refresh(self) -> None:
         """Move to the newest version; cheap when there is none."""
@@ -178,6 +189,7 @@ class Delta:
                 mode="append",
                 writer_properties=self._properties(rows),
                 commit_properties=CommitProperties(app_transactions=transactions),
+                post_commithook_properties=_HOOKS,
             )
         if self.version == before + 1:  # nobody else's commit came in between
             self._known[kind] = (self.version, held | dict(landed))
@@ -200,7 +212,28 @@ class Delta:
                     ),
                 )
 
+    def clean_log(self) -> None:
+        """Delete log entries that are past their time and behind a checkpoint."""
+        with translated(f'log of lake table "{self.name}" cannot be cleaned'):
+            self._table.cleanup_metadata()
+
     def vacuum(self) -> None:
         """Delete files that no version of the last 24 h uses."""
         with contextlib.suppress(CommitFailedError), translated(f'lake table "{self.name}" cannot be vacuumed'):
             self._table.vacuum(retention_hours=VACUUM_H, dry_run=False)
+
+    def sweep(self, age_h: int, dry_run: bool) -> list[str]:
+        """Delete also the files that never became part of a version, as a crash leaves them; lists the whole table.
+
+        Args:
+            age_h: Younger files stay: a writer may be about to commit them. At least 24.
+            dry_run: Delete nothing.
+
+        Returns:
+            The paths, from the table on.
+        """
+        with translated(f'lake table "{self.name}" cannot be vacuumed'):
+            try:
+                return self._table.vacuum(retention_hours=max(age_h, VACUUM_H), dry_run=dry_run, full=True)
+            except CommitFailedError as error:  # the files are gone all the same, only the note of it is not
+                raise StoreError(f'vacuum of lake table "{self.name}" lost a race', retry_after_s=5) from error

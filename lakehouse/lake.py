@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.answers import LedgerTotal
+from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.settings import Settings
 from contracts.tenants import Tenant
@@ -21,7 +24,12 @@ from lakehouse.delta import Delta
 from lakehouse.lake_literals import text_literal
 from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_writer import LakeWriter
+from lakehouse.object_store import object_store, reading_options, writing_options
+from lakehouse.object_store_cleanup import abort_uploads, delete_probes
+from lakehouse.object_store_probe import ensure_safe
 from lakehouse.tables import LEDGER
+
+AWAY_REST_S = 1.0  # an object store that failed is not asked again for so long: one question asks several times
 
 _LEDGER_SQL = """
 SELECT tenant, kind, dropped, count(*) AS n, sum(received) AS received, sum(landed) AS landed,
@@ -40,30 +48,52 @@ class TableSize:
     days: int
 
 
+@dataclass(frozen=True, slots=True)
+class Vacuum:
+    """What a vacuum deleted, or would: paths of files, and keys of uploads and probes; of a folder there are none."""
+
+    files: Sequence[str]
+    uploads: Sequence[str]
+    probes: Sequence[str]
+
+
 class Lake:
     """Reads are thread-safe. Opening creates missing tables when they are first looked at.
 
     Args:
-        url: Folder or object-store URL.
-        storage_options: Passed to the object store.
+        url: Folder, or s3://bucket/prefix.
+
+    Raises:
+        ConfigError: The URL, or the settings of its object store, cannot work.
     """
 
-    def __init__(self, url: str, settings: Settings, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, settings: Settings) -> None:
         self._url = url
         self._settings = settings
-        self._options = storage_options
+        self._store = object_store(url, settings)
+        self._options = reading_options(url, settings)
         self._lock = threading.Lock()
         self._tables: dict[str, Delta] = {}
+        self._asked_s: dict[str, float] = {}  # when the last refresh of a table began
+        self._failure: tuple[float, StoreError] | None = None  # when the object store last failed, and how
         self._pool = QueryPool(settings)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def writer(self, kind: Kind) -> LakeWriter:
-        return LakeWriter(self._url, kind, self._settings, self._options)
+        """Open the tables to write; the first time on an S3 server, only after it has shown that it loses no commits.
+
+        Raises:
+            ConfigError: It would lose some.
+            StoreError: They cannot be opened now; the same call may be repeated.
+        """
+        if self._store is not None:
+            ensure_safe(self._store, self._settings.data)
+        return LakeWriter(self._url, kind, self._settings)
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
         """Next offset by bus partition: everything before it is in the lake and accounted for."""
-        with self._lock:
-            return self._newest(LEDGER).landed(kind.value)
+        with self._newest(LEDGER) as table:
+            return table.landed(kind.value)
 
     def landed(self, kind: Kind) -> Mapping[int, int]:
         """Next offset by bus partition that reads of a kind's table see; a crash may put it ahead of `checkpoints`.
@@ -71,8 +101,8 @@ class Lake:
         Raises:
             StoreError: The lake cannot be read.
         """
-        with self._lock:
-            return self._newest(kind.value).landed(kind.value)
+        with self._newest(kind.value) as table:
+            return table.landed(kind.value)
 
     def snapshot(self, kind: Kind, with_landed: bool = False) -> Snapshot:
         """Pin the newest version of a kind's table, and with it (when asked) the offsets that had landed.
@@ -80,8 +110,7 @@ class Lake:
         Raises:
             StoreError: The lake cannot be read.
         """
-        with self._lock:
-            table = self._newest(kind.value)
+        with self._newest(kind.value) as table:
             landed = table.landed(kind.value) if with_landed else {}
             return Snapshot(table, landed, self._pool, self._settings)
 
@@ -98,8 +127,7 @@ class Lake:
         `stored` counts the rows before the ledger's own offsets: those that have an account.
         """
         where = "" if tenant is None else f"WHERE tenant = {text_literal(tenant)}"
-        with self._lock:
-            newest = self._newest(LEDGER)
+        with self._newest(LEDGER) as newest:
             snapshot = Snapshot(newest, {}, self._pool, self._settings)
             known = {kind: newest.landed(kind.value) for kind in Kind}
         sums: dict[tuple[str, str], dict[str, Any]] = {}
@@ -128,22 +156,56 @@ class Lake:
         """Every table's size, from file statistics alone."""
         sizes = []
         for name in [*(kind.value for kind in Kind), LEDGER]:
-            with self._lock:
-                files = self._newest(name).files()
+            with self._newest(name) as table:
+                files = table.files()
             rows, size = (sum(file[column] for file in files) for column in ("num_records", "size_bytes"))
             sizes.append(TableSize(name, rows, len(files), size, len({file["partition.day"] for file in files})))
         return sizes
 
-    def _newest(self, name: str) -> Delta:
-        if name not in self._tables:
-            self._tables[name] = Delta(self._url, name, self._options)
-        self._tables[name].refresh()
-        return self._tables[name]
+    def vacuum(self, dry_run: bool = False, clock: Callable[[], float] = time.time) -> Vacuum:
+        """Delete what is `lake_vacuum_h` old and of no use: files that no version of that time holds, also those that a
+        crash left before their commit, and unfinished uploads. Never in the way of readers and writers. Idempotent.
+
+        Raises:
+            StoreError: It could not be finished; the same call may be repeated.
+        """
+        age_h, names = self._settings.lake_vacuum_h, [*(kind.value for kind in Kind), LEDGER]
+        options = writing_options(self._url, self._settings)
+        files = [f"{name}/{path}" for name in names for path in Delta(self._url, name, options).sweep(age_h, dry_run)]
+        if self._store is None:
+            return Vacuum(files, (), ())
+        uploads = abort_uploads(self._store, names, age_h, dry_run, clock())
+        return Vacuum(files, uploads, delete_probes(self._store, age_h, dry_run, clock()))
+
+    @contextmanager
+    def _newest(self, name: str) -> Iterator[Delta]:
+        """The table as it was after this call began, for one thread at a time."""
+        called_s = time.monotonic()
+        with self._lock:
+            if self._asked_s.get(name, 0.0) < called_s:  # else others refreshed it while this call waited
+                self._refresh(name)
+            yield self._tables[name]
+
+    def _refresh(self, name: str) -> None:
+        if self._failure is not None and time.monotonic() - self._failure[0] < AWAY_REST_S:
+            known = self._failure[1]
+            raise StoreError(str(known), hint=known.hint, retry_after_s=known.retry_after_s) from known
+        began_s = time.monotonic()
+        try:
+            if name not in self._tables:
+                self._tables[name] = Delta(self._url, name, self._options)
+            self._tables[name].refresh()
+        except StoreError as error:
+            if self._store is not None:
+                self._failure = (time.monotonic(), error)
+            raise
+        self._asked_s[name], self._failure = began_s, None
 
     def close(self) -> None:
         """Let go; queries in flight finish on their own. Idempotent."""
         with self._lock:
             self._tables.clear()
+            self._asked_s.clear()
             if self._scratch is not None:
                 self._scratch.cleanup()
 

@@ -23,6 +23,7 @@ from contracts.messages import Kind
 from contracts.records import attributes_text
 from contracts.settings import Settings
 from lakehouse.delta import Delta
+from lakehouse.object_store import writing_options
 from lakehouse.tables import LEDGER, SCHEMAS, pending_table, pipeline_version, record_batch, sorted_rows
 
 _LOG = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 COMMIT_ATTEMPTS = 6
 COMPACT_COMMITS = 100  # small commits of a table after which its open day is compacted
 SMALL_COMMIT_ROWS = 50_000
+CLEAN_LOG_COMMITS = 60
 VACUUM_COMPACTIONS = 10
 
 
@@ -91,15 +93,15 @@ class LakeWriter:
         url: str,
         kind: Kind,
         settings: Settings,
-        storage_options: Mapping[str, str] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.kind = kind
         self._limit = settings.lake_commit_rows
         self._now_ns = now_ns
         self._pipeline = pipeline_version()
-        self._rows = Delta(url, kind.value, storage_options)
-        self._ledger = Delta(url, LEDGER, storage_options)
+        options = writing_options(url, settings)
+        self._rows = Delta(url, kind.value, options)
+        self._ledger = Delta(url, LEDGER, options)
         self._done = self._ledger.landed(kind.value)
         self._next = dict(self._done)
         self._pending: list[pa.RecordBatch] = []
@@ -186,15 +188,25 @@ def _nothing() -> None:
 
 
 class Upkeep:
-    """Keeps the open day's files few: compaction after every `COMPACT_COMMITS` small commits."""
+    """Keeps the open day's files few and the log short: compaction after every `COMPACT_COMMITS` small commits."""
 
     def __init__(self, table: Delta) -> None:
         self._table = table
         self._days: set[str] = set()
         self._small = 0
         self._compactions = 0
+        self._commits = 0
 
     def after_commit(self, rows: pa.Table) -> None:
+        self._commits += 1
+        try:
+            if self._commits % CLEAN_LOG_COMMITS == 0:
+                self._table.clean_log()
+            self._compact(rows)
+        except StoreError as error:  # the rows are committed; the next round tries again
+            _LOG.warning("upkeep of lake table %s was put off: %s", self._table.name, error)
+
+    def _compact(self, rows: pa.Table) -> None:
         if rows.num_rows >= SMALL_COMMIT_ROWS:
             return
         self._small += 1
@@ -203,12 +215,9 @@ class Upkeep:
             return
         days, self._days, self._small = sorted(self._days), set(), 0
         self._compactions += 1
-        try:
-            self._table.compact(days)
-            if self._compactions % VACUUM_COMPACTIONS == 0:
-                self._table.vacuum()
-        except StoreError as error:  # the rows are committed; the next round tries again
-            _LOG.warning("upkeep of lake table %s was put off: %s", self._table.name, error)
+        self._table.compact(days)
+        if self._compactions % VACUUM_COMPACTIONS == 0:
+            self._table.vacuum()
 
 
 def already_landed(table: Delta, kind: Kind) -> Mapping[int, int]:

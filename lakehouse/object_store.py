@@ -1,0 +1,171 @@
+"""Where the lake lies: `HEADWATER_LAKE_URL` and the S3 settings -> options for Delta, a client for the rest.
+
+Everything that touches the lake's files takes its address, credentials and timeouts from here. Without keys in the
+settings, both libraries look where every S3 tool looks: environment, shared files, the machine's role.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from contracts.errors import ConfigError
+from contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+QUERY_RETRIES = 2  # a question has an answer that says what is missing; it need not wait
+WRITE_RETRIES = 5
+FIRST_BACKOFF_S = 0.1
+DEFAULT_REGION = "us-east-1"  # what servers other than AWS take without looking
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """A bucket on an S3 server.
+
+    Attributes:
+        prefix: Of every key of the lake, without slashes at its ends; may be "".
+        endpoint: Base URL of the server; "" is AWS.
+        access_key, secret_key: "" leaves the search to the libraries.
+        ca_file: PEM file of the authority that signed the server's certificate; "" is the system's.
+    """
+
+    bucket: str
+    prefix: str
+    endpoint: str
+    region: str
+    path_style: bool
+    access_key: SecretStr
+    secret_key: SecretStr
+    ca_file: str
+    connect_timeout_s: float
+
+    @property
+    def name(self) -> str:
+        """For messages and for what is remembered."""
+        return f'bucket "{self.bucket}" at {self.endpoint or "AWS " + self.region}'
+
+    def options(self, timeout_s: float, retries: int) -> dict[str, str]:
+        """For Delta: a failing request gives up after about `timeout_s`, a silent one after at most twice that."""
+        given = {
+            "aws_region": self.region,
+            "aws_virtual_hosted_style_request": str(not self.path_style).lower(),
+            "aws_conditional_put": "etag",  # whatever the environment says: without it, commits overwrite each other
+            "connect_timeout": _duration(self.connect_timeout_s),
+            "timeout": _duration(timeout_s),
+            "max_retries": str(retries),
+            "retry_timeout": _duration(timeout_s),
+            "backoff_config.init_backoff": _duration(FIRST_BACKOFF_S),
+        }
+        if self.endpoint:
+            given["aws_endpoint_url"] = self.endpoint if self.path_style else _with_bucket(self.endpoint, self.bucket)
+            given["allow_http"] = str(self.endpoint.startswith("http://")).lower()
+        if self.access_key.get_secret_value():
+            given["aws_access_key_id"] = self.access_key.get_secret_value()
+            given["aws_secret_access_key"] = self.secret_key.get_secret_value()
+        return given
+
+    def client(self, timeout_s: float) -> S3Client:
+        """For everything but Delta. One attempt per request; thread-safe."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint or None,
+            region_name=self.region,
+            aws_access_key_id=self.access_key.get_secret_value() or None,
+            aws_secret_access_key=self.secret_key.get_secret_value() or None,
+            verify=self.ca_file or None,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path" if self.path_style else "virtual"},
+                retries={"total_max_attempts": 1},
+                connect_timeout=self.connect_timeout_s,
+                read_timeout=timeout_s,
+                # Newer checksums are refused by older servers, and nothing large is sent from here.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+
+def object_store(url: str, settings: Settings) -> ObjectStore | None:
+    """The object store that `url` names; None is a folder.
+
+    Raises:
+        ConfigError: The URL names neither, or the S3 settings cannot work.
+    """
+    if "://" not in url and not url.startswith(("s3:", "s3a:")):
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("s3", "s3a") or not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
+        raise ConfigError(f'lake URL "{url}" is neither a folder nor s3://bucket/prefix', hint="set HEADWATER_LAKE_URL")
+    access, secret = settings.s3_access_key, settings.s3_secret_key
+    if bool(access.get_secret_value()) != bool(secret.get_secret_value()):
+        missing = "HEADWATER_S3_SECRET_KEY" if access.get_secret_value() else "HEADWATER_S3_ACCESS_KEY"
+        raise ConfigError(f"{missing} is missing", hint="give both keys, or none to use the AWS environment")
+    ca_file = settings.s3_ca_file
+    if ca_file and not os.access(ca_file, os.R_OK):
+        raise ConfigError(f'HEADWATER_S3_CA_FILE: "{ca_file}" cannot be read', hint="give a PEM file, or none")
+    return ObjectStore(
+        bucket=parts.netloc,
+        prefix=parts.path.strip("/"),
+        endpoint=_endpoint(settings),
+        region=settings.s3_region or _environment("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
+        path_style=settings.s3_path_style,
+        access_key=access,
+        secret_key=secret,
+        ca_file=ca_file,
+        connect_timeout_s=settings.s3_connect_timeout_s,
+    )
+
+
+def reading_options(url: str, settings: Settings) -> dict[str, str]:
+    """Of Delta for questions: a lake that is away is said within seconds. {} for a folder."""
+    store = _trusted(url, settings)
+    return store.options(settings.s3_query_timeout_s, QUERY_RETRIES) if store else {}
+
+
+def writing_options(url: str, settings: Settings) -> dict[str, str]:
+    """Of Delta for the flow's writer and for upkeep, which can wait. {} for a folder."""
+    store = _trusted(url, settings)
+    return store.options(settings.s3_write_timeout_s, WRITE_RETRIES) if store else {}
+
+
+def _trusted(url: str, settings: Settings) -> ObjectStore | None:
+    store = object_store(url, settings)
+    if store and store.ca_file:  # Delta has no option for it: it takes the system's authorities from this variable
+        os.environ["SSL_CERT_FILE"] = store.ca_file
+    return store
+
+
+def _endpoint(settings: Settings) -> str:
+    endpoint = (settings.s3_endpoint or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")).rstrip("/")
+    parts = urlsplit(endpoint)
+    if endpoint and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
+        raise ConfigError(
+            f'HEADWATER_S3_ENDPOINT: "{endpoint}" is not http://host:port or https://host:port',
+            hint="the bucket belongs into HEADWATER_LAKE_URL",
+        )
+    return endpoint
+
+
+def _environment(*names: str) -> str:
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
+def _with_bucket(endpoint: str, bucket: str) -> str:
+    """The host of the bucket: Delta's client, told to use virtual hosts, wants it named."""
+    scheme, _, host = endpoint.partition("://")
+    return f"{scheme}://{bucket}.{host}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds * 1000))}ms"

@@ -1,0 +1,129 @@
+"""A scripted double in front of a real S3 server: requests -> passed on, delayed, refused, or answered with silence."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+SLOW_DOWN = (
+    b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to one request.
+
+    Attributes:
+        status: Answer with it instead of asking the server; 0 asks.
+        heard: Let the server do the work first; the client is not told what came of it.
+        cut: Close the connection instead of answering.
+        delay_s: Wait before anything.
+    """
+
+    status: int = 0
+    heard: bool = False
+    cut: bool = False
+    delay_s: float = 0.0
+
+
+Script = Callable[[str, str], Fault | None]
+
+
+class FaultyS3:
+    """Listens on a free loopback port. `script(method, path)` decides about each request; None passes it on."""
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        self.script: Script = lambda method, path: None
+        self.seen: list[tuple[str, str]] = []
+        self._server = _Server(("127.0.0.1", 0), _handler(self, parts.hostname or "", parts.port or 80))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def commits(self) -> list[str]:
+        """Paths of the commits that clients have tried."""
+        return [path for method, path in self.seen if is_commit(method, path)]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def is_commit(method: str, path: str) -> bool:
+    return method == "PUT" and "/_delta_log/" in path and path.endswith(".json")
+
+
+def once(matches: Callable[[str, str], bool], fault: Fault) -> Script:
+    """Do it to the first request that matches."""
+    left = [fault]
+
+    def script(method: str, path: str) -> Fault | None:
+        return left.pop() if left and matches(method, path) else None
+
+    return script
+
+
+def _handler(owner: FaultyS3, host: str, port: int) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            owner.seen.append((self.command, self.path.partition("?")[0] if self.command != "GET" else self.path))
+            fault = owner.script(self.command, self.path.partition("?")[0]) or Fault()
+            time.sleep(fault.delay_s)
+            status, headers, answer = fault.status, [("Content-Type", "application/xml")], SLOW_DOWN
+            if fault.heard or not (fault.status or fault.cut):
+                real = self._ask(body)
+                status, headers, answer = (fault.status, headers, answer) if fault.status else real
+            if fault.cut:
+                self.close_connection = True
+                return
+            self._answer(status, headers, answer)
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do
+
+        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+            upstream = http.client.HTTPConnection(host, port, timeout=30)
+            try:
+                upstream.request(self.command, self.path, body, dict(self.headers.items()))
+                answer = upstream.getresponse()
+                return answer.status, answer.getheaders(), answer.read()
+            finally:
+                upstream.close()
+
+        def _answer(self, status: int, headers: list[tuple[str, str]], answer: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers:
+                if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                    self.send_header(name, value)
+            length = next((value for name, value in headers if name.lower() == "content-length"), str(len(answer)))
+            self.send_header("Content-Length", length if self.command == "HEAD" else str(len(answer)))
+            self.end_headers()
+            if self.command != "HEAD":
+                with contextlib.suppress(OSError):  # a client that did not wait
+                    self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's name)
+            pass
+
+    return Handler
