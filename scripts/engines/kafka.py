@@ -62,10 +62,8 @@ class Kafka:
 
     def in_sync(self) -> bool:
         """Whether every replica of every partition has caught up, which takes a moment longer than to be ready."""
-        topics = _admin(*(int(address.rpartition(":")[2]) for address in self.bootstrap.split(","))).list_topics(
-            timeout=5
-        )
-        partitions = [each for topic in topics.topics.values() for each in topic.partitions.values()]
+        topics = _admin(self.bootstrap).list_topics(timeout=5).topics
+        partitions = [each for topic in topics.values() for each in topic.partitions.values()]
         return all(len(each.isrs) == len(each.replicas) for each in partitions)
 
 
@@ -95,9 +93,8 @@ def running(
         settings: Lines of the brokers' configuration, beside ours or in their place.
     """
     jars, home = install(), home.absolute()
-    listen, control = ports.free(brokers, prefer=port), ports.free(brokers)
-    while set(listen) & set(control):
-        control = ports.free(brokers)
+    free = ports.free(2 * brokers, prefer=port)
+    listen, control = free[:brokers], free[brokers:]
     cluster_id = _cluster_id(home)
     nodes = []
     for index, name in enumerate(f"kafka-{number + 1}" for number in range(brokers)):
@@ -139,18 +136,17 @@ def _knows(port: int, broker: int, brokers: int) -> bool:
     from confluent_kafka import KafkaException
 
     with contextlib.suppress(KafkaException):
-        known = _admin(port).list_topics(timeout=2).brokers
+        known = _admin(f"{ports.HOST}:{port}").list_topics(timeout=2).brokers
         return broker in known and len(known) >= (brokers // 2 + 1)
     return False
 
 
-def _admin(*at: int) -> AdminClient:
+def _admin(bootstrap: str) -> AdminClient:
     from confluent_kafka.admin import AdminClient
 
     quiet = logging.getLogger("scripts.engines.kafka.probe")
     quiet.disabled = True  # that nobody answers yet is no news
-    servers = ",".join(f"{ports.HOST}:{port}" for port in at)
-    return AdminClient({"bootstrap.servers": servers, "socket.timeout.ms": 2000, "logger": quiet})
+    return AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 2000, "logger": quiet})
 
 
 def _write_config(folder: Path, index: int, listen: list[int], control: list[int], more: Mapping[str, str]) -> Path:
