@@ -106,16 +106,17 @@ class KafkaBus:
             parts = halves(messages[index]) if error.code() in TOO_LARGE else ()
             if not parts:
                 raise self._failure(topic, error, stored)
-            try:
-                again = self._sender.send(self._cluster.topic(topic), partition, key, parts)
-                offsets[index] = max(self._settled(topic, partition, key, parts, again, until_s))
-            except OutcomeUnknown:
-                raise
-            except BusError as failure:
-                if stored:
-                    raise OutcomeUnknown(f"{failure}; a part was stored", hint=failure.hint) from failure
-                raise
-            stored += 1
+            for part in parts:  # one by one: together they would be as large again
+                try:
+                    again = self._sender.send(self._cluster.topic(topic), partition, key, [part])
+                    (offsets[index],) = self._settled(topic, partition, key, [part], again, until_s)
+                except OutcomeUnknown:
+                    raise
+                except BusError as failure:
+                    if stored:
+                        raise OutcomeUnknown(f"{failure}; a part was stored", hint=failure.hint) from failure
+                    raise
+                stored += 1
         return offsets
 
     def _failure(self, topic: str, error: KafkaError, stored: int) -> BusError:

@@ -25,6 +25,7 @@ from contracts.errors import BusError, OffsetExpired
 from contracts.messages import Message
 
 WAIT_S = 2.0  # for what is there for certain
+QUIET_S = 5.0
 CHUNK = 64  # messages taken from the client at once: they are held in memory
 MS = 1_000_000
 
@@ -43,6 +44,7 @@ class KafkaReader:
         self._held: deque[Message] = deque()
         self._trouble: KafkaError | None = None
         self._assigned = False
+        self._heard_s = 0.0
         self._reached = False  # whether the partition was ever seen to reach the cursor
         self._end = 0  # what is there for certain
         self._seen_end = 0  # where a fetch found nothing more: behind a gap, if there is one
@@ -109,6 +111,7 @@ class KafkaReader:
                 for fetched in (first, *consumer.consume(wanted - 1, 0)) if wanted > 1 else (first,):
                     self._take(fetched)
             elif self._offset >= target:
+                self._look_around()
                 break
             elif time.monotonic() >= until_s:
                 if self._is_late():
@@ -120,6 +123,7 @@ class KafkaReader:
     def _take(self, fetched: Fetched) -> None:
         error = fetched.error()
         if error is None:
+            self._heard_s = time.monotonic()
             message = _message(fetched)
             if message.offset >= self._offset:
                 self._held.append(message)
@@ -133,6 +137,12 @@ class KafkaReader:
                 self._assign()
         else:
             self._trouble = error
+
+    def _look_around(self) -> None:
+        """Nothing came for a while: ask whether the partition is still there, and still the one that was read."""
+        if time.monotonic() - self._heard_s > QUIET_S:
+            low, high = self._range()
+            self._check(low, high)
 
     def _is_late(self) -> bool:
         """Whether something is there indeed. Behind a transaction of others that is open, it is not to be had yet."""
@@ -173,6 +183,7 @@ class KafkaReader:
             low, high = asked(lambda: self._open().get_watermark_offsets(self._place, ASK_S))
         except KafkaException as error:
             raise self._told(kafka_error(error)) from error
+        self._heard_s = time.monotonic()
         return low, high
 
     def _told(self, error: KafkaError) -> BusError:
