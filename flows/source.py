@@ -54,7 +54,13 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
         Raises:
             ConfigError: The sinks are ahead of the bus: it is another one than they were filled from.
         """
-        start = self._connections.checkpoints(self._kind).get(int(for_part), 0)
+        start = 0  # stays so only when told to stop before the stores answered: then nothing is read
+
+        def look_up() -> None:
+            nonlocal start
+            start = self._connections.checkpoints(self._kind).get(int(for_part), 0)
+
+        patiently(f"reading the checkpoints of {self._kind}", look_up, self._stop)
         return BusPart(self._connections, self._kind, int(for_part), start, self._stop, self._pace)
 
 

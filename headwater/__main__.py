@@ -29,7 +29,9 @@ app = typer.Typer(
 agent_app = typer.Typer(help="Ship logs and host metrics; see how shipping goes.", no_args_is_help=True)
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
+lake_app = typer.Typer(help="Look after the Delta tables.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(lake_app, name="lake")
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of everything. [HEADWATER_DATA_DIR, ./data]")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [HEADWATER_HOST, 127.0.0.1]")]
@@ -185,6 +187,17 @@ def keys_revoke(
     from headwater.keys import revoke
 
     raise typer.Exit(revoke(settings_for(data_dir=data_dir), key_id))
+
+
+@lake_app.command("vacuum")
+def lake_vacuum(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Name what would be deleted, delete nothing.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete files that no version uses, and on S3 unfinished uploads; safe beside running services."""
+    from headwater.lake import vacuum
+
+    raise typer.Exit(vacuum(settings_for(data_dir=data_dir), dry_run))
 
 
 @app.command()

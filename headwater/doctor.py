@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from contracts.errors import HeadwaterError
-from headwater import doctor_machine, doctor_stores
+from headwater import doctor_lake, doctor_machine, doctor_stores
 from headwater.console import out, table
 from headwater.verdict import Level, Verdict
 
@@ -38,7 +38,7 @@ def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], Verdict]]]:
     yield "key file", lambda: doctor_stores.key_files(settings)
     yield "bus", lambda: doctor_stores.bus(settings)
     yield "hot store", lambda: doctor_stores.hot(settings)
-    yield "lake", lambda: doctor_stores.lake(settings)
+    yield "lake", lambda: doctor_lake.lake(settings)
 
 
 def doctor(settings: Settings, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""Checks of the data folder: keys, bus, hot store, lake -> verdicts. Opens what exists and makes nothing."""
+"""Checks of the data folder: keys, bus, hot store -> verdicts. Opens what exists and makes nothing."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def key_files(settings: Settings) -> Verdict:
 
 
 def bus(settings: Settings) -> Verdict:
-    if (missing := _missing(settings.bus, "sqlite://")) is not None:
-        return missing
+    if (absent := missing(settings.bus, "sqlite://")) is not None:
+        return absent
     from bus import open_bus
 
     opened = open_bus(settings.bus, settings)
@@ -49,8 +49,8 @@ def bus(settings: Settings) -> Verdict:
 
 
 def hot(settings: Settings) -> Verdict:
-    if (missing := _missing(settings.hot, "tantivy://")) is not None:
-        return missing
+    if (absent := missing(settings.hot, "tantivy://")) is not None:
+        return absent
     from lakehouse import open_hot
 
     store = open_hot(settings.hot, settings)
@@ -61,20 +61,7 @@ def hot(settings: Settings) -> Verdict:
     return ok(counted(days, "index", "indexes") + ", one per kind and day")
 
 
-def lake(settings: Settings) -> Verdict:
-    if (missing := _missing(settings.lake, "")) is not None:
-        return missing
-    from lakehouse import open_lake
-
-    opened = open_lake(settings.lake, settings)
-    try:
-        rows = sum(table.rows for table in opened.tables() if table.kind in tuple(Kind))
-    finally:
-        opened.close()
-    return ok(counted(rows, "row"))
-
-
-def _missing(url: str, scheme: str) -> Verdict | None:
+def missing(url: str, scheme: str) -> Verdict | None:
     """A verdict when there is nothing to open yet."""
     path = url.removeprefix(scheme)
     if "://" in path or Path(path).exists():

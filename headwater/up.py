@@ -15,13 +15,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, StoreError
 from headwater.child import environment
 from headwater.flow import STARTED
 from headwater.keyring import default_env, make_first_keys
 from headwater.plan import Plan, write_plan
 from headwater.running import hold
 from headwater.supervised import Spec
+from lakehouse import check_lake
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -34,9 +35,11 @@ def up(settings: Settings, verbose: bool) -> NoReturn:
     """Does not return: ends in the supervisor.
 
     Raises:
-        ConfigError: The folder cannot be written or is held, or the port cannot be had.
+        ConfigError: The folder cannot be written or is held, the lake's server would lose commits, or the port
+            cannot be had.
     """
     _make_folder(settings)
+    _check_lake(settings)
     port = take_port(settings.host, settings.port)
     url = f"http://{_reachable(settings.host)}:{port}"
     descriptor = hold(settings.data, url)
@@ -118,6 +121,14 @@ def _make_folder(settings: Settings) -> None:
             f'cannot write the data folder "{settings.data}": {error.strerror}',
             hint="choose another with --data-dir or HEADWATER_DATA_DIR",
         ) from error
+
+
+def _check_lake(settings: Settings) -> None:
+    """An object store that would lose commits is refused; one that is away may come back while all runs."""
+    try:
+        check_lake(settings.lake, settings)
+    except StoreError as error:
+        print(f"starting without the lake: {error}; {error.hint}; the flow waits and goes on by itself")
 
 
 def _reachable(host: str) -> str:

@@ -12,29 +12,53 @@ if TYPE_CHECKING:
     from lakehouse.lake import Lake
 
 _TANTIVY = "tantivy:///"
+_OPENSEARCH = ("opensearch://", "opensearchs://")
 
 
 def open_hot(url: str, settings: Settings) -> HotStore:
-    """Open the hot store at `url` ("tantivy:///absolute/path"); its folder is made when missing.
+    """Open the hot store at `url`: "tantivy:///absolute/path", whose folder is made when missing, or
+    "opensearch://host:9200" ("opensearchs" for TLS), which is not connected to yet.
 
     Raises:
         ConfigError: The URL has no adapter.
         StoreError: The store cannot be opened.
     """
+    if url.startswith(_OPENSEARCH):
+        from lakehouse.hot_opensearch import OpenSearchHotStore
+
+        return OpenSearchHotStore(url, settings)
     if not url.startswith(_TANTIVY):
         raise ConfigError(
-            f'hot store URL "{url}" has no adapter: use tantivy:///path', hint="set HEADWATER_HOT_URL or leave it empty"
+            f'hot store URL "{url}" has no adapter: use tantivy:///path or opensearch://host:9200',
+            hint="set HEADWATER_HOT_URL or leave it empty",
         )
     from lakehouse.hot_tantivy import TantivyHotStore
 
     return TantivyHotStore(url.removeprefix("tantivy://"), settings)
 
 
-def open_lake(url: str, settings: Settings) -> Lake:
-    """Open the lake at `url` (a folder or an object store); missing tables are made.
+def check_lake(url: str, settings: Settings) -> None:
+    """See that an object store would lose no commits, by a race that is remembered in the data folder; of a local
+    folder nothing is asked.
 
     Raises:
-        StoreError: The lake cannot be opened.
+        ConfigError: It would lose some, or the URL or its settings cannot work.
+        StoreError: It cannot be asked now, and why.
+    """
+    from lakehouse.object_store import object_store
+
+    store = object_store(url, settings)
+    if store is not None:
+        from lakehouse.object_store_probe import ensure_safe
+
+        ensure_safe(store, settings.data)
+
+
+def open_lake(url: str, settings: Settings) -> Lake:
+    """Open the lake at `url` (a folder, or s3://bucket/prefix); missing tables are made when they are first read.
+
+    Raises:
+        ConfigError: The URL, or the settings of its object store, cannot work.
     """
     from lakehouse.lake import Lake
 

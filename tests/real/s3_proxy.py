@@ -45,7 +45,8 @@ class FaultyS3:
         parts = urlsplit(target)
         self.script: Script = lambda method, path: None
         self.seen: list[tuple[str, str]] = []
-        self._server = _Server(("127.0.0.1", 0), _handler(self, parts.hostname or "", parts.port or 80))
+        handler = type("Handler", (_Handler,), {"owner": self, "host": parts.hostname, "port": parts.port})
+        self._server = _Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -82,48 +83,51 @@ def once(matches: Callable[[str, str], bool], fault: Fault) -> Script:
     return script
 
 
-def _handler(owner: FaultyS3, host: str, port: int) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: FaultyS3
+    host: str
+    port: int
 
-        def do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            owner.seen.append((self.command, self.path.partition("?")[0] if self.command != "GET" else self.path))
-            fault = owner.script(self.command, self.path.partition("?")[0]) or Fault()
-            time.sleep(fault.delay_s)
-            status, headers, answer = fault.status, [("Content-Type", "application/xml")], SLOW_DOWN
-            if fault.heard or not (fault.status or fault.cut):
-                real = self._ask(body)
-                status, headers, answer = (fault.status, headers, answer) if fault.status else real
-            if fault.cut:
-                self.close_connection = True
-                return
-            self._answer(status, headers, answer)
+    def do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.partition("?")[0]
+        self.owner.seen.append((self.command, self.path if self.command == "GET" else path))
+        fault = self.owner.script(self.command, path) or Fault()
+        time.sleep(fault.delay_s)
+        answer = fault.status, [("Content-Type", "application/xml")], SLOW_DOWN
+        if fault.heard or not (fault.status or fault.cut):
+            real = self._ask(body)
+            answer = answer if fault.status else real
+        if fault.cut:
+            self.close_connection = True
+        else:
+            self._answer(*answer)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do  # noqa: N815  (the library's names)
 
-        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            upstream = http.client.HTTPConnection(host, port, timeout=30)
-            try:
-                upstream.request(self.command, self.path, body, dict(self.headers.items()))
-                answer = upstream.getresponse()
-                return answer.status, answer.getheaders(), answer.read()
-            finally:
-                upstream.close()
+    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        upstream = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        try:
+            upstream.request(self.command, self.path, body, dict(self.headers.items()))
+            answer = upstream.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        except OSError:
+            return 502, [], b""
+        finally:
+            upstream.close()
 
-        def _answer(self, status: int, headers: list[tuple[str, str]], answer: bytes) -> None:
-            self.send_response_only(status)
-            for name, value in headers:
-                if name.lower() not in ("content-length", "connection", "transfer-encoding"):
-                    self.send_header(name, value)
-            length = next((value for name, value in headers if name.lower() == "content-length"), str(len(answer)))
-            self.send_header("Content-Length", length if self.command == "HEAD" else str(len(answer)))
-            self.end_headers()
-            if self.command != "HEAD":
-                with contextlib.suppress(OSError):  # a client that did not wait
-                    self.wfile.write(answer)
+    def _answer(self, status: int, headers: list[tuple[str, str]], answer: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                self.send_header(name, value)
+        length = next((value for name, value in headers if name.lower() == "content-length"), str(len(answer)))
+        self.send_header("Content-Length", length if self.command == "HEAD" else str(len(answer)))
+        self.end_headers()
+        if self.command != "HEAD":
+            with contextlib.suppress(OSError):  # a client that did not wait
+                self.wfile.write(answer)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's name)
-            pass
-
-    return Handler
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's name)
+        pass
