@@ -4,10 +4,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test check bench soak lock clean setup engines engines-up
+.PHONY: help run test check bench soak lock clean setup engines engines-up compose-up compose-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## start the embedded platform on a sample shop, ask it questions, check the answers
 	@$(BIN)/headwater demo --once
@@ -33,6 +33,12 @@ engines: $(READY) ## install Kafka, OpenSearch and an S3 server for tests/real, 
 
 engines-up: $(READY) ## run these three until Ctrl-C and print what to export; BROKERS=3 for three of Kafka
 	@$(BIN)/python -m scripts.engines up --brokers $${BROKERS:-1}
+
+compose-up: ## start the stack of docker-compose.yml: Kafka, OpenSearch, S3, Grafana and the services
+	@deploy/compose up
+
+compose-down: ## stop it; the data stays
+	@deploy/compose down
 
 lock: ## resolve dependencies again and write requirements.lock (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements.lock
