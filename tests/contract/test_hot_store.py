@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,22 @@ from contracts.records import record_id
 from contracts.tenants import Tenant
 from lakehouse import open_hot
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings, tick
+from tests.real.conftest import TIMEOUT_S as ENGINE_TIMEOUT_S
+from tests.real.conftest import engines_home, opensearch  # noqa: F401  (fixtures, asked for by name)
 
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)
 
 
-@pytest.fixture(params=["tantivy"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"tantivy": f"tantivy://{tmp_path}/hot"}[request.param]
+ADAPTERS = ["tantivy", pytest.param("opensearch", marks=pytest.mark.timeout(ENGINE_TIMEOUT_S))]
+
+
+@pytest.fixture(params=ADAPTERS)
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "opensearch":  # one engine for all tests, indexes with a prefix of each test's own
+        monkeypatch.setenv("HEADWATER_OPENSEARCH_PREFIX", f"t{secrets.token_hex(4)}")
+        return str(request.getfixturevalue("opensearch").url)
+    return f"tantivy://{tmp_path}/hot"
 
 
 @pytest.fixture
@@ -250,6 +259,8 @@ def test_the_tail_begins_at_the_offsets_it_is_given(hot: HotStore) -> None:
 
 
 def test_there_is_one_writer_of_a_kind(hot: HotStore, url: str) -> None:
+    if url.startswith("opensearch"):
+        pytest.skip("admits a writer for each bus partition: see tests/real/test_opensearch.py")
     with contextlib.closing(hot.writer(Kind.LOGS)), contextlib.closing(open_hot(url, settings())) as other:
         with pytest.raises(StoreError, match="another process") as caught:
             other.writer(Kind.LOGS)

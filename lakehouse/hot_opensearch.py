@@ -1,0 +1,234 @@
+"""The hot store on an OpenSearch cluster: one index per kind and arrival day, read through an alias per tenant.
+
+Exactly once visible: a document's id is its place on the bus, so a replay finds it there; the checkpoint of a bus
+partition is written after the documents before it. Any number of readers, and of writers on partitions of their own.
+Opening makes no connection: an engine that is absent is told by whoever asks it, and found again without a restart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from contracts.errors import QueryError, StoreError
+from contracts.hot import Found, HotWriter
+from contracts.messages import Kind
+from contracts.query import Node, RecordQuery
+from contracts.settings import Settings
+from contracts.tenants import Tenant
+from lakehouse.hot_opensearch_client import Client, EngineError
+from lakehouse.hot_opensearch_days import Names, indexes
+from lakehouse.hot_opensearch_document import columns, found, pack
+from lakehouse.hot_opensearch_match import matches
+from lakehouse.hot_opensearch_query import Query, all_of, build, none_of, past, time_range
+from lakehouse.hot_opensearch_state import Day, Days, State
+from lakehouse.hot_opensearch_templates import KINDS
+from lakehouse.hot_opensearch_writer import OpenSearchHotWriter
+
+PAGE_ROWS = 5_000  # of one answer of the engine, which allows 10,000
+MOST_LOOKED_AT = 50_000  # records of one search whose values are too long for the index
+
+_NEWEST, _OLDEST = ([{"timestamp_ns": way}, {"position": way}] for way in ("desc", "asc"))
+_IN_ORDER_OF_THE_BUS = [{"position": "asc"}]
+_Sort = list[dict[str, str]]
+
+
+class OpenSearchHotStore:
+    """See `contracts.hot.HotStore`."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self._url, self._settings = url, settings
+        self._client = Client(url, settings, settings.opensearch_timeout_s, rests=True)
+        self._writing: Client | None = None
+        prefix = settings.opensearch_prefix
+        self._names = {kind: Names(prefix, kind) for kind in KINDS}
+        self._states = {kind: State(self._client, prefix, kind) for kind in KINDS}
+        self._aliases: set[str] = set()  # that were seen
+        self._lock = threading.Lock()
+
+    def writer(self, kind: Kind) -> HotWriter:
+        """Several may be open, in any process; two must not be given the same bus partition."""
+        self._known(kind)
+        if self._writing is None:
+            self._writing = Client(self._url, self._settings, self._settings.opensearch_write_timeout_s)
+        return OpenSearchHotWriter(self._writing, self._settings, kind)
+
+    def days(self, kind: Kind) -> Sequence[dt.date]:
+        names = self._known(kind)
+        days = self._states[kind].days()
+        return [day for day, uuid in indexes(self._client, names).items() if days.trusts(day, uuid)]
+
+    def checkpoints(self, kind: Kind) -> Mapping[int, int]:
+        self._known(kind)
+        return self._states[kind].checkpoints().value.partitions
+
+    def search(self, tenant: Tenant, query: RecordQuery, days: Sequence[dt.date]) -> Sequence[Found]:
+        names, kind = self._known(query.kind), query.kind
+        clause = build(query.where, kind)
+        base = [{"term": {"tenant": tenant}}, time_range(query.start_ns, query.end_ns)]
+        aliases = self._readable(names, tenant, days)
+        is_exact = clause.possible is None or not self._count(
+            aliases, all_of([*base, clause.upper, none_of(clause.sure)])
+        )
+        where = all_of([*base, clause.sure if is_exact else clause.upper])
+        after = [query.after.timestamp_ns, pack(query.after.position)] if query.after else None
+        sort = _NEWEST if query.newest_first else _OLDEST
+        hits: list[Found] = []
+        for looked_at, record in enumerate(self._records(kind, tenant, aliases, where, sort, after, query.limit)):
+            if is_exact or matches(query.where, kind, record):
+                hits.append(found(kind, record))
+            if len(hits) == query.limit:
+                break
+            _bound(looked_at, is_exact)
+        return hits
+
+    def count(
+        self, tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None, days: Sequence[dt.date]
+    ) -> int:
+        names = self._known(kind)
+        clause = build(where, kind)
+        base = [{"term": {"tenant": tenant}}, time_range(start_ns, end_ns)]
+        aliases = self._readable(names, tenant, days)
+        counted = self._count(aliases, all_of([*base, clause.sure]))
+        if clause.possible is None:
+            return counted
+        unsure = all_of([*base, clause.upper, none_of(clause.sure)])
+        for looked_at, record in enumerate(self._records(kind, tenant, aliases, unsure, _OLDEST, None, PAGE_ROWS)):
+            counted += matches(where, kind, record)
+            _bound(looked_at, is_exact=False)
+        return counted
+
+    def tail(
+        self,
+        tenant: Tenant,
+        kind: Kind,
+        where: Node,
+        start_ns: int | None,
+        end_ns: int | None,
+        after: Mapping[int, int],
+        limit: int,
+    ) -> Sequence[Found]:
+        names = self._known(kind)
+        clause = build(where, kind)
+        # Days that are not trusted count here: what the lake lacks is a matter of offsets, not of days.
+        days = self._states[kind].days()
+        there = [day for day in indexes(self._client, names) if not days.is_dropped(day)]
+        filters = [{"term": {"tenant": tenant}}, time_range(start_ns, end_ns), past(after), clause.upper]
+        aliases = self._readable(names, tenant, there)
+        hits: list[Found] = []
+        for record in self._records(kind, tenant, aliases, all_of(filters), _IN_ORDER_OF_THE_BUS, None, limit):
+            if clause.possible is None or matches(where, kind, record):
+                hits.append(found(kind, record))
+            if len(hits) == limit:
+                break
+        return hits
+
+    def drop_day(self, kind: Kind, day: dt.date) -> None:
+        """Mark the day, then remove its index: in this order, so that no crash between them forgets the drop."""
+        names = self._known(kind)
+
+        def change(days: Days) -> None:
+            days.days.setdefault(day, Day("")).dropped = True
+
+        self._states[kind].create()
+        self._states[kind].change_days(change)
+        self._client.call("DELETE", f"/{names.index(day)}", absent={})
+
+    def size_bytes(self, kind: Kind, day: dt.date) -> int:
+        path = f"/{self._known(kind).index(day)}/_stats/store"
+        answer = self._client.call("GET", path, params={"filter_path": "_all.total.store.size_in_bytes"}, absent={})
+        return int(answer["_all"]["total"]["store"]["size_in_bytes"]) if answer else 0
+
+    def close(self) -> None:
+        self._client.close()
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+
+    def _known(self, kind: Kind) -> Names:
+        if kind not in self._names:
+            raise StoreError(f"the hot store does not hold {kind.value}", hint="they are in the lake only")
+        return self._names[kind]
+
+    def _readable(self, names: Names, tenant: Tenant, days: Sequence[dt.date]) -> list[str]:
+        """The aliases of `tenant` on `days`. A day on which it wrote nothing has none.
+
+        Raises:
+            StoreError: One of the days is not here (any more).
+        """
+        wanted = {names.alias(day, tenant): day for day in sorted(set(days))}
+        if unseen := {alias: day for alias, day in wanted.items() if alias not in self._aliases}:
+            there = self._client.call("GET", f"/{names.every}/_alias/{names.prefix}-*@{tenant}", absent={})
+            seen = {alias for about in there.values() for alias in about.get("aliases", {})}
+            with self._lock:
+                self._aliases = self._aliases | seen
+            absent = [day for alias, day in unseen.items() if alias not in seen]
+            if absent and not set(absent) <= indexes(self._client, names).keys():
+                raise StoreError(f"the hot store does not hold {min(absent)} (any more)", retry_after_s=1)
+        return [alias for alias in wanted if alias in self._aliases]
+
+    def _records(
+        self,
+        kind: Kind,
+        tenant: Tenant,
+        aliases: Sequence[str],
+        where: Query,
+        sort: _Sort,
+        after: list[int] | None,
+        limit: int,
+    ) -> Iterator[dict[str, Any]]:
+        """All records, page after page; `limit` is how many will do in most cases."""
+        body: dict[str, Any] = {"query": where, "sort": sort, "size": min(limit, PAGE_ROWS), "track_total_hits": False}
+        while True:
+            hits = self._ask(aliases, body | ({"search_after": after} if after else {}))["hits"]["hits"]
+            for hit in hits:
+                yield columns(kind, tenant, hit["_source"])
+            if len(hits) < body["size"]:
+                return
+            after = hits[-1]["sort"]
+
+    def _count(self, aliases: Sequence[str], where: Query) -> int:
+        answer = self._ask(aliases, {"query": where, "size": 0, "track_total_hits": True})
+        return int(answer["hits"]["total"]["value"])
+
+    def _ask(self, aliases: Sequence[str], body: dict[str, Any]) -> dict[str, Any]:
+        """One search, of all shards or none. Its indexes stand in the body: a path would grow too long."""
+        if not aliases:
+            return {"hits": {"hits": [], "total": {"value": 0}}}
+        head = {"index": list(aliases), "allow_partial_search_results": False}
+        try:
+            lines = b"%b\n%b\n" % (msgspec.json.encode(head), msgspec.json.encode(body))
+        except UnicodeEncodeError as error:
+            raise QueryError("a value of the query is not valid Unicode", code="bad_value") from error
+        answer: dict[str, Any] = self._client.call("POST", "/_msearch", lines, lines=True)["responses"][0]
+        if answer.get("error"):
+            self._refuse(answer)
+        if answer["timed_out"] or answer["_shards"]["failed"]:
+            raise StoreError("OpenSearch answered for some of its shards only", hint="see GET _cluster/health")
+        return answer
+
+    def _refuse(self, answer: dict[str, Any]) -> None:
+        error = answer["error"]
+        cause = (error.get("root_cause") or [error])[0]
+        kind, reason = str(cause.get("type")), str(cause.get("reason"))
+        if answer["status"] == 404:
+            with self._lock:
+                self._aliases = set()
+            raise StoreError("a day of the hot store was dropped meanwhile", retry_after_s=1)
+        if answer["status"] == 400 and "automaton" in reason:
+            raise QueryError("a wildcard is too long or too complex: shorten it", code="bad_value")
+        if answer["status"] == 400 and "maxClauseCount" in reason:
+            raise QueryError("the query has too many clauses: narrow it", code="too_many_clauses")
+        raise EngineError(f"OpenSearch answered {kind}: {reason}"[:500], status=answer["status"], kind=kind)
+
+
+def _bound(looked_at: int, is_exact: bool) -> None:
+    if not is_exact and looked_at >= MOST_LOOKED_AT:
+        raise StoreError(
+            f"more than {MOST_LOOKED_AT} records hold values too long for the index of the hot store",
+            hint="narrow the time range, or ask for another field",
+        )

@@ -1,0 +1,161 @@
+"""A writer of a kind: batches of a flow -> the indexes of their arrival days, then the checkpoints.
+
+Order of a commit: every document is acknowledged (and on disk), the indexes are refreshed, then the checkpoint moves. A
+crash in between replays batches whose documents are there already. Full requests leave before the commit, so rows may
+be seen a little before they count as stored. Several writers of a kind may run, on partitions of their own: each moves
+the checkpoints of those that it was given.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from contracts.batches import Batch
+from contracts.errors import StoreError
+from contracts.messages import Kind
+from contracts.settings import Settings
+from lakehouse import hot_opensearch_document as document
+from lakehouse import hot_opensearch_templates as templates
+from lakehouse.hot_opensearch_bulk import MISSING, Bulk, Refused
+from lakehouse.hot_opensearch_client import Client, EngineError
+from lakehouse.hot_opensearch_days import DayOpener, Names, OpenDay
+from lakehouse.hot_opensearch_state import Days, State
+
+log = logging.getLogger("headwater.hot")
+
+
+class OpenSearchHotWriter:
+    """See `contracts.hot.HotWriter`. After a StoreError it must be closed and opened again.
+
+    `refused` counts documents that the engine would not take, by index, since it was opened.
+    """
+
+    def __init__(self, client: Client, settings: Settings, kind: Kind) -> None:
+        names = Names(settings.opensearch_prefix, kind)
+        self._client, self._names, self._kind = client, names, kind
+        self._state = State(client, settings.opensearch_prefix, kind)
+        self._opener = DayOpener(client, names, self._state)
+        templates.apply(client, settings)
+        self._state.create()
+        self._saved = self._state.checkpoints()
+        self._moved: dict[int, int] = {}
+        self._days: dict[dt.date, OpenDay | None] = {}
+        self._touched: set[str] = set()
+        self._failure: StoreError | None = None
+        self._is_closed = False
+        self.refused: Counter[str] = Counter()
+        self._bulk = Bulk(client, settings)
+
+    def checkpoints(self) -> Mapping[int, int]:
+        return dict(self._saved.value.partitions)
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """What the engine has against it is told by `commit`: here only a batch can be at fault."""
+        self._check_usable()
+        for batch in batches:
+            if batch.kind is not self._kind:
+                raise ValueError(f"this writer takes {self._kind.value}, not {batch.kind.value}")
+            known = self._moved.get(batch.partition, self._saved.value.partitions.get(batch.partition, 0))
+            if batch.rows and batch.offset >= known:
+                self._add(batch, document.lines(batch))
+            if batch.next_offset > known:
+                self._moved[batch.partition] = batch.next_offset
+
+    def _add(self, batch: Batch, lines: Sequence[bytes]) -> None:
+        if self._failure is not None:
+            return
+        try:
+            day = self._day(batch.day)
+            if day is not None:
+                self._opener.admit(day, [batch.header.tenant])
+                self._touched.add(day.index)
+                self._bulk.add(day.writing, lines)
+        except StoreError as error:
+            if isinstance(error, EngineError) and error.kind == MISSING:
+                self._bulk.gone.add(self._names.writing(batch.day))
+            else:
+                self._failure = error
+
+    def _day(self, day: dt.date) -> OpenDay | None:
+        if day not in self._days:
+            self._days[day] = self._opener.open(day)
+        return self._days[day]
+
+    def commit(self) -> None:
+        self._check_usable()
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._commit()
+        except StoreError as error:
+            self._failure = error
+            raise
+
+    def _commit(self) -> None:
+        if refused := self._bulk.flush():
+            self._leave_to_the_lake(refused)
+        if self._bulk.gone:
+            self._look_after(self._bulk.gone)
+            self._bulk.gone.clear()
+        if self._touched:
+            path = f"/{','.join(sorted(self._touched))}/_refresh"
+            self._client.call("POST", path, params={"ignore_unavailable": "true"})
+            self._touched.clear()
+        if self._moved:
+            self._saved = self._state.write_checkpoints(self._saved, self._moved)
+            self._moved = {}
+
+    def _look_after(self, gone: set[str]) -> None:
+        """What a dropped day misses is not missed. An index that others removed is made anew, and not trusted.
+
+        Raises:
+            StoreError: There was such a one; the rows are to be given again.
+        """
+        anew = []
+        for day, opened in list(self._days.items()):
+            if opened is not None and opened.writing in gone:
+                self._days[day] = self._opener.open(day)
+                anew += [opened.index] if self._days[day] is not None else []
+        if anew:
+            raise StoreError(
+                f"OpenSearch had lost {', '.join(anew)}, and has it anew: reads of that day take the lake",
+                hint="somebody removed it: let `headwater` drop days by itself",
+                retry_after_s=1,
+            )
+
+    def _leave_to_the_lake(self, refused: Sequence[Refused]) -> None:
+        """The lake has these records: reads of their days are told to ask it."""
+        for each in refused:
+            self.refused[each.index] += 1
+        places = {each.index for each in refused}
+        log.error(
+            "OpenSearch refused %d documents of %s, reads of these days take the lake: %s",
+            len(refused),
+            ", ".join(sorted(places)),
+            refused[0].reason,
+        )
+
+        def change(days: Days) -> None:
+            for day, opened in self._days.items():
+                if opened is not None and opened.writing in places and day in days.days:
+                    days.days[day].distrusted = True
+
+        self._state.change_days(change)
+
+    def distrust_through(self, day: dt.date) -> None:
+        def change(days: Days) -> None:
+            if days.distrusted_through is None or days.distrusted_through < day:
+                days.distrusted_through = day
+
+        self._state.change_days(change)
+
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            raise StoreError("this hot writer is closed", hint="open it again and replay its checkpoints")
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._bulk.close()
