@@ -22,7 +22,7 @@ import pybreaker
 import structlog
 
 from contracts.bus import Bus
-from contracts.errors import BusFull, OutcomeUnknown
+from contracts.errors import BusError, BusFull, OutcomeUnknown
 from contracts.messages import Message
 from contracts.settings import Settings
 from ingestion_api.counters import Counters
@@ -56,9 +56,13 @@ class GuardedBus:
             Problem: 503 `bus_unavailable` at once: the breaker is open, nothing was stored.
             BusError: See there.
         """
-        period = self._admit(timeout_s)
+        period = self._period  # before the state: a change in between makes it an earlier one, which is safe
+        tried = self._breaker.current_state != CLOSED
+        if tried:
+            period = self._admit(timeout_s)
         try:
-            offsets = self._bus.append(topic, key, messages, timeout_s=timeout_s)
+            left_s = timeout_s - self._ask(topic, timeout_s) if tried else timeout_s
+            offsets = self._bus.append(topic, key, messages, timeout_s=left_s)
         except Exception as error:  # what an adapter did not foresee keeps it from storing as well
             self._note_failure(period, error)
             raise
@@ -88,9 +92,6 @@ class GuardedBus:
 
     def _admit(self, timeout_s: float) -> int:
         """The period to count the outcome in."""
-        period = self._period  # before the state: a change in between makes it an earlier one, which is safe
-        if self._breaker.current_state == CLOSED:
-            return period
         with self._lock:
             if self._breaker.current_state != CLOSED:
                 if self._clock() < self._due_s:
@@ -98,6 +99,14 @@ class GuardedBus:
                 self._breaker.half_open()
                 self._due_s = self._clock() + timeout_s + self._open_s  # it answers by then, or another is tried
             return self._period
+
+    def _ask(self, topic: str, timeout_s: float) -> float:
+        """Look at the bus before something is sent, whose outcome could not be known; the seconds that it took."""
+        began_s = self._clock()
+        self._bus.extents(topic)
+        if (took_s := self._clock() - began_s) >= timeout_s:
+            raise BusError(f"the bus took {took_s:.1f} s to answer", retry_after_s=1)
+        return took_s
 
     def _refuse(self) -> NoReturn:
         self._counters.refused_appends.inc()

@@ -169,6 +169,17 @@ def test_when_the_one_that_is_tried_fails_it_is_open_for_another_pause(guard: Gu
     assert guard.append() == "stored"
 
 
+def test_the_one_that_is_tried_is_not_sent_while_the_bus_does_not_answer(guard: Guard) -> None:
+    guard.appends(DOWN, DOWN, DOWN)
+    guard.now += 10.1
+    guard.bus.readable = False
+    assert guard.appends(None, None) == ["BusError", "refused"]
+    assert guard.bus.appends == 3
+    guard.now += 10.1
+    guard.bus.readable = True
+    assert guard.append() == "stored"
+
+
 def test_an_error_that_the_adapter_did_not_foresee_counts_too(guard: Guard) -> None:
     guard.appends(ValueError("odd"), ValueError(), ValueError("odd"))
     assert guard.append() == "refused"
