@@ -29,7 +29,7 @@ from lakehouse.object_store_cleanup import abort_uploads, delete_probes
 from lakehouse.object_store_probe import ensure_safe
 from lakehouse.tables import LEDGER
 
-AWAY_REST_S = 1.0  # an object store that failed is not asked again for so long: one question asks several times
+AWAY_REST_S = 1.0  # an object store that failed is left alone for as long as the failure took, and at least so long
 
 _LEDGER_SQL = """
 SELECT tenant, kind, dropped, count(*) AS n, sum(received) AS received, sum(landed) AS landed,
@@ -75,7 +75,7 @@ class Lake:
         self._lock = threading.Lock()
         self._tables: dict[str, Delta] = {}
         self._asked_s: dict[str, float] = {}  # when the last refresh of a table began
-        self._failure: tuple[float, StoreError] | None = None  # when the object store last failed, and how
+        self._failure: tuple[float, StoreError] | None = None  # until when the object store is left alone, and why
         self._pool = QueryPool(settings)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -187,7 +187,7 @@ class Lake:
             yield self._tables[name]
 
     def _refresh(self, name: str) -> None:
-        if self._failure is not None and time.monotonic() - self._failure[0] < AWAY_REST_S:
+        if self._failure is not None and time.monotonic() < self._failure[0]:
             known = self._failure[1]
             raise StoreError(str(known), hint=known.hint, retry_after_s=known.retry_after_s) from known
         began_s = time.monotonic()
@@ -197,7 +197,8 @@ class Lake:
             self._tables[name].refresh()
         except StoreError as error:
             if self._store is not None:
-                self._failure = (time.monotonic(), error)
+                took_s = time.monotonic() - began_s
+                self._failure = (time.monotonic() + max(took_s, AWAY_REST_S), error)
             raise
         self._asked_s[name], self._failure = began_s, None
 

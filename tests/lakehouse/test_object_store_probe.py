@@ -1,0 +1,98 @@
+"""The start-up race: a server that would lose commits is refused, one that would not is remembered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ConfigError, StoreError
+from contracts.messages import Kind
+from lakehouse.lake import Lake
+from lakehouse.object_store import ObjectStore, object_store
+from lakehouse.object_store_probe import ensure_safe
+from tests.lakehouse.lake_samples import settings
+from tests.lakehouse.object_store_server import ATOMIC, BUSY, IGNORES, LOOKS_FIRST, OVERWRITES, MemoryS3, serving
+
+KEYS = {"s3_access_key": "a", "s3_secret_key": "b"}
+
+
+def store_of(server: MemoryS3) -> ObjectStore:
+    store = object_store("s3://bucket/lake", settings(s3_endpoint=server.url, **KEYS))
+    assert store is not None
+    return store
+
+
+def test_an_atomic_server_is_raced_once_and_remembered(tmp_path: Path) -> None:
+    with serving(ATOMIC) as server:
+        ensure_safe(store_of(server), tmp_path)
+        puts = server.puts
+        ensure_safe(store_of(server), tmp_path)
+
+        assert puts > 0
+        assert server.puts == puts
+        assert server.objects == {}, "keys of the probe are left"
+
+
+@pytest.mark.parametrize("memory", ["", "[]", '{"PLACE": {"server": "another", "probed_s": NOW}}', "stale"])
+def test_what_is_remembered_of_another_server_or_too_long_ago_does_not_count(tmp_path: Path, memory: str) -> None:
+    with serving(ATOMIC) as server:
+        ensure_safe(store_of(server), tmp_path)
+        puts, file = server.puts, tmp_path / "object-stores.json"
+        known = json.loads(file.read_text())
+        (place,) = known
+        known[place]["probed_s"] -= 8 * 86_400
+        text = memory.replace("PLACE", place).replace("NOW", str(2**40))
+        file.write_text(json.dumps(known) if memory == "stale" else text)
+        ensure_safe(store_of(server), tmp_path)
+
+        assert server.puts == 2 * puts
+
+
+@pytest.mark.parametrize(
+    ("manner", "words"),
+    [(IGNORES, "be written twice"), (LOOKS_FIRST, "be written twice"), (OVERWRITES, "what it had refused")],
+)
+def test_a_server_that_would_lose_commits_is_refused_by_name_each_time(tmp_path: Path, manner: str, words: str) -> None:
+    with serving(manner) as server:
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=words) as caught:
+                ensure_safe(store_of(server), tmp_path)
+        assert server.url in str(caught.value)
+        assert "MemoryS3" in str(caught.value)
+        assert "versitygw" in caught.value.hint
+        assert server.objects == {}, "keys of the probe are left"
+
+
+def test_a_writer_opens_nothing_on_such_a_server(tmp_path: Path) -> None:
+    with serving(LOOKS_FIRST) as server:
+        lake = Lake("s3://bucket/lake", settings(s3_endpoint=server.url, data_dir=tmp_path, **KEYS))
+        with pytest.raises(ConfigError, match="be written twice"):
+            lake.writer(Kind.LOGS)
+        lake.close()
+        assert server.objects == {}
+
+
+def test_a_server_that_is_busy_is_not_judged(tmp_path: Path) -> None:
+    with serving(BUSY) as server:
+        with pytest.raises(StoreError, match="without an answer"):
+            ensure_safe(store_of(server), tmp_path)
+        server.manner = ATOMIC
+        ensure_safe(store_of(server), tmp_path)
+
+
+def test_a_server_that_is_away_is_said_and_taken_when_it_is_there(tmp_path: Path) -> None:
+    with serving(ATOMIC) as server:
+        away = object_store("s3://bucket", settings(s3_endpoint="http://127.0.0.1:9", **KEYS))
+        assert away is not None
+        with pytest.raises(StoreError, match="cannot be reached") as caught:
+            ensure_safe(away, tmp_path)
+        assert "HEADWATER_S3_ENDPOINT" in caught.value.hint
+        ensure_safe(store_of(server), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_memory_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with serving(ATOMIC) as server:
+        ensure_safe(store_of(server), tmp_path / "file")
