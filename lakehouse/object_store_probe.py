@@ -71,9 +71,8 @@ def told(store: ObjectStore, what: str) -> Iterator[None]:
         text = str(error)
         if isinstance(error, ClientError):
             answer = error.response
-            # What a HEAD answers has no body, so the code is a status: of a bucket, 404 has one meaning.
-            code = {"404": "NoSuchBucket", "403": "AccessDenied"}.get(code := answer["Error"]["Code"], code)
-            text = f"S3 error {answer['ResponseMetadata'].get('HTTPStatusCode', '')} Answer <Code>{code}</Code> {text}"
+            status, code = answer["ResponseMetadata"].get("HTTPStatusCode", ""), answer["Error"]["Code"]
+            text = f"S3 error {status} Answer <Code>{code}</Code> {text}"
         known = trouble(text if text.startswith("S3 error") else f"S3 error: {text}")
         words, hint = known or (text, "")
         raise StoreError(f"{what}: {words}, {store.name}", hint=hint, retry_after_s=5) from error
@@ -86,7 +85,7 @@ def check_bucket(store: ObjectStore, client: S3Client) -> str:
         StoreError: The bucket cannot be reached, and why.
     """
     with told(store, "the lake's bucket cannot be used"):
-        answer = client.head_bucket(Bucket=store.bucket)
+        answer = client.list_objects_v2(Bucket=store.bucket, Prefix=store.prefix, MaxKeys=1)  # a HEAD has no reasons
     return str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", "unnamed"))
 
 

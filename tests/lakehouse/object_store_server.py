@@ -53,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT":
             status = self.server.put(path, body, "If-None-Match" in self.headers)
         elif self.command == "GET":
-            answer = self.server.objects[path]
+            listing = b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"
+            answer = listing if "list-type=2" in self.path else self.server.objects[path]
         elif self.command == "DELETE":
             status = 204
             self.server.objects.pop(path, None)
