@@ -23,10 +23,6 @@ def any_of(queries: Iterable[Query]) -> Query:
     return Query.boolean_query(clauses) if clauses else Query.empty_query()
 
 
-def none_of(query: Query) -> Query:
-    return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
-
-
 def tenant_query(tenant: Tenant) -> Query:
     return Query.term_query(schema(), "terms", tenant_term(tenant))
 
@@ -40,14 +36,17 @@ def integers(field: str, low: int | None, high: int | None, kind: FieldType = Fi
     return Query.range_query(schema(), field, kind, low, high)
 
 
+def overlapping(first_ns: int | None, last_ns: int | None) -> Query:
+    """Blocks that may hold an event time from `first_ns` to `last_ns`, both included; None is open."""
+    if first_ns is not None and last_ns is not None and first_ns > last_ns:
+        return Query.empty_query()
+    if (first_ns is not None and first_ns >= _INT64.stop) or (last_ns is not None and last_ns < _INT64.start):
+        return Query.empty_query()
+    first_ns = None if first_ns is None or first_ns < _INT64.start else first_ns
+    last_ns = None if last_ns is None or last_ns >= _INT64.stop else last_ns
+    return all_of([integers("last_ns", first_ns, None), integers("first_ns", None, last_ns)])
+
+
 def time_query(start_ns: int | None, end_ns: int | None) -> Query:
     """Event time, `end_ns` exclusive."""
-    return whole_numbers("timestamp_ns", start_ns, None if end_ns is None else end_ns - 1)
-
-
-def whole_numbers(field: str, low: int | None, high: int | None) -> Query:
-    if (low is not None and low >= _INT64.stop) or (high is not None and high < _INT64.start):
-        return Query.empty_query()
-    low = None if low is None or low < _INT64.start else low
-    high = None if high is None or high >= _INT64.stop else high
-    return integers(field, low, high)
+    return overlapping(start_ns, None if end_ns is None else end_ns - 1)

@@ -1,10 +1,10 @@
-"""The index of one arrival day, for writing: batches -> documents, committed together with the checkpoints."""
+"""The index of one arrival day, for writing: batches -> blocks, committed together with the checkpoints."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tantivy
@@ -12,8 +12,9 @@ from tantivy import FieldType, Occur, Order, Query
 
 from contracts.batches import Batch
 from contracts.errors import StoreError
+from contracts.messages import Kind
 from contracts.query import Position
-from lakehouse.hot_document import documents
+from lakehouse.hot_block import Blocks
 from lakehouse.hot_schema import MARK, pack, register_analyzers, schema, unpack
 
 _CHECKPOINT = "checkpoint"
@@ -53,8 +54,9 @@ def engine_errors(path: Path) -> Iterator[None]:
 class DayWriter:
     """One writer of one day. `is_dirty`: something was added since the last commit."""
 
-    def __init__(self, path: Path, day: dt.date, heap_mib: int) -> None:
+    def __init__(self, path: Path, kind: Kind, day: dt.date, heap_mib: int) -> None:
         self.day = day
+        self._blocks = Blocks(kind)
         self.path = path
         self.is_dirty = self.is_broken = False
         with engine_errors(path):
@@ -78,14 +80,16 @@ class DayWriter:
         Raises:
             StoreError: None of the rows will be committed.
         """
-        made = documents(batch)
-        self.is_broken = True
-        with engine_errors(self.path):
-            for document in made:
-                self._writer.add_document(document)
-        self.is_broken = False
+        self._put(self._blocks.add(batch))
         self._next[batch.partition] = batch.next_offset
         self.is_dirty = True
+
+    def _put(self, documents: Sequence[tantivy.Document]) -> None:
+        self.is_broken = True
+        with engine_errors(self.path):
+            for document in documents:
+                self._writer.add_document(document)
+        self.is_broken = False
 
     def stage_checkpoints(self) -> None:
         """Put the checkpoints that moved into the commit that is about to be made.
@@ -97,7 +101,7 @@ class DayWriter:
                 continue
             document = tantivy.Document()
             document.add_text(MARK, _CHECKPOINT)
-            document.add_unsigned("position", pack(Position(partition, offset, 0)))
+            document.add_unsigned("last_position", pack(Position(partition, offset, 0)))
             self._writer.add_document(document)
             self._staged[partition] = offset
 
@@ -107,6 +111,7 @@ class DayWriter:
         Raises:
             StoreError: Nothing of this commit is stored; this object must not be used again.
         """
+        self._put(self._blocks.rest())
         with engine_errors(self.path):
             self.stage_checkpoints()
             self._writer.commit()
@@ -130,9 +135,9 @@ def read_checkpoints(index: tantivy.Index) -> dict[int, int]:
     found: dict[int, int] = {}
     below = 1 << 64
     while below:
-        rest = Query.range_query(schema(), "position", FieldType.Unsigned, None, below - 1)
+        rest = Query.range_query(schema(), "last_position", FieldType.Unsigned, None, below - 1)
         query = Query.boolean_query([(Occur.Must, marks), (Occur.Must, rest)])
-        hits = searcher.search(query, limit=1, count=False, order_by_field="position", order=Order.Desc).hits
+        hits = searcher.search(query, limit=1, count=False, order_by_field="last_position", order=Order.Desc).hits
         if not hits:
             break
         place = unpack(int(hits[0][0]))

@@ -1,10 +1,14 @@
-"""The query tree -> a query of the hot index. No text of a user is ever parsed here."""
+"""The query tree -> a query of the hot index for the blocks that may hold a row that matches.
+
+A block is left out only when none of its rows can match: what the index cannot tell is every block (a negation, an
+absent or empty value). `hot_match` decides by row. No text of a user is ever parsed here.
+"""
 
 from __future__ import annotations
 
 import math
 
-from tantivy import FieldType, Query
+from tantivy import Query
 
 from contracts.errors import QueryError
 from contracts.messages import Kind
@@ -22,7 +26,8 @@ from contracts.query import (
     Wildcard,
 )
 from lakehouse import hot_regex
-from lakehouse.hot_clause import all_of, any_of, none_of, whole_numbers
+from lakehouse.hot_clause import all_of, any_of, overlapping
+from lakehouse.hot_match import double_of
 from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, schema, tokens
 from lakehouse.hot_terms import (
     BARE,
@@ -35,6 +40,7 @@ from lakehouse.hot_terms import (
     cut,
     escaped,
     name_of,
+    number_term,
     sortable_bits,
 )
 
@@ -46,11 +52,12 @@ _TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: T
 _DEEPEST = 200  # far above what the parser lets through; the engine recurses
 _ANY_ESCAPED = f"(?:[{ESCAPES}]{hot_regex.ANY}|[^{ESCAPES}])"  # one character as `hot_terms` writes it
 _NOT_EMPTY = hot_regex.ANY + hot_regex.REST
+_SEVERITIES = 24
 _LONGEST_BOUND = 64  # each character is one more expression to compile, about 1 ms
 
 
 def build(node: Node, kind: Kind, depth: int = 0) -> Query:
-    """`node` as a query over the index of `kind`.
+    """`node` as a query for blocks of `kind`.
 
     Raises:
         QueryError: A field that the kind does not have, or a condition that its field cannot have.
@@ -65,7 +72,8 @@ def build(node: Node, kind: Kind, depth: int = 0) -> Query:
         case Or(nodes):
             return any_of(build(inner, kind, depth + 1) for inner in nodes)
         case Not(inner):
-            return none_of(build(inner, kind, depth + 1))
+            build(inner, kind, depth + 1)  # refuses what cannot be asked
+            return Query.all_query()
     return _leaf(node, kind)
 
 
@@ -168,14 +176,14 @@ def _keyword(node: Leaf) -> Query:
     pattern = hot_regex.literal(head)
     match node:
         case Term(_, value):
-            return _exactly(f"{head}{escaped(cut(value))}") if value else none_of(_present(node.field, pattern))
+            return _exactly(f"{head}{escaped(cut(value))}") if value else Query.all_query()
         case Wildcard(_, wanted):
             if not wanted.strip("*"):
-                return Query.all_query() if wanted else none_of(_present(node.field, pattern))
+                return Query.all_query()
             return _regex("terms", pattern + _wildcard(wanted))
         case Range(_, low, high) if low is not None or high is not None:
             between = _texts_between(node, pattern)
-            return any_of([between, none_of(_present(node.field, pattern))]) if _takes_empty(node) else between
+            return Query.all_query() if _takes_empty(node) else between
         case _:
             return _present(node.field, pattern)
 
@@ -192,58 +200,36 @@ def _takes_empty(node: Range) -> bool:
 
 def _text(node: Leaf) -> Query:
     match node:
-        case Term(field, value):
-            return _phrase(field, tokens(value))
-        case Wildcard(field, pattern):
-            return _regex(field, hot_regex.wildcard(pattern, hot_regex.ANY, str.lower))
-        case Exists(field):
-            return none_of(_exactly(field + TEXT))
+        case Term(_, value):
+            return _words(tokens(value))
+        case Wildcard(_, pattern):
+            return _regex("words", hot_regex.wildcard(pattern, hot_regex.ANY, str.lower))
+        case Exists():
+            return Query.all_query()
         case Range(field):
             raise QueryError(f'text field "{field}" has no ranges', code="bad_value")
 
 
-def _phrase(field: str, words: list[str]) -> Query:
-    if not words or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in words):
+def _words(wanted: list[str]) -> Query:
+    if not wanted or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in wanted):
         return Query.empty_query()
-    if len(words) == 1:
-        return Query.term_query(schema(), field, words[0])
-    return Query.phrase_query(schema(), field, list(words))
+    return all_of(Query.term_query(schema(), "words", word) for word in set(wanted))
 
 
 def _number(node: Leaf) -> Query:
     match node:
-        case Term(field, value):
-            number = _double(value)
-            return Query.empty_query() if number is None else _doubles(Range(field, number, number))
         case Wildcard(field):
             raise QueryError(f'number field "{field}" has no wildcards', code="bad_value")
+        case Term(field, value):
+            node = Range(field, value, value)
         case Exists():
             return Query.all_query()
-        case Range():
-            return _doubles(node)
-
-
-def _double(value: str | int | float) -> float | None:
-    """`value` as a finite double, or None."""
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _doubles(node: Range) -> Query:
-    """A range over a number field; a bound that is no number matches nothing."""
-    low, high = (None if bound is None else _double(bound) for bound in (node.low, node.high))
-    if (low is None) != (node.low is None) or (high is None) != (node.high is None):
-        return Query.empty_query()
-    if node.field == "severity_number":
-        return whole_numbers(node.field, _rounded_up(low, node.include_low), _rounded_down(high, node.include_high))
-    if low is None and high is None:
+    low, high = (None if bound is None else double_of(bound) for bound in (node.low, node.high))
+    if node.field != "severity_number" or (low is None) != (node.low is None) or (high is None) != (node.high is None):
         return Query.all_query()
-    if low is not None and high is not None and low > high:
-        return Query.empty_query()
-    return Query.range_query(schema(), node.field, FieldType.Float, low, high, node.include_low, node.include_high)
+    smallest, largest = _rounded_up(low, node.include_low), _rounded_down(high, node.include_high)
+    known = range(max(smallest or 0, 0), min(_SEVERITIES if largest is None else largest, _SEVERITIES) + 1)
+    return _exactly(*(number_term(node.field, number) for number in known))
 
 
 def _rounded_up(low: int | float | None, inclusive: bool) -> int | None:
@@ -261,4 +247,4 @@ def _timestamp(node: Leaf) -> Query:
     if not isinstance(node, Range) or isinstance(node.low, str) or isinstance(node.high, str):
         raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
     low, high = _rounded_up(node.low, node.include_low), _rounded_down(node.high, node.include_high)
-    return whole_numbers("timestamp_ns", low, high)
+    return overlapping(low, high)

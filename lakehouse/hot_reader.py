@@ -1,49 +1,59 @@
-"""Committed indexes of one kind -> pages, counts and tails. Thread-safe; sees a commit as soon as it is made."""
+"""Committed indexes of one kind -> pages, counts and tails. Thread-safe; sees a commit as soon as it is made.
+
+The index names blocks that may hold what is asked for; they are read in order of time until the page is full.
+"""
 
 from __future__ import annotations
 
+import heapq
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tantivy
-from tantivy import FieldType, Order, Query
+from tantivy import Order, Query
 
-from contracts.hot import Found
+from contracts.errors import StoreError
 from contracts.messages import Kind
-from contracts.query import RecordQuery
-from contracts.tenants import Tenant
+from contracts.query import Cursor, RecordQuery
+from lakehouse.hot_block import Hit, rows_of
 from lakehouse.hot_clause import all_of, integers
 from lakehouse.hot_day import check_format, engine_errors
-from lakehouse.hot_document import found
+from lakehouse.hot_match import Match
 from lakehouse.hot_schema import pack
 
-_LAST = (1 << 64) - 1
+_FIRST_BLOCKS, _MOST_BLOCKS = 8, 1024  # asked for at once; doubled while a page is not full
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A record that was found and not yet read."""
+class Filter:
+    """What is asked for.
 
-    timestamp_ns: int
-    packed: int
-    day: DayReader
-    address: tantivy.DocAddress
+    Attributes:
+        blocks: Leave out blocks that cannot match.
+        matches: Decides by row, event time aside.
+        start_ns, end_ns: Event time, inclusive and exclusive; None is open.
+        ends: When to give up, by `time.monotonic`.
+    """
 
-    @property
-    def place(self) -> tuple[int, int]:
-        return self.timestamp_ns, self.packed
+    kind: Kind
+    blocks: tuple[Query, ...]
+    matches: Match
+    start_ns: int | None
+    end_ns: int | None
+    ends: float
 
-    def found(self, kind: Kind, tenant: Tenant) -> Found:
-        """Read it.
-
-        Raises:
-            StoreError: The index is damaged.
-        """
-        with engine_errors(self.day.path):
-            document = self.day.searcher.doc(self.address)
-            return found(kind, tenant, self.timestamp_ns, self.packed, document)
+    def hits(self, source: bytes) -> Iterator[Hit]:
+        """The rows of a stored block that match."""
+        if time.monotonic() > self.ends:
+            raise StoreError("a query of the hot store took too long", hint="ask for a shorter time or rarer words")
+        low = -(1 << 63) if self.start_ns is None else self.start_ns
+        high = 1 << 63 if self.end_ns is None else self.end_ns
+        for row, origin in rows_of(self.kind, source):
+            if low <= row.timestamp_ns < high and self.matches(row, origin):
+                yield Hit(row, origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,64 +63,72 @@ class DayReader:
     path: Path
     searcher: tantivy.Searcher
 
-    def page(self, base: Sequence[Query], query: RecordQuery) -> list[Hit]:
+    def page(self, wanted: Filter, query: RecordQuery) -> list[Hit]:
         """Up to `query.limit` hits after `query.after` in order of (timestamp, position).
 
-        The engine sorts by one field. Ties are resolved by asking for one timestamp, sorted by position: once for
-        those of the cursor, once for those at the end of the page.
+        Blocks come by their last time (their first, for oldest first); when no block to come can hold a row that
+        belongs before the last of a full page, the page is done.
         """
-        hits: list[Hit] = []
-        low = high = None
-        if (after := query.after) is not None:
-            hits = self._of_time(base, query, after.timestamp_ns, query.limit, pack(after.position))
-            low, high = (None, after.timestamp_ns - 1) if query.newest_first else (after.timestamp_ns + 1, None)
-        if (room := query.limit - len(hits)) == 0:
-            return hits
-        rest = self._by_time([*base, integers("timestamp_ns", low, high)], query.newest_first, room)
-        if len(rest) == room:
-            last = rest[-1].timestamp_ns
-            rest = [hit for hit in rest if hit.timestamp_ns != last]
-            rest += self._of_time(base, query, last, room - len(rest), None)
-        return hits + sorted(rest, key=lambda hit: hit.place, reverse=query.newest_first)
+        sign = 1 if query.newest_first else -1
+        after = None if query.after is None else (query.after.timestamp_ns, pack(query.after.position))
+        page: list[tuple[int, int, int, Hit]] = []  # a heap: the row that would go first is at its top
+        order = 0
+        for edge_ns, source in self._blocks(wanted, query):
+            if len(page) == query.limit and page[0][0] > sign * edge_ns:
+                break
+            for hit in wanted.hits(source):
+                place = hit.place
+                if after is not None and (place >= after if query.newest_first else place <= after):
+                    continue
+                order += 1
+                entry = (sign * place[0], sign * place[1], order, hit)
+                if len(page) < query.limit:
+                    heapq.heappush(page, entry)
+                elif entry > page[0]:
+                    heapq.heapreplace(page, entry)
+        return [entry[-1] for entry in sorted(page, reverse=True)]
 
-    def count(self, clauses: Sequence[Query]) -> int:
+    def _blocks(self, wanted: Filter, query: RecordQuery) -> Iterator[tuple[int, bytes]]:
+        """(last or first time, rows) of the blocks that may have a part in the page, in order of that time."""
+        field, order = ("last_ns", Order.Desc) if query.newest_first else ("first_ns", Order.Asc)
+        clauses = [*wanted.blocks, _not_past(query.after, query.newest_first)]
+        offset, count = 0, _FIRST_BLOCKS
+        while True:
+            found = self._search(clauses, count, offset, field, order)
+            yield from ((edge_ns, self._source(address)) for edge_ns, address in found)
+            if len(found) < count:
+                return
+            offset, count = offset + count, min(2 * count, _MOST_BLOCKS)
+
+    def all(self, wanted: Filter, more: Query | None = None) -> Iterator[Hit]:
+        """Every hit, of blocks that fit `more` as well, in no order."""
+        clauses = all_of([*wanted.blocks] if more is None else [*wanted.blocks, more])
         with engine_errors(self.path):
-            result = self.searcher.search(all_of(clauses), 1, count=True)
-            return int(result.count)  # type: ignore[attr-defined]  # the library's stub leaves it out
+            found = self.searcher.search(clauses, max(self.searcher.num_docs, 1), count=False).hits
+        for _, address in found:
+            yield from wanted.hits(self._source(address))
 
-    def tail(self, clauses: Sequence[Query], limit: int) -> list[Hit]:
-        """Up to `limit` hits in no order."""
-        return self._by_time(clauses, newest_first=True, limit=limit)
-
-    def _by_time(self, clauses: Sequence[Query], newest_first: bool, limit: int) -> list[Hit]:
-        hits = self._sorted_by("timestamp_ns", clauses, newest_first, limit)
-        with engine_errors(self.path):
-            positions = self.searcher.fast_field_values("position", [address for _, address in hits])
-        return [
-            Hit(time_ns, int(packed or 0), self, address)
-            for (time_ns, address), packed in zip(hits, positions, strict=True)
-        ]
-
-    def _of_time(
-        self, base: Sequence[Query], query: RecordQuery, time_ns: int, limit: int, after: int | None
-    ) -> list[Hit]:
-        """Hits of one timestamp by position, those after the position `after`."""
-        clauses = [*base, integers("timestamp_ns", time_ns, time_ns)]
-        if after is not None:
-            low, high = (0, after - 1) if query.newest_first else (after + 1, _LAST)
-            if low > high:
-                return []
-            clauses.append(integers("position", low, high, FieldType.Unsigned))
-        hits = self._sorted_by("position", clauses, query.newest_first, limit)
-        return [Hit(time_ns, packed, self, address) for packed, address in hits]
-
-    def _sorted_by(
-        self, field: str, clauses: Sequence[Query], descending: bool, limit: int
+    def _search(
+        self, clauses: Sequence[Query], limit: int, offset: int, field: str, order: Order
     ) -> list[tuple[int, tantivy.DocAddress]]:
-        order = Order.Desc if descending else Order.Asc
         with engine_errors(self.path):
-            hits = self.searcher.search(all_of(clauses), limit, count=False, order_by_field=field, order=order).hits
-        return [(int(value), address) for value, address in hits]
+            found = self.searcher.search(
+                all_of(clauses), limit, count=False, order_by_field=field, offset=offset, order=order
+            ).hits
+        return [(int(value), address) for value, address in found]
+
+    def _source(self, address: tantivy.DocAddress) -> bytes:
+        with engine_errors(self.path):
+            return bytes(self.searcher.doc(address).get_first("source") or b"")
+
+
+def _not_past(after: Cursor | None, newest_first: bool) -> Query:
+    """Blocks that hold something at or after the cursor, in the page's order."""
+    if after is None:
+        return Query.all_query()
+    if newest_first:
+        return integers("first_ns", None, after.timestamp_ns)
+    return integers("last_ns", after.timestamp_ns, None)
 
 
 class DayReaders:

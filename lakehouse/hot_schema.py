@@ -9,11 +9,12 @@ import tantivy
 from contracts.errors import StoreError
 from contracts.query import Position
 
-WORDS = "words"  # analyzer of text fields
+_WORDS = "words"  # analyzer of texts
 _SPACED = "spaced"  # analyzer of terms
-_FORMAT = 2  # of what the terms of a record are and how its source is written; another number is another schema
+_FORMAT = 3  # of what the terms of a record are and how its source is written; another number is another schema
 MARK = f"mark{_FORMAT}"
 LONGEST_TOKEN_BYTES = 255
+_SPACES = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 _PARTITION_BITS, _OFFSET_BITS, _INDEX_BITS = 10, 38, 16
 PARTITIONS = 1 << _PARTITION_BITS
@@ -23,40 +24,44 @@ INDEXES = 1 << _INDEX_BITS
 
 @functools.cache
 def schema() -> tantivy.Schema:
-    """Fields: `terms` (see `hot_terms`), `body` (tokens with positions, stored), numbers, and `source`: the rest of the
-    record as JSON, stored only. `MARK` finds the checkpoint documents, which have no tenant."""
+    """One document a block of rows (see `hot_block`): `terms` (see `hot_terms`) and `words` (tokens of the bodies) that
+    any of its rows has, its extremes of time and bus position, how many rows, and `source`: the rows as JSON, stored.
+
+    `MARK` finds the checkpoint documents, which have no tenant.
+    """
     builder = tantivy.SchemaBuilder()
     builder.add_text_field(MARK, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("terms", tokenizer_name=_SPACED, index_option="basic")
-    builder.add_text_field("body", stored=True, tokenizer_name=WORDS, index_option="position")
+    builder.add_text_field("words", tokenizer_name=_WORDS, index_option="basic")
     builder.add_bytes_field("source", stored=True)
-    builder.add_integer_field("timestamp_ns", fast=True)
-    builder.add_unsigned_field("position", fast=True)
-    builder.add_integer_field("severity_number", fast=True)
-    builder.add_float_field("value", fast=True)
+    builder.add_integer_field("first_ns", fast=True)
+    builder.add_integer_field("last_ns", fast=True)
+    builder.add_unsigned_field("first_position", fast=True)
+    builder.add_unsigned_field("last_position", fast=True)
+    builder.add_unsigned_field("rows", fast=True)
     return builder.build()
 
 
 @functools.cache
-def words_analyzer() -> tantivy.TextAnalyzer:
-    """Runs of alphanumeric characters, lower-cased; the engine's default would also drop tokens from 40 bytes on."""
+def _words() -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     long_filter = tantivy.Filter.remove_long(LONGEST_TOKEN_BYTES + 1)
     return builder.filter(long_filter).filter(tantivy.Filter.lowercase()).build()
 
 
 @functools.cache
-def _plain_words() -> tantivy.TextAnalyzer:
+def _analyzer() -> tantivy.TextAnalyzer:
+    """Runs of alphanumeric characters, lower-cased; the engine's default would also drop tokens from 40 bytes on."""
     return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).build()
 
 
 def tokens(text: str) -> list[str]:
     """The tokens of `text`, those that are too long for the index included."""
-    return list(_plain_words().analyze(text))
+    return text.lower().translate(_SPACES).split() if text.isascii() else list(_analyzer().analyze(text))
 
 
 def register_analyzers(index: tantivy.Index) -> None:
-    index.register_tokenizer(WORDS, words_analyzer())
+    index.register_tokenizer(_WORDS, _words())
     index.register_tokenizer(_SPACED, tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
 
 

@@ -1,7 +1,7 @@
 """The embedded hot store: one Tantivy index per kind and arrival day under a folder.
 
 Exactly once visible: rows and the checkpoint of their bus partition are one commit (`DayWriter.commit`). One writer
-per kind, any number of readers in any process. Not handled: a query in flight is not interrupted by a deadline.
+per kind, any number of readers in any process. A query that reads for longer than HEADWATER_QUERY_TIMEOUT_S fails.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import datetime as dt
 import heapq
 import itertools
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse.hot_clause import any_of, integers, tenant_query, time_query
 from lakehouse.hot_folder import KindFolder
+from lakehouse.hot_match import matcher
 from lakehouse.hot_query import build
-from lakehouse.hot_reader import DayReader, DayReaders, Hit
-from lakehouse.hot_schema import PARTITIONS, pack
+from lakehouse.hot_reader import DayReader, DayReaders, Filter
+from lakehouse.hot_schema import PARTITIONS, pack, unpack
 from lakehouse.hot_writer import TantivyHotWriter
 
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
@@ -51,16 +53,16 @@ class TantivyHotStore:
         return self._folder(kind).read_progress().checkpoints
 
     def search(self, tenant: Tenant, query: RecordQuery, days: Sequence[dt.date]) -> Sequence[Found]:
-        base = _filters(tenant, query.kind, query.where, query.start_ns, query.end_ns)
-        pages = [reader.page(base, query) for reader in self._day_readers(query.kind, days)]
+        wanted = self._filter(tenant, query.kind, query.where, query.start_ns, query.end_ns)
+        pages = [reader.page(wanted, query) for reader in self._day_readers(query.kind, days)]
         merged = heapq.merge(*pages, key=lambda hit: hit.place, reverse=query.newest_first)
         return [hit.found(query.kind, tenant) for hit in itertools.islice(merged, query.limit)]
 
     def count(
         self, tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None, days: Sequence[dt.date]
     ) -> int:
-        clauses = _filters(tenant, kind, where, start_ns, end_ns)
-        return sum(reader.count(clauses) for reader in self._day_readers(kind, days))
+        wanted = self._filter(tenant, kind, where, start_ns, end_ns)
+        return sum(1 for reader in self._day_readers(kind, days) for _ in reader.all(wanted))
 
     def tail(
         self,
@@ -72,13 +74,17 @@ class TantivyHotStore:
         after: Mapping[int, int],
         limit: int,
     ) -> Sequence[Found]:
-        clauses = [*_filters(tenant, kind, where, start_ns, end_ns), _past(after)]
-        hits: list[Hit] = []
+        wanted = self._filter(tenant, kind, where, start_ns, end_ns)
         # Days that are not trusted count here: what the lake lacks is a matter of offsets, not of days.
-        for reader in self._day_readers(kind, self._folder(kind).days()):
-            if len(hits) < limit:
-                hits += reader.tail(clauses, limit - len(hits))
-        return [hit.found(kind, tenant) for hit in hits]
+        readers = self._day_readers(kind, self._folder(kind).days())
+        hits = itertools.chain.from_iterable(reader.all(wanted, _past(after)) for reader in readers)
+        past = (hit for hit in hits if _is_past(unpack(hit.place[1]), after))
+        return [hit.found(kind, tenant) for hit in itertools.islice(past, limit)]
+
+    def _filter(self, tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None) -> Filter:
+        blocks = (tenant_query(tenant), time_query(start_ns, end_ns), build(where, kind))
+        ends = time.monotonic() + self._settings.query_timeout_s
+        return Filter(kind, blocks, matcher(where), start_ns, end_ns, ends)
 
     def drop_day(self, kind: Kind, day: dt.date) -> None:
         self._folder(kind).drop(day)
@@ -105,12 +111,8 @@ class TantivyHotStore:
         return [readers.reader(folder.day_path(day)) for day in sorted(set(days))]
 
 
-def _filters(tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None) -> list[Query]:
-    return [tenant_query(tenant), time_query(start_ns, end_ns), build(where, kind)]
-
-
 def _past(after: Mapping[int, int]) -> Query:
-    """Positions at or past the next-offset of their partition; partitions that are not named, from 0."""
+    """Blocks with a position at or past the next-offset of their partition; of partitions not named, all."""
     ranges, start = [], 0
     for partition, offset in sorted(after.items()):
         if start < partition:
@@ -120,4 +122,8 @@ def _past(after: Mapping[int, int]) -> Query:
         start = partition + 1
     if start < PARTITIONS:
         ranges.append((pack(Position(start, 0, 0)), (1 << 64) - 1))
-    return any_of(integers("position", low, high, FieldType.Unsigned) for low, high in ranges)
+    return any_of(integers("last_position", low, high, FieldType.Unsigned) for low, high in ranges)
+
+
+def _is_past(place: Position, after: Mapping[int, int]) -> bool:
+    return place.offset >= after.get(place.partition, 0)

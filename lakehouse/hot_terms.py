@@ -1,14 +1,15 @@
 r"""Keyword fields and attributes -> the terms of one index field.
 
 Every keyword or attribute value of a record is one term of the field `terms`: its name, a separator that says what kind
-of value it is, and its text. Attribute names start with "@", the tenant with "#". A record's terms are one text, split
-at spaces by the engine: half the cost of a list. So ranges, wildcards and equality of any attribute run
-over the ordered term dictionary, which the engine's JSON fields do not offer.
+of value it is, and its text. Attribute names start with "@", the tenant with "#". The terms of a block of records are
+one text, split at spaces by the engine. So ranges, wildcards and equality of any attribute run over the ordered term
+dictionary, which the engine's JSON fields do not offer.
 
     service\x7fgateway          text
     @http.status\x80200         any other JSON value
     @load\x813fe0...            a number that is no integer or a large one once more, as 16 hex digits that sort as
                                 numbers do
+    severity_number\x8017       a number field of few values
 
     trace_id                    the record has one, see `MARKED`
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -93,19 +94,31 @@ def heads_of(key: str) -> tuple[str, str]:
     return name_of(key) + TEXT, name_of(key) + BARE
 
 
-def attribute_terms(attributes: Mapping[str, Any]) -> list[str]:
-    """The terms of all attributes; null has none."""
-    terms = []
-    for key, value in attributes.items():
-        text, bare = heads_of(key)
-        if type(value) is str:
-            terms.append(text + escaped(cut(value)))
-        elif type(value) is int and -EXACT <= value <= EXACT:
-            terms.append(f"{bare}{value}")
-        elif value is not None and not (type(value) is float and not math.isfinite(value)):  # JSON writes both as null
-            terms.append(bare + escaped(cut(_ENCODE(value).decode())))
-            if type(value) is float or type(value) is int:
-                terms.append(f"{name_of(key)}{NUMBER}{sortable_bits(as_double(value)):016x}")
+def attributes_terms(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The terms of the attributes of rows, those of texts and small integers once each; null has none."""
+    texts: set[tuple[str, str]] = set()
+    integers: set[tuple[str, int]] = set()
+    others: list[str] = []
+    for attributes in rows:
+        for item in attributes.items():
+            value = item[1]
+            if type(value) is str:
+                texts.add(item)
+            elif type(value) is int and -EXACT <= value <= EXACT:
+                integers.add(item)
+            elif value is not None:
+                others += _other_terms(*item)
+    terms = [heads_of(key)[0] + escaped(cut(value)) for key, value in texts]
+    terms += [f"{heads_of(key)[1]}{value}" for key, value in integers]
+    return terms + others
+
+
+def _other_terms(key: str, value: Any) -> list[str]:
+    if type(value) is float and not math.isfinite(value):  # JSON writes it as null
+        return []
+    terms = [heads_of(key)[1] + escaped(cut(_ENCODE(value).decode()))]
+    if type(value) is float or type(value) is int:
+        terms.append(f"{name_of(key)}{NUMBER}{sortable_bits(as_double(value)):016x}")
     return terms
 
 
@@ -117,6 +130,10 @@ def keyword_terms(fields: tuple[str, ...], values: tuple[str, ...]) -> str:
 
 def keyword_term(field: str, value: str) -> str:
     return f"{field}{TEXT}{escaped(cut(value))}"
+
+
+def number_term(field: str, value: int) -> str:
+    return f"{field}{BARE}{value}"
 
 
 def tenant_term(tenant: str) -> str:

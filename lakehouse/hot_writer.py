@@ -89,7 +89,7 @@ class TantivyHotWriter:
         if day in self._progress.days and not (self._folder.day_path(day) / "meta.json").exists():
             self._progress.distrusted.add(day)  # its folder was deleted: what comes now is not the whole day
             self._save()
-        self._open[day] = DayWriter(self._folder.day_path(day), day, self._heap_mib)
+        self._open[day] = DayWriter(self._folder.day_path(day), self._kind, day, self._heap_mib)
         self._progress.days.add(day)
         return self._open[day]
 

@@ -128,7 +128,7 @@ def test_a_day_of_another_format_says_so_to_writer_and_readers(tmp_path: Path) -
 
 
 def test_checkpoints_of_an_index_are_the_last_of_each_partition(tmp_path: Path) -> None:
-    with contextlib.closing(DayWriter(tmp_path, TODAY, 15)) as writer:
+    with contextlib.closing(DayWriter(tmp_path, Kind.LOGS, TODAY, 15)) as writer:
         for partition, offset in [(0, 0), (3, 7), (0, 5), (1023, 2**38 - 2), (3, 8)]:
             writer.add(batch(log(), offset=offset, partition=partition))
             writer.commit()
