@@ -6,6 +6,7 @@ Not in the path of records: imported when a topic is missing, and by `headwater 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 from bus.kafka_config import Cluster, admin_options
 from bus.topics import Change, Found, Topic, declared, plan, topic_named
 from contracts.errors import BusError, ConfigError
+
+SETTLE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Admin:
             "configs": topic.configs(),
         }
         with contextlib.suppress(TopicAlreadyExistsError), self._translated():
-            self._client.create_topics({self._cluster.topic(name): wanted})
+            self._client.create_topics({self._cluster.topic(name): wanted}, wait_for_metadata=True)
 
     def differences(self) -> Sequence[Change]:
         """What `headwater topics apply` would do."""
@@ -111,6 +114,13 @@ class Admin:
         else:
             with self._translated():
                 self._client.alter_configs([ConfigResource("TOPIC", full, dict(change.configs))])
+
+    def settle(self) -> Sequence[Change]:
+        """After changes: wait until they are to be seen, and say which are not."""
+        until_s = time.monotonic() + SETTLE_S
+        while (left := self.differences()) and time.monotonic() < until_s:
+            time.sleep(0.1)
+        return left
 
     def close(self) -> None:
         self._client.close()

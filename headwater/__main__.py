@@ -31,6 +31,10 @@ keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=T
 app.add_typer(agent_app, name="agent")
 lake_app = typer.Typer(help="Look after the Delta tables.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+topics_app = typer.Typer(
+    help="The topics of a Kafka bus: bring them up to what is declared, show them.", no_args_is_help=True
+)
+app.add_typer(topics_app, name="topics")
 app.add_typer(lake_app, name="lake")
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of everything. [HEADWATER_DATA_DIR, ./data]")]
@@ -198,6 +202,24 @@ def lake_vacuum(
     from headwater.lake import vacuum
 
     raise typer.Exit(vacuum(settings_for(data_dir=data_dir), dry_run))
+
+
+@topics_app.command("apply")
+def topics_apply(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Make missing topics and bring the others up to what is declared; all or nothing."""
+    from headwater.topics import apply
+
+    raise typer.Exit(apply(settings_for(), dry_run))
+
+
+@topics_app.command("show")
+def topics_show(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Partitions, copies, sizes, retention and offsets."""
+    from headwater.topics import show
+
+    raise typer.Exit(show(settings_for(data_dir=data_dir), as_json))
 
 
 @app.command()
