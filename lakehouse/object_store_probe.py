@@ -105,7 +105,7 @@ def ensure_safe(store: ObjectStore, folder: Path) -> None:
         if seen.get("server") == server and 0 <= time.time() - seen.get("probed_s", 0) < TRUST_H * 3600:
             return
         demand_fair(store, race(store, client, server))
-        _write(folder / _MEMORY, {**memory, place: {"server": server, "probed_s": round(time.time())}})
+        _write(folder / _MEMORY, {**memory, place: {"server": server, "probed_s": int(time.time())}})
 
 
 def demand_fair(store: ObjectStore, outcome: Race) -> None:

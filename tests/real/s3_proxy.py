@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -40,13 +41,16 @@ Script = Callable[[str, str], Fault | None]
 class FaultyS3:
     """Listens on a free loopback port. `script(method, path)` decides about each request; None passes it on."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, trust: ssl.SSLContext | None = None) -> None:
+        """`trust` makes it speak TLS."""
         parts = urlsplit(target)
         self.script: Script = lambda method, path: None
         self.seen: list[tuple[str, str]] = []
         handler = type("Handler", (_Handler,), {"owner": self, "host": parts.hostname, "port": parts.port})
         self._server = _Server(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if trust is not None:
+            self._server.socket = trust.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if trust else 'http'}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
