@@ -95,7 +95,10 @@ def test_every_data_file_of_a_package_is_installed_with_it() -> None:
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and path.suffix not in (".py", ".pyc"):
                 inside = str(path.relative_to(ROOT / package))
-                assert any(Path(inside).match(pattern) for pattern in patterns), f"{package}/{inside} would be missing"
+                found = any(
+                    fnmatch.fnmatch(inside, pattern) and inside.count("/") == pattern.count("/") for pattern in patterns
+                )
+                assert found, f"{package}/{inside} would be missing"
 
 
 def test_the_lock_of_the_image_has_what_the_package_needs_and_no_more(runtime_lock: ModuleType) -> None:
