@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections import deque
@@ -27,6 +28,7 @@ FEWEST_DOCS = 50
 GROWTH = 1.05  # of the size of a request, with each that was taken as a whole
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 TOO_LARGE = 413
+_READY = 2  # requests that wait for a thread, so that none waits for us
 
 MISSING = "index_not_found_exception"
 
@@ -114,8 +116,9 @@ class Bulk:
             StoreError: Some of it may not be there; to be given again to another one.
         """
         for index, waiting in self._waiting.items():
+            share = -(-len(waiting.lines) // self._in_flight)  # no thread is left with all that remains
             while waiting.lines:
-                self._send(index, waiting)
+                self._send(index, waiting, share)
         while self._sent:
             self._settle()
         if self._failure is not None:
@@ -123,17 +126,17 @@ class Bulk:
         refused, self._refused = self._refused, []
         return refused
 
-    def _send(self, index: str, waiting: _Waiting) -> None:
+    def _send(self, index: str, waiting: _Waiting, most: int = sys.maxsize) -> None:
         """One request of what waits. After a failure it is let go: all will be given again."""
         part, size_bytes = list[bytes](), 0
-        for line in waiting.lines[: max(1, int(self.size.docs))]:
+        for line in waiting.lines[: max(1, min(most, int(self.size.docs)))]:
             if part and size_bytes + len(line) > self._most_bytes:
                 break
             part.append(line)
             size_bytes += len(line)
         del waiting.lines[: len(part)]
         waiting.size_bytes -= size_bytes
-        while len(self._sent) >= self._in_flight:
+        while len(self._sent) >= self._in_flight + _READY:
             self._settle()
         if self._failure is None:
             self._sent.append(self._pool.submit(self._deliver, index, part))
@@ -166,7 +169,7 @@ class Bulk:
         except EngineError as error:
             if error.status == TOO_LARGE:
                 return self._halves(index, lines, refused, error)
-            if error.status == 429 or error.status >= 500:
+            if error.may_pass:
                 return list(lines), error
             if error.kind == MISSING:
                 self.gone.add(index)
@@ -202,12 +205,12 @@ class Bulk:
                 continue
             cause = outcome.get("error") or {}
             error = refusal(status, str(cause.get("type")), str(cause.get("reason")))
-            if status == 429 or status >= 500:
+            if error.may_pass:
                 again.append(line)
                 why = error
             elif error.kind == MISSING:
                 self.gone.add(index)
-            elif status in (401, 403, 404):  # of the index or of us, not of this document
+            elif error.is_of_all:
                 raise error
             elif (plainer_line := plainer(line)) is not None:
                 plain.append(plainer_line)

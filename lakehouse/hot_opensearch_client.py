@@ -23,6 +23,8 @@ DEFAULT_PORT = 9200
 READERS = 16  # connections that are kept
 REST_S = 3.0  # how long an engine that did not answer is not asked again by readers
 
+BLOCK = "cluster_block_exception"  # e.g. read-only, as the disk is full; comes as 403 or 429
+
 _NDJSON = {"content-type": "application/x-ndjson"}
 _FULL = "free disk space on the data nodes: the block then goes by itself; until then nothing is written, nor lost"
 
@@ -33,6 +35,16 @@ class EngineError(StoreError):
     def __init__(self, message: str, *, status: int, kind: str, hint: str = "") -> None:
         super().__init__(message, hint=hint, retry_after_s=5)
         self.status, self.kind = status, kind
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the engine is only overloaded: the same again, a little later, may do."""
+        return self.kind != BLOCK and (self.status == 429 or self.status >= 500)
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it is about the index or about us, whatever the document."""
+        return self.kind == BLOCK or self.status in (401, 403, 404)
 
 
 class _Quiet(Urllib3HttpConnection):
@@ -176,7 +188,7 @@ class Client:
 def refusal(status: int, kind: str, reason: str) -> EngineError:
     """An answer of the engine, to a request or to one item of it, as an error with what to do."""
     hint = ""
-    if kind == "cluster_block_exception":
+    if kind == BLOCK:
         hint = _FULL if "read-only" in reason else "see GET _cluster/health of OpenSearch"
     elif status in (401, 403):
         hint = "check HEADWATER_OPENSEARCH_USER, HEADWATER_OPENSEARCH_PASSWORD and what that user may do"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -72,7 +73,10 @@ def lines(batch: Batch) -> list[bytes]:
 
 
 def _written(batch: Batch, base: int) -> list[bytes]:
-    header, shared_of, own_of = batch.header, _shared(batch), _OWN[batch.kind]
+    header, shared_of, own_of = batch.header, _SHARED_OF[batch.kind], _OWN[batch.kind]
+    sender = b',"tenant":%b,"producer":%b' % (_encode(header.tenant), _encode(header.producer))
+    if len(header.producer) > LONGEST:
+        sender, shared_of = b',"tenant":%b' % _encode(header.tenant), _shared(batch.kind, header.producer)
     origin = _encode([header.epoch, header.stream, header.received_ns])[:-1]
     made = []
     rows: Sequence[Any] = batch.rows
@@ -86,51 +90,59 @@ def _written(batch: Batch, base: int) -> list[bytes]:
         if terms:
             own += b',"terms":' + _encode(terms)
         made.append(
-            b'{"create":{"_id":"%020d"}}\n{"@timestamp":%d,"timestamp_ns":%d,"position":%d%b,"origin":%b,%d]%b}\n'
-            % (place - _LOWEST, time_ns // 1_000_000, time_ns, place, shared, origin, header.sequence + row.index, own)
+            b'{"create":{"_id":"%020d"}}\n{"@timestamp":%d,"timestamp_ns":%d,"position":%d%b%b,"origin":%b,%d]%b}\n'
+            % (
+                place - _LOWEST,
+                time_ns // 1_000_000,
+                time_ns,
+                place,
+                sender,
+                shared,
+                origin,
+                header.sequence + row.index,
+                own,
+            )
         )
     return made
 
 
-def _shared(batch: Batch) -> Callable[[Any], tuple[bytes, list[str]]]:
-    """A function from row to what many rows have in common, made once: its part of the document, and terms."""
-    names, header = _SHARED[batch.kind], batch.header
-    always = {"tenant": header.tenant, "producer": header.producer}
+def _shared(kind: Kind, long_producer: str = "") -> Callable[[Any], tuple[bytes, list[str]]]:
+    """A function from row to what many rows have in common: its part of the document, and terms. With it stands what
+    else is too long for a field."""
+    names, is_log = _SHARED[kind], kind is Kind.LOGS
     values_of = operator.attrgetter(*names)
-    known: dict[tuple[str, ...], tuple[bytes, list[str]]] = {}
-    is_log = batch.kind is Kind.LOGS
 
     def of(row: Any) -> tuple[bytes, list[str]]:
-        values = values_of(row)
-        if is_log and (len(row.trace_id) > LONGEST or len(row.span_id) > LONGEST):
-            return _keywords(always | {name: getattr(row, name) for name in (*names, *_SINGLE)})
-        made = known.get(values)
-        if made is None:
-            made = known[values] = _keywords(always | dict(zip(names, values, strict=True)))
-        return made
+        if long_producer or (is_log and (len(row.trace_id) > LONGEST or len(row.span_id) > LONGEST)):
+            others = {"producer": long_producer} | {name: getattr(row, name) for name in _SINGLE if is_log}
+            long = {name: value for name, value in others.items() if len(value) > LONGEST}
+            return _keywords((*names, *long), (*values_of(row), *long.values()))
+        return _keywords(names, values_of(row))
 
     return of
 
 
-def _keywords(values: Mapping[str, str]) -> tuple[bytes, list[str]]:
+@lru_cache(maxsize=4096)
+def _keywords(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[bytes, list[str]]:
     """The inside of a JSON object with a comma in front, and terms for what is too long for a field: that is kept
     beside, and not indexed."""
-    fields: dict[str, Any] = {name: value for name, value in values.items() if value and len(value) <= LONGEST}
-    long = {name: value for name, value in values.items() if len(value) > LONGEST}
+    given = {name: value for name, value in zip(names, values, strict=True) if value}
+    fields: dict[str, Any] = {name: value for name, value in given.items() if len(value) <= LONGEST}
+    long = {name: value for name, value in given.items() if len(value) > LONGEST}
     if long:
         fields["long"] = long
-    return b"," + _encode(fields)[1:-1], [long_term(name, value) for name, value in long.items()]
+    inside = b"," + _encode(fields)[1:-1] if fields else b""
+    return inside, [long_term(name, value) for name, value in long.items()]
 
 
 def _log(row: Any) -> bytes:
     own = b',"severity_number":%d' % row.severity_number
     if row.body:
         own += b',"body":' + _encode(row.body)
-    if len(row.trace_id) <= LONGEST >= len(row.span_id):  # else both are in what `_shared` wrote
-        if row.trace_id:
-            own += b',"trace_id":' + _encode(row.trace_id)
-        if row.span_id:
-            own += b',"span_id":' + _encode(row.span_id)
+    if 0 < len(row.trace_id) <= LONGEST:
+        own += b',"trace_id":' + _encode(row.trace_id)
+    if 0 < len(row.span_id) <= LONGEST:
+        own += b',"span_id":' + _encode(row.span_id)
     return own
 
 
@@ -142,6 +154,7 @@ def _metric(row: Any) -> bytes:
     return b',"value":%b' % _encode(row.value) if math.isfinite(row.value) else b""
 
 
+_SHARED_OF = {kind: _shared(kind) for kind in _SHARED}
 _OWN: dict[Kind, Callable[[Any], bytes]] = {Kind.LOGS: _log, Kind.EVENTS: _event, Kind.METRICS: _metric}
 
 

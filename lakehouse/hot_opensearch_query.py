@@ -53,6 +53,7 @@ NOTHING: Query = {"match_none": {}}
 EVERYTHING: Query = {"match_all": {}}
 NUMBERS = {Kind.LOGS: {"severity_number"}, Kind.METRICS: {"value"}, Kind.EVENTS: set[str]()}
 TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: TEXT_FIELDS}
+_LONGEST_BOUND = 128  # characters
 _DEEPEST = 200  # far above what the parser lets through
 _INT64, _BYTE = range(-(1 << 63), 1 << 63), range(-128, 128)
 
@@ -130,7 +131,16 @@ def _between(field: str, **bounds: Any) -> Query:
 
 def _beginning(head: str) -> Query:
     """There is a term that begins with `head`."""
-    return _between("terms", gte=head, lt=head[:-1] + chr(ord(head[-1]) + 1))
+    return _between("terms", gte=head, lt=_after(head))
+
+
+def _after(head: str) -> str:
+    """The first text past all that begin with `head`; "" when there is none."""
+    for place in range(len(head) - 1, -1, -1):
+        code = ord(head[place]) + 1
+        if code <= 0x10FFFF:
+            return head[:place] + chr(0xE000 if code == 0xD800 else code)  # surrogates are no characters
+    return ""
 
 
 def _attribute(node: Leaf, name: str) -> Clause:
@@ -149,21 +159,37 @@ def _attribute(node: Leaf, name: str) -> Clause:
         case Range(_, low, high):
             bounds = [bound for bound in (low, high) if bound is not None]
             if bounds and not any(isinstance(bound, str) for bound in bounds):
-                return Clause(_within(node, "terms", name + NUMBER, name + LONG, number_text))
+                return _within(node, "terms", name + NUMBER, name + LONG, number_text)
             texts = _within(node, "terms", name + TEXT, name + BARE)
-            return Clause(texts, any_of([texts, _beginning(name + LONG_TEXT)]))
+            return Clause(texts.sure, any_of([texts.upper, _beginning(name + LONG_TEXT)]))
 
 
-def _within(node: Range, field: str, head: str, end: str, written: Callable[[Any], str] = str) -> Query:
+def _within(node: Range, field: str, head: str, end: str, written: Callable[[Any], str] = str) -> Clause:
     """Terms between the bounds of `node`, `head` before each; `end` is past all that begin so, "" is open."""
-    bounds: Query = {"gte": head, "lt": end} if end else {}
+    sure: Query = {"gte": head, "lt": end} if end else {}
+    possible = dict(sure)
     if node.low is not None:
-        bounds.pop("gte", None)
-        bounds["gte" if node.include_low else "gt"] = head + written(node.low)
+        inner, outer = _bound(head, written(node.low), "gte" if node.include_low else "gt", is_low=True)
+        sure, possible = _without(sure, "gte") | inner, _without(possible, "gte") | outer
     if node.high is not None:
-        bounds.pop("lt", None)
-        bounds["lte" if node.include_high else "lt"] = head + written(node.high)
-    return _between(field, **bounds)
+        inner, outer = _bound(head, written(node.high), "lte" if node.include_high else "lt", is_low=False)
+        sure, possible = _without(sure, "lt") | inner, _without(possible, "lt") | outer
+    return Clause(_between(field, **sure), None if possible == sure else _between(field, **possible))
+
+
+def _bound(head: str, text: str, name: str, is_low: bool) -> tuple[Query, Query]:
+    """A bound as what is surely inside, and what is possibly: the engine takes bounds of up to a thousand bytes, and of
+    a longer one, what begins like it is not sure."""
+    if len(text) <= _LONGEST_BOUND:
+        return {name: head + text}, {name: head + text}
+    begins = head + text[:_LONGEST_BOUND]
+    if is_low:
+        return {"gte": _after(begins)}, {"gte": begins}
+    return {"lt": begins}, {"lt": _after(begins)}
+
+
+def _without(bounds: Query, name: str) -> Query:
+    return {key: value for key, value in bounds.items() if key != name}
 
 
 def _keyword(node: Leaf) -> Clause:
@@ -183,8 +209,8 @@ def _keyword(node: Leaf) -> Clause:
             return Clause(matching, any_of([matching, _beginning(field + LONG)]))
         case Range(_, low, high) if low is not None or high is not None:
             between = _within(node, field, "", "")
-            sure = any_of([between, none_of(present)]) if _takes_empty(node) else between
-            return Clause(sure, any_of([sure, _beginning(field + LONG)]))
+            empty = [none_of(present)] if _takes_empty(node) else []
+            return Clause(any_of([between.sure, *empty]), any_of([between.upper, *empty, _beginning(field + LONG)]))
         case _:
             return Clause(present)
 

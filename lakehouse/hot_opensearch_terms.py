@@ -24,7 +24,7 @@ import msgspec
 TEXT, BARE, NUMBER, LONG, END = "\x7f", "\x80", "\x81", "\x82", "\x83"
 LONG_TEXT, LONG_BARE = f"{LONG}T", f"{LONG}B"
 LONGEST = 7_000  # characters; a term has at most 32,766 bytes
-_LONGEST_KEY = 256
+_LONGEST_KEY = 64  # characters of a name; the engine takes bounds of a range of up to a thousand bytes
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
