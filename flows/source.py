@@ -46,7 +46,13 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
         self._pace = pace
 
     def list_parts(self) -> list[str]:
-        return [str(partition) for partition in self._connections.bus.partitions(self._kind.topic)]
+        found: list[str] = []
+
+        def look() -> None:
+            found.extend(str(partition) for partition in self._connections.bus.partitions(self._kind.topic))
+
+        patiently(f"asking for the partitions of {self._kind.topic}", look, self._stop)
+        return found
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> BusPart:
         """Open the part at the sinks' checkpoint; `resume_state` is a hint that is not needed.
@@ -79,7 +85,7 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
         self._try_s = 0.0  # not before this time, monotonic
         self._pause_s = FIRST_PAUSE_S
         self._reader: Reader | None = None
-        check_extent(self._bus, kind, partition, start)
+        patiently("asking how far the bus goes", lambda: check_extent(self._bus, kind, partition, start), stop)
         patiently("reading the headers of the bus", self._remember, stop)
         pace.join(self)
 
@@ -176,12 +182,15 @@ def check_extent(bus: Bus, kind: Kind, partition: int, start: int) -> None:
 
 
 def headers_between(bus: Bus, kind: Kind, partition: int, first: int, end: int) -> Iterator[Message]:
-    """The messages `first` to `end` (exclusive) without payloads; what expires meanwhile is left out."""
+    """The messages `first` to `end` (exclusive) without payloads; what expires meanwhile is left out.
+
+    Offsets may have gaps: as many messages as there are offsets may reach past `end`.
+    """
     while first < end:
         try:
             with contextlib.closing(bus.reader(kind.topic, partition, first)) as reader:
                 while first < end and (messages := reader.headers(min(SCAN_MESSAGES, end - first))):
-                    yield from messages
+                    yield from (message for message in messages if message.offset < end)
                     first = messages[-1].offset + 1
                 return
         except OffsetExpired as error:

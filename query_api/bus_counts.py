@@ -109,8 +109,9 @@ def _headers(bus: Bus, topic: str, partition: int, first: int, end: int) -> Iter
         return
     reader = bus.reader(topic, partition, first)
     try:
+        # Offsets may have gaps: as many messages as there are offsets may reach past `end`.
         while messages := reader.headers(min(_SCAN, end - first)):
-            yield from messages
+            yield from (message for message in messages if message.offset < end)
             first = messages[-1].offset + 1
             if first >= end:
                 return
