@@ -25,8 +25,6 @@ from lakehouse.lake_literals import text_literal
 from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_writer import LakeWriter
 from lakehouse.object_store import object_store, reading_options, writing_options
-from lakehouse.object_store_cleanup import abort_uploads, delete_probes
-from lakehouse.object_store_probe import ensure_safe
 from lakehouse.tables import LEDGER
 
 AWAY_REST_S = 1.0  # an object store that failed is left alone for as long as the failure took, and at least so long
@@ -87,6 +85,8 @@ class Lake:
             StoreError: They cannot be opened now; the same call may be repeated.
         """
         if self._store is not None:
+            from lakehouse.object_store_probe import ensure_safe
+
             ensure_safe(self._store, self._settings.data)
         return LakeWriter(self._url, kind, self._settings)
 
@@ -174,6 +174,8 @@ class Lake:
         files = [f"{name}/{path}" for name in names for path in Delta(self._url, name, options).sweep(age_h, dry_run)]
         if self._store is None:
             return Vacuum(files, (), ())
+        from lakehouse.object_store_cleanup import abort_uploads, delete_probes
+
         uploads = abort_uploads(self._store, names, age_h, dry_run, clock())
         return Vacuum(files, uploads, delete_probes(self._store, age_h, dry_run, clock()))
 

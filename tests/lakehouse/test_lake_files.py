@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -57,6 +58,26 @@ def test_many_commits_leave_few_files_and_a_short_log(tmp_path: Path, monkeypatc
     assert max(sizes["logs"].files, sizes["ledger"].files) < 25
     assert list((tmp_path / "lake" / "logs" / "_delta_log").glob("*.checkpoint.parquet"))
     assert Lake(url, settings()).checkpoints(Kind.LOGS) == {0: 60}
+    lake.close()
+
+
+def test_log_entries_past_their_time_and_behind_a_checkpoint_are_deleted_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_writer, "CLEAN_LOG_COMMITS", 45)
+    lake = Lake(str(tmp_path / "lake"), settings())
+    writer, log_folder = lake.writer(Kind.LOGS), tmp_path / "lake" / "logs" / "_delta_log"
+    for offset in range(50):
+        if offset == 43:
+            two_hours_ago_s = time.time() - 7200
+            for path in log_folder.glob("*.json"):
+                os.utime(path, (two_hours_ago_s, two_hours_ago_s))
+        writer.append([batch(log(), offset=offset)])
+        writer.commit()
+
+    assert len(list(log_folder.glob("*.json"))) < 35
+    assert {size.kind: size.rows for size in lake.tables()}["logs"] == 50
+    assert Lake(str(tmp_path / "lake"), settings()).landed(Kind.LOGS) == {0: 50}
     lake.close()
 
 

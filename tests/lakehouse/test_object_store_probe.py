@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -28,26 +29,43 @@ def test_an_atomic_server_is_raced_once_and_remembered(tmp_path: Path) -> None:
     with serving(ATOMIC) as server:
         ensure_safe(store_of(server), tmp_path)
         puts = server.puts
-        ensure_safe(store_of(server), tmp_path)
+        for age_s in (0, 3600):  # just now nothing is asked; later, what server it is
+            remember(tmp_path, age_s)
+            ensure_safe(store_of(server), tmp_path)
 
         assert puts > 0
         assert server.puts == puts
         assert server.objects == {}, "keys of the probe are left"
 
 
-@pytest.mark.parametrize("memory", ["", "[]", '{"PLACE": {"server": "another", "probed_s": NOW}}', "stale"])
-def test_what_is_remembered_of_another_server_or_too_long_ago_does_not_count(tmp_path: Path, memory: str) -> None:
+@pytest.mark.parametrize(("age_s", "server_name"), [(3600, "another"), (8 * 86_400, "MemoryS3 "), (-3600, "MemoryS3 ")])
+def test_what_is_remembered_of_another_server_or_another_time_does_not_count(
+    tmp_path: Path, age_s: float, server_name: str
+) -> None:
     with serving(ATOMIC) as server:
         ensure_safe(store_of(server), tmp_path)
-        puts, file = server.puts, tmp_path / "object-stores.json"
-        known = json.loads(file.read_text())
-        (place,) = known
-        known[place]["probed_s"] -= 8 * 86_400
-        text = memory.replace("PLACE", place).replace("NOW", str(2**40))
-        file.write_text(json.dumps(known) if memory == "stale" else text)
+        puts = server.puts
+        remember(tmp_path, age_s, server_name)
         ensure_safe(store_of(server), tmp_path)
 
         assert server.puts == 2 * puts
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+def test_a_memory_that_cannot_be_read_costs_another_race(tmp_path: Path, text: str) -> None:
+    with serving(ATOMIC) as server:
+        (tmp_path / "object-stores.json").write_text(text)
+        ensure_safe(store_of(server), tmp_path)
+        assert server.puts > 0
+
+
+def remember(folder: Path, age_s: float, server_name: str = "") -> None:
+    """Change when the race was, and of what server."""
+    file = folder / "object-stores.json"
+    (known,) = json.loads(file.read_text()).items()
+    place, entry = known
+    changed = {"server": server_name or entry["server"], "probed_s": int(time.time() - age_s)}
+    file.write_text(json.dumps({place: changed}))
 
 
 @pytest.mark.parametrize(
