@@ -106,7 +106,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeout_s, self._rests, self._clock = timeout_s, rests, clock
-        self._rest_until_s, self._lock, self._why = 0.0, threading.Lock(), ""
+        self._rest_until_s, self._lock, self._why = 0.0, threading.Lock(), ("", "")
         nodes = hosts(url)
         self._at = ", ".join(f"{node['host']}:{node['port']}" for node in nodes)
         options: dict[str, Any] = {}
@@ -162,7 +162,8 @@ class Client:
 
     def _check_rest(self) -> None:
         if self._rests and self._clock() < self._rest_until_s:
-            raise StoreError(self._why, retry_after_s=REST_S)
+            why, hint = self._why
+            raise StoreError(why, hint=hint, retry_after_s=REST_S)
 
     def _failure(self, error: Any) -> StoreError:
         if not isinstance(error.status_code, int):
@@ -178,7 +179,7 @@ class Client:
         if isinstance(error, failures.ConnectionTimeout):
             why = f"OpenSearch at {self._at} did not answer within {self._timeout_s:g} s"
         with self._lock:
-            self._rest_until_s, self._why = self._clock() + REST_S, why
+            self._rest_until_s, self._why = self._clock() + REST_S, (why, hint)
         return StoreError(why, hint=hint, retry_after_s=5)
 
     def close(self) -> None:
