@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import logging
 
 from bytewax.errors import BytewaxRuntimeError
@@ -24,6 +25,8 @@ from lakehouse.lake_memory import give_back
 
 EPOCH = dt.timedelta(seconds=1)  # sinks have clocks of their own; an epoch only bounds what the engine holds back
 
+_GARBAGE = (50_000, 20, 50)  # rows hold dicts, which the collector would otherwise walk through every 700 of them
+
 log = logging.getLogger("headwater.flows")
 
 
@@ -31,6 +34,8 @@ def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. 0: ended as told; 1: could not go on, and the log says why."""
     configure(settings.log_level)
     give_back()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
     stop = stop_on_signals()
     with contextlib.closing(Connections(settings)) as connections:
         flow = build("embedded", list(Kind), connections, stop)
