@@ -8,21 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from contracts.batches import Batch
-from contracts.errors import QueryError
 from contracts.hot import HotStore
 from contracts.messages import Kind
-from contracts.query import All, And, Cursor, Exists, Node, Not, Or, Position, Range, RecordQuery, Term, Wildcard
+from contracts.query import And, Cursor, Exists, Node, Not, Or, Range, RecordQuery, Term, Wildcard
 from lakehouse import open_hot
 from lakehouse.hot_opensearch_terms import LONGEST
 from scripts.engines.opensearch import OpenSearch
 from tests.lakehouse import test_hot_query as embedded
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
 from tests.lakehouse.reference import page, select, stored
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # each example makes indexes: shrinking would take minutes
