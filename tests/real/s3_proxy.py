@@ -27,12 +27,14 @@ class Fault:
         heard: Let the server do the work first; the client is not told what came of it.
         cut: Close the connection instead of answering.
         delay_s: Wait before anything.
+        silent_s: Wait before the answer, when the work is done.
     """
 
     status: int = 0
     heard: bool = False
     cut: bool = False
     delay_s: float = 0.0
+    silent_s: float = 0.0
 
 
 Script = Callable[[str, str], Fault | None]
@@ -106,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.heard or not (fault.status or fault.cut):
             real = self._ask(body)
             answer = answer if fault.status else real
+        time.sleep(fault.silent_s)
         if fault.cut:
             self.close_connection = True
         else:

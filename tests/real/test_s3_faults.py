@@ -12,6 +12,7 @@ import pytest
 from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.query import All, RecordQuery
+from lakehouse import lake_writer
 from lakehouse.lake import Lake
 from lakehouse.search import Search
 from scripts.engines import s3 as engines
@@ -21,6 +22,7 @@ from tests.real.s3_lake import Writing, all_of, client_of, counts, eventually, l
 from tests.real.s3_proxy import Fault, FaultyS3, is_commit, once
 
 SEED = 20261124
+SILENT = Fault(heard=True, silent_s=3)
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def own(tmp_path: Path) -> Iterator[S3]:
         pytest.param(Fault(heard=True, status=500), id="written, then 500"),
         pytest.param(Fault(heard=True, cut=True), id="written, then cut"),
         pytest.param(Fault(delay_s=3, heard=True), id="heard after the client gave up"),
+        pytest.param(SILENT, id="written, then silent until the client gave up"),
     ],
 )
 def test_a_commit_whose_answer_is_wrong_or_lost_is_made_once(s3: S3, tmp_path: Path, fault: Fault) -> None:
@@ -54,6 +57,21 @@ def test_a_commit_whose_answer_is_wrong_or_lost_is_made_once(s3: S3, tmp_path: P
 
         assert counts(lake) == all_of(6)
         assert len(faulty.commits()) > 12, "the fault met no commit"
+        lake.close()
+
+
+def test_without_the_look_at_what_has_landed_a_lost_answer_doubles_rows(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_writer, "already_landed", lambda table, kind: {})
+    with FaultyS3(s3.endpoint) as faulty:
+        place = place_on(s3, tmp_path, s3_endpoint=faulty.url)
+        lake, writing = place.lake(), Writing(place.writer(), 3)
+        faulty.script = once(is_commit, SILENT)
+        writing.run()
+
+        rows, distinct, _ = counts(lake)
+        assert (rows > distinct, distinct) == (True, all_of(3)[1])
         lake.close()
 
 
