@@ -2,7 +2,8 @@
 
     python -m benchmarks.lake [RECORDS]
 
-CPU is process time, threads included. Batches of 1,000 rows; making the rows is not counted.
+In a temporary folder, or in a new prefix below HEADWATER_LAKE_URL. CPU is process time, threads included. Batches of
+1,000 rows; making the rows is not counted.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -114,7 +116,8 @@ def main() -> None:
     records = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     settings = load_settings()
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
-        lake = Lake(folder, settings)
+        url = f"{settings.lake_url}/bench-{uuid.uuid4().hex}" if settings.lake_url else folder
+        lake = Lake(url, settings)
         write(lake, Kind.LOGS, records)
         write(lake, Kind.METRICS, records // 2)
         ask(lake, settings)
