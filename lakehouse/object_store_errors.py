@@ -21,7 +21,11 @@ class Trouble(NamedTuple):
 _BUCKET = Trouble("the bucket does not exist", "create it, or correct HEADWATER_LAKE_URL")
 _KEY = Trouble("S3 does not know the access key", f"correct {_KEYS}")
 _SECRET = Trouble("S3 does not accept the secret key", f"correct {_KEYS}")
-_DENIED = Trouble("S3 denies access", "let the key list the bucket, and read, write and delete below the lake's prefix")
+_DENIED = Trouble(
+    "S3 denies access",
+    f"set {_KEYS}, and let that key list the bucket, and read, write and delete below the lake's prefix",
+)
+_GONE = Trouble("a file of the lake is gone", "ask again; if it stays gone, restore it: who deletes in the bucket?")
 _REGION = Trouble("the bucket is in another region", "set HEADWATER_S3_REGION")
 _CLOCK = Trouble("the clock of this machine is wrong", "set it, best by NTP: S3 refuses signatures from another time")
 _BUSY = Trouble("S3 answers with errors", "nothing is lost, it is tried again; see the log of the S3 server")
@@ -36,6 +40,7 @@ _NO_KEYS = Trouble("there are no S3 keys", f"set {_KEYS}, or the AWS environment
 
 _BY_CODE = {
     "NoSuchBucket": _BUCKET,
+    "NoSuchKey": _GONE,
     "InvalidAccessKeyId": _KEY,
     "XAdminUserNotFound": _KEY,
     "SignatureDoesNotMatch": _SECRET,

@@ -116,6 +116,7 @@ def answer(status: str, code: str) -> str:
         (answer("403 Forbidden", "AccessDenied"), "denies access"),
         (answer("403 Forbidden", "SomethingOfTheirOwn"), "denies access (403 SomethingOfTheirOwn)"),
         (answer("404 Not Found", "NoSuchBucket"), "bucket does not exist"),
+        (answer("404 Not Found", "NoSuchKey"), "file of the lake is gone"),
         (answer("301 Moved Permanently", "Elsewhere"), "another region"),
         (answer("503 Service Unavailable", "SlowDown"), "answers with errors (SlowDown)"),
         (answer("507 Insufficient Storage", "StorageFull"), "answers with errors (507 StorageFull)"),
