@@ -25,7 +25,7 @@ INDEXES = 1 << _INDEX_BITS
 @functools.cache
 def schema() -> tantivy.Schema:
     """One document a block of rows (see `hot_block`): `terms` (see `hot_terms`) and `words` (tokens of the bodies) that
-    any of its rows has, its extremes of time and bus position, how many rows, and `source`: the rows as JSON, stored.
+    any of its rows has, its first and last time, its last bus position, and `source`: the rows as JSON, stored.
 
     `MARK` finds the checkpoint documents, which have no tenant.
     """
@@ -36,9 +36,7 @@ def schema() -> tantivy.Schema:
     builder.add_bytes_field("source", stored=True)
     builder.add_integer_field("first_ns", fast=True)
     builder.add_integer_field("last_ns", fast=True)
-    builder.add_unsigned_field("first_position", fast=True)
     builder.add_unsigned_field("last_position", fast=True)
-    builder.add_unsigned_field("rows", fast=True)
     return builder.build()
 
 
