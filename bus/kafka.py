@@ -137,13 +137,29 @@ class KafkaBus:
         with self._entered():
             if not 0 <= partition < self._count(topic) or offset < 0:
                 raise ValueError(f'topic "{topic}" has no partition {partition} with an offset {offset}')
-            return KafkaReader(self._cluster, topic, partition, offset, lambda: self._ends.get((topic, partition), 0))
+            return KafkaReader(
+                self._cluster,
+                topic,
+                partition,
+                offset,
+                lambda: self._extent(topic, partition),
+                lambda: self._ends.get((topic, partition), 0),
+            )
 
     def extents(self, topic: str) -> Mapping[int, Extent]:
         with self._entered():
             count = self._count(topic, fresh=True)
             first, last = (self._edges(topic, count, edge) for edge in (FIRST, LAST))
             return {index: Extent(first[index], max(first[index], last[index])) for index in range(count)}
+
+    def _extent(self, topic: str, partition: int) -> Extent:
+        with self._entered():
+            place = TopicPartition(self._cluster.topic(topic), partition)
+            try:
+                low, high = asked(lambda: self._asker.get_watermark_offsets(place, ASK_S))
+            except KafkaException as error:
+                raise bus_error(kafka_error(error), f'topic "{place.topic}"') from error
+            return Extent(low, high)
 
     def _edges(self, topic: str, count: int, edge: int) -> dict[int, int]:
         name = self._cluster.topic(topic)

@@ -6,6 +6,7 @@ Not in the path of records: imported when a topic is missing, and by `headwater 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from bus.topics import Change, Found, Topic, declared, plan, topic_named
 from contracts.errors import BusError, ConfigError
 
 SETTLE_S = 5.0
+
+logging.getLogger("kafka").setLevel(logging.WARNING)  # it tells of every connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from confluent_kafka import Message as Fetched
 from confluent_kafka import TopicPartition
 
 from bus.kafka_config import Cluster, reader_options
-from bus.kafka_errors import ASK_S, GONE, OUT_OF_RANGE, UNUSABLE, asked, bus_error, config_error, kafka_error
+from bus.kafka_errors import GONE, OUT_OF_RANGE, UNUSABLE, bus_error, config_error
+from contracts.bus import Extent
 from contracts.errors import BusError, OffsetExpired
 from contracts.messages import Message
 
@@ -31,14 +32,24 @@ MS = 1_000_000
 
 
 class KafkaReader:
-    """See `contracts.bus.Reader`. `appended_end` gives the offset behind what this process appended here."""
+    """See `contracts.bus.Reader`.
+
+    `extent` asks what the partition holds. `appended_end` gives the offset behind what this process appended here.
+    """
 
     def __init__(
-        self, cluster: Cluster, topic: str, partition: int, offset: int, appended_end: Callable[[], int]
+        self,
+        cluster: Cluster,
+        topic: str,
+        partition: int,
+        offset: int,
+        extent: Callable[[], Extent],
+        appended_end: Callable[[], int],
     ) -> None:
         self._place = TopicPartition(cluster.topic(topic), partition)
         self._name = f"{topic}/{partition}"
         self._offset = offset
+        self._extent = extent
         self._appended_end = appended_end
         self._process = os.getpid()
         self._held: deque[Message] = deque()
@@ -141,28 +152,28 @@ class KafkaReader:
     def _look_around(self) -> None:
         """Nothing came for a while: ask whether the partition is still there, and still the one that was read."""
         if time.monotonic() - self._heard_s > QUIET_S:
-            low, high = self._range()
-            self._check(low, high)
+            self._check(self._range())
 
     def _is_late(self) -> bool:
         """Whether something is there indeed. Behind a transaction of others that is open, it is not to be had yet."""
-        low, high = self._range()
-        self._check(low, high)
+        extent = self._range()
+        self._check(extent)
         self._end = 0
-        return self._offset < high
+        return self._offset < extent.next_offset
 
     def _assign(self) -> None:
         """Fetch from the cursor on, or not yet when the partition has not come so far."""
-        low, high = self._range()
-        self._check(low, high)
+        extent = self._range()
+        self._check(extent)
         self._trouble = None
-        self._assigned = self._offset <= high
-        self._end, self._seen_end = high, 0
+        self._assigned = self._offset <= extent.next_offset
+        self._end, self._seen_end = extent.next_offset, 0
         if self._assigned:
             self._reached = True
             self._open().assign([TopicPartition(self._place.topic, self._place.partition, self._offset)])
 
-    def _check(self, low: int, high: int) -> None:
+    def _check(self, extent: Extent) -> None:
+        low, high = extent.first_offset, extent.next_offset
         if low > self._offset:
             self._assigned = False
             raise OffsetExpired(
@@ -178,13 +189,12 @@ class KafkaReader:
                 retry_after_s=10,
             )
 
-    def _range(self) -> tuple[int, int]:
-        try:
-            low, high = asked(lambda: self._open().get_watermark_offsets(self._place, ASK_S))
-        except KafkaException as error:
-            raise self._told(kafka_error(error)) from error
+    def _range(self) -> Extent:
+        """What the partition holds now, asked on another connection: on ours the answer waits for the next fetch."""
+        self._open()
+        extent = self._extent()
         self._heard_s = time.monotonic()
-        return low, high
+        return extent
 
     def _told(self, error: KafkaError) -> BusError:
         what = f'topic "{self._place.topic}"' if error.code() in GONE else f"reading {self._name} from Kafka"

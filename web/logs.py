@@ -35,9 +35,10 @@ def configure(level: str) -> None:
     )
     handler = _Stderr()
     handler.setFormatter(form)
-    logger = logging.getLogger("uvicorn")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(max(number, logging.WARNING))
+    for name, least in (("uvicorn", logging.WARNING), ("headwater", logging.DEBUG)):  # ours: what a bus or store says
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(max(number, least))
 
 
 class _Stderr(logging.StreamHandler[Any]):
