@@ -5,6 +5,7 @@ One try a request: whoever asks knows whether to ask again. Thread-safe.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import warnings
@@ -23,6 +24,7 @@ DEFAULT_PORT = 9200
 READERS = 16  # connections that are kept
 REST_S = 3.0  # how long an engine that did not answer is not asked again by readers
 
+_POOL = re.compile(r"^\w+\(host=.*?\): ")  # what the HTTP client begins its errors with
 BLOCK = "cluster_block_exception"  # e.g. read-only, as the disk is full; comes as 403 or 429
 
 _NDJSON = {"content-type": "application/x-ndjson"}
@@ -172,7 +174,7 @@ class Client:
         return refusal(error.status_code, kind, reason)
 
     def _silence(self, error: Any) -> StoreError:
-        cause, hint = str(error.info or error), "is it running? see HEADWATER_HOT_URL"
+        cause, hint = _POOL.sub("", str(error.info or error)), "is it running? see HEADWATER_HOT_URL"
         if isinstance(error, failures.SSLError):
             hint = "set HEADWATER_OPENSEARCH_CA_FILE to the file of the authority that signed its certificate"
         why = f"OpenSearch at {self._at} cannot be reached: {cause}"[:300]
