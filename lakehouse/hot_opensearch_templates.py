@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +41,19 @@ def apply(client: Client, settings: Settings) -> None:
     Raises:
         StoreError: One of that name was made by others, or by a later version; nothing of it was changed.
     """
+    for each in wanted(settings):
+        _put(client, *each)
+
+
+def wanted(settings: Settings) -> Iterator[tuple[str, dict[str, Any], str, str]]:
+    """Of every template: its path, what stands there, and in which two fields an answer holds what was found."""
     prefix = settings.opensearch_prefix
     for name in _COMPONENTS:
-        _put(
-            client, f"/_component_template/{prefix}-{name}", template(name), "component_templates", "component_template"
-        )
+        path = f"/_component_template/{prefix}-{name}"
+        yield path, template(name), "component_templates", "component_template"
     for name in (*(kind.value for kind in KINDS), "state"):
-        ours = _for_indexes(name, settings)
-        _put(client, f"/_index_template/{prefix}-{name}", ours, "index_templates", "index_template")
+        path = f"/_index_template/{prefix}-{name}"
+        yield path, _for_indexes(name, settings), "index_templates", "index_template"
 
 
 def _for_indexes(name: str, settings: Settings) -> dict[str, Any]:
@@ -72,17 +78,28 @@ def _for_indexes(name: str, settings: Settings) -> dict[str, Any]:
 
 
 def _put(client: Client, path: str, ours: dict[str, Any], listed: str, inner: str) -> None:
-    answer = client.call("GET", path, absent={})
-    found = (answer.get(listed) or [{}])[0].get(inner)
+    found = find(client, path, listed, inner)
     if found is not None:
-        _check(path, found, ours)
-        if (found.get("version"), found.get("_meta")) == (ours["version"], ours["_meta"]):
+        check(path, found, ours)
+        if is_same(found, ours):
             return
         log.info("template %s is brought to version %s", path, ours["version"])
     client.call("PUT", path, ours)
 
 
-def _check(path: str, found: dict[str, Any], ours: dict[str, Any]) -> None:
+def find(client: Client, path: str, listed: str, inner: str) -> dict[str, Any] | None:
+    """The template that is there, by a path of `wanted`."""
+    answer = client.call("GET", path, absent={})
+    found: dict[str, Any] | None = (answer.get(listed) or [{}])[0].get(inner)
+    return found
+
+
+def is_same(found: dict[str, Any], ours: dict[str, Any]) -> bool:
+    return (found.get("version"), found.get("_meta")) == (ours["version"], ours["_meta"])
+
+
+def check(path: str, found: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Raises StoreError when what was found may not be replaced by ours."""
     name = path.rsplit("/", 1)[1]
     if (found.get("_meta") or {}).get("made_by") != ours["_meta"]["made_by"]:
         raise StoreError(
