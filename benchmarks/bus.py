@@ -1,14 +1,17 @@
 """The bus: appends of requests of 1,000 records, and reading them back -> records/s and CPU-s per million records.
 
-python -m benchmarks.bus
+python -m benchmarks.bus [--bus-url kafka://127.0.0.1:9092]
 
+Of the embedded bus on a new file, or of another; on Kafka under a prefix of its own, which it leaves there.
 A request is about 30 KB (compressed) or 280 KB (as it is). CPU time is that of the whole process, all threads.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import random
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -73,11 +76,12 @@ def idle_poll_us(bus: Bus, looks: int = 20_000) -> float:
         return (time.process_time() - started_s) / looks * 1e6
 
 
-def run(size_bytes: int, requests: int, threads: int) -> None:
+def run(size_bytes: int, requests: int, threads: int, url: str) -> None:
     messages = [request(number, size_bytes) for number in range(requests)]
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        settings = load_settings(_env_file=None, bus_retention_h=1e-9)
-        with contextlib.closing(open_bus(f"sqlite:///{folder}/bus.db", settings)) as bus:
+        here = f"{url}/bench-{secrets.token_hex(4)}" if url else f"sqlite:///{folder}/bus.db"
+        settings = load_settings(_env_file=None, bus_retention_h=72 if url else 1e-9)
+        with contextlib.closing(open_bus(here, settings)) as bus:
             bus.partitions(TOPIC)
             records = requests * RECORDS
             case = f"{size_bytes // 1000} KB, {threads} thread{'s' if threads > 1 else ''}"
@@ -91,9 +95,12 @@ def run(size_bytes: int, requests: int, threads: int) -> None:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--bus-url", default="")
+    options = parser.parse_args()
     for size_bytes, requests in ((30_000, 1000), (280_000, 300)):
         for threads in (1, 8):
-            run(size_bytes, requests, threads)
+            run(size_bytes, requests, threads, options.bus_url)
     return 0
 
 
