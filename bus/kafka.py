@@ -15,6 +15,7 @@ Not handled: the retention is Kafka's own, by time and size, whether read or not
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import threading
@@ -29,6 +30,7 @@ from bus.kafka_errors import APPLY, ASK_S, GONE, REFUSED, TOO_LARGE, asked, bus_
 from bus.kafka_reader import KafkaReader
 from bus.kafka_sender import CLOSE_S, Delivery, Sender, key_hash
 from bus.kafka_split import halves
+from bus.topics import topic_named
 from contracts.bus import Extent, Reader
 from contracts.errors import BusError, OutcomeUnknown
 from contracts.messages import Message
@@ -38,6 +40,7 @@ PROBE_S = 1.0
 REFRESH_S = 60.0  # how long a topic's number of partitions is believed
 APPEAR_S = 5.0  # a new topic takes a moment to be known to all brokers
 FIRST, LAST = -2, -1  # timestamps that mean the ends of a partition
+log = logging.getLogger("headwater.bus")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 
 
@@ -239,8 +242,17 @@ class KafkaBus:
             found = self._make(topic)
         if not found:
             raise BusError(f'topic "{self._cluster.topic(topic)}" does not exist', hint=APPLY)
+        if known is None or known.partitions != found:
+            self._compare(topic, found, known)
         self._topics[topic] = _Known(found, time.monotonic())
         return found
+
+    def _compare(self, topic: str, found: int, known: _Known | None) -> None:
+        name = self._cluster.topic(topic)
+        if known is not None:
+            log.warning("topic %s has %d partitions now, it had %d: restart the flows", name, found, known.partitions)
+        elif found < (wanted := topic_named(topic, self._settings, 1).partitions):
+            log.warning("topic %s has %d partitions, %d are declared: headwater topics apply", name, found, wanted)
 
     def _ask_count(self, topic: str, timeout_s: float) -> int:
         """0: there is no such topic."""

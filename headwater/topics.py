@@ -170,7 +170,7 @@ def _show(facts: Sequence[Facts]) -> None:
             rows.add_row(topic["topic"], "-", "-", "-", "-", "-", "-", "[red]missing: headwater topics apply[/]")
             continue
         parts = topic["partitions"]
-        lagging = sum(len(each.get("in_sync", ())) < len(each.get("replicas", ())) for each in parts)
+        lagging = _behind(topic)
         rows.add_row(
             topic["topic"],
             str(len(parts)),
@@ -182,6 +182,11 @@ def _show(facts: Sequence[Facts]) -> None:
             "" if topic["as_declared"] else "[yellow]not as declared: headwater topics apply --dry-run[/]",
         )
     out.print(rows)
+
+
+def _behind(topic: Facts) -> int:
+    """Partitions of which a copy is missing or behind."""
+    return sum(len(each.get("in_sync", ())) < len(each.get("replicas", ())) for each in topic["partitions"])
 
 
 def _kept(topic: Facts) -> str:

@@ -85,3 +85,10 @@ def test_a_topic_is_made_by_its_first_use_as_it_is_declared(topics: Topics, caps
     assert [name for name in NAMES if made[name]["exists"]] == ["dead_letters"]
     assert made["dead_letters"]["as_declared"]
     assert made["dead_letters"]["compression"] == "zstd"
+
+
+def test_fewer_partitions_than_declared_are_said_and_used(topics: Topics, caplog: pytest.LogCaptureFixture) -> None:
+    topics.create("logs.raw", partitions=1)
+    with topics.bus() as bus:
+        assert list(bus.partitions("logs.raw")) == [0]
+    assert "has 1 partitions, 4 are declared: headwater topics apply" in caplog.text
