@@ -126,6 +126,9 @@ class Settings(BaseSettings):
         86_400.0, gt=0, description="An event time further ahead of arrival is kept and flagged."
     )
     flow_poll_ms: float = Field(50.0, gt=0, description="Flows: pause between looks at a bus that gave nothing.")
+    flow_workers: int = Field(
+        1, ge=1, le=64, description="Flows: workers of a process, threads that share its partitions."
+    )
     hot_commit_s: float = Field(0.5, gt=0, description="Flows: most time between commits of the hot store.")
     hot_heap_mib: int = Field(64, ge=15, description="Tantivy: memory of the index writer of one kind.")
     opensearch_prefix: str = Field(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar, cast
 
 from bus import open_bus
 from contracts.bus import Bus
@@ -13,24 +14,34 @@ from contracts.settings import Settings
 from lakehouse import open_hot, open_lake
 from lakehouse.lake import Lake
 
+T = TypeVar("T", Bus, HotStore, Lake)
+
 
 class Connections:
-    """Cheap to make; a worker opens what it builds."""
+    """Cheap to make; a worker opens what it builds. Thread-safe: the workers of a process share them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._opening = threading.Lock()
+        self._opened: dict[str, Bus | HotStore | Lake] = {}
 
-    @cached_property
+    @property
     def bus(self) -> Bus:
-        return open_bus(self.settings.bus, self.settings)
+        return self._once("bus", lambda: open_bus(self.settings.bus, self.settings))
 
-    @cached_property
+    @property
     def hot(self) -> HotStore:
-        return open_hot(self.settings.hot, self.settings)
+        return self._once("hot", lambda: open_hot(self.settings.hot, self.settings))
 
-    @cached_property
+    @property
     def lake(self) -> Lake:
-        return open_lake(self.settings.lake, self.settings)
+        return self._once("lake", lambda: open_lake(self.settings.lake, self.settings))
+
+    def _once(self, name: str, open_: Callable[[], T]) -> T:
+        with self._opening:
+            if name not in self._opened:
+                self._opened[name] = open_()
+            return cast(T, self._opened[name])
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
         """Where a flow starts: the smallest checkpoint of its sinks by partition; an absent one is 0."""
@@ -46,7 +57,8 @@ class Connections:
 
     def close(self) -> None:
         """Let go of what was opened. Idempotent."""
+        with self._opening:
+            opened, self._opened = self._opened, {}
         for name in ("hot", "lake", "bus"):
-            opened = self.__dict__.pop(name, None)
-            if opened is not None:
-                opened.close()
+            if name in opened:
+                opened[name].close()

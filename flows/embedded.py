@@ -2,6 +2,10 @@
 
 Exactly once visible, as `flows.logs` says. SIGTERM or SIGINT ends the sources; every sink commits, and nothing is
 repeated at the next start.
+
+Parallelism: `HEADWATER_FLOW_WORKERS` threads that share the bus partitions of each kind; or several such processes that
+know each other's addresses, which are started and stopped together: when one of them dies, the others end with 1. The
+next start may have another number of workers. The embedded hot store admits one.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import contextlib
 import datetime as dt
 import gc
 import logging
+from collections.abc import Sequence
 
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.run import cli_main
@@ -21,6 +26,7 @@ from flows.connections import Connections
 from flows.graph import build
 from flows.own_logs import configure
 from flows.patience import stop_on_signals
+from flows.stores import check_workers
 from lakehouse.lake_memory import give_back
 
 EPOCH = dt.timedelta(seconds=1)  # sinks have clocks of their own; an epoch only bounds what the engine holds back
@@ -30,21 +36,47 @@ _GARBAGE = (50_000, 20, 50)  # rows hold dicts, which the collector would otherw
 log = logging.getLogger("headwater.flows")
 
 
-def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT. 0: ended as told; 1: could not go on, and the log says why."""
+def run(settings: Settings, process: int | None = None, addresses: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. 0: ended as told; 1: could not go on, and the log says why.
+
+    `process` is the place of this one in `addresses`, which are host:port of all processes of a cluster.
+    """
     configure(settings.log_level)
     give_back()
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
     stop = stop_on_signals()
     with contextlib.closing(Connections(settings)) as connections:
-        flow = build("embedded", list(Kind), connections, stop)
         try:
-            cli_main(flow, epoch_interval=EPOCH)  # type: ignore[no-untyped-call]  # compiled, without stubs
-        except BytewaxRuntimeError as error:
-            cause = error.__cause__
-            if not isinstance(cause, HeadwaterError):
+            check_workers(settings, settings.flow_workers * len(addresses or "1"))
+            cli_main(  # type: ignore[no-untyped-call]  # compiled, without stubs
+                build("embedded", list(Kind), connections, stop),
+                workers_per_process=settings.flow_workers,
+                process_id=process,
+                addresses=addresses,
+                epoch_interval=EPOCH,
+            )
+        except (BytewaxRuntimeError, HeadwaterError) as error:
+            cause = root_of(error)
+            if cause is None:
                 raise
             log.critical("flows end: %s; %s", cause, cause.hint)
             return 1
+        except BaseException as error:
+            if not _is_of_the_cluster(error):
+                raise
+            log.critical("flows end: another process of %s has ended: start all of them again", addresses)
+            return 1
     return 0
+
+
+def root_of(error: BaseException | None) -> HeadwaterError | None:
+    """The error of ours that the engine wrapped, however often."""
+    while error is not None and not isinstance(error, HeadwaterError):
+        error = error.__cause__
+    return error
+
+
+def _is_of_the_cluster(error: BaseException) -> bool:
+    """The engine's threads panic when a connection to another process breaks."""
+    return type(error).__name__ == "PanicException" and "thread panic" in str(error)

@@ -2,6 +2,9 @@
 
 The lake's commit makes the hot store commit first: a hot store that is behind the lake has then lost something (its
 folder, or a commit to a stop), and reads can tell (`lakehouse.search`).
+
+Each worker has writers of its own, for the bus partitions that the engine gave it: their checkpoints and transactions
+go by partition, so that writers never touch each other's, and any number of workers may take over at the next start.
 """
 
 # ruff: noqa: ARG002  the engine says which arguments `build` takes
@@ -13,7 +16,9 @@ import threading
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from contracts.errors import ConfigError
 from contracts.messages import Kind
+from contracts.settings import Settings
 from flows.arrivals import Item
 from flows.connections import Connections
 from flows.dead_letter_writer import DeadLetterWriter
@@ -27,7 +32,13 @@ class StoreSink(DynamicSink[Item]):
         self._connections, self._kind, self._stop, self._dead = connections, kind, stop, dead
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> LakePart | StoresPart:
+        """The stores of one worker.
+
+        Raises:
+            ConfigError: The hot store does not admit so many.
+        """
         kind, settings = self._kind, self._connections.settings
+        check_workers(settings, worker_count)
         lake_store = self._connections.lake
         trim = functools.partial(self._connections.trim, kind)
         lake = LakePart(lambda: lake_store.writer(kind), settings.lake_commit_s, self._stop, self._dead, trim)
@@ -51,3 +62,16 @@ class StoresPart(StatelessSinkPartition[Item]):
     def close(self) -> None:
         self._hot.close()
         self._lake.close()
+
+
+def check_workers(settings: Settings, workers: int) -> None:
+    """Refuse more than one writer of a store that admits one.
+
+    Raises:
+        ConfigError: Says what to change.
+    """
+    if workers > 1 and settings.hot.startswith("tantivy:"):
+        raise ConfigError(
+            f"{workers} workers were asked for, and the embedded hot store admits one",
+            hint="set HEADWATER_FLOW_WORKERS to 1, or HEADWATER_HOT_URL to opensearch://host:9200",
+        )
