@@ -153,3 +153,8 @@ def test_the_clients_log_says_the_same_at_most_every_ten_seconds_and_how_often_i
     now_s = 10.0
     assert said("FAIL") == "FAIL text (2 more like it)"
     assert said("FAIL") == ""
+
+
+def test_a_message_waits_for_company_only_when_told_to() -> None:
+    assert producer_options(cluster())["linger.ms"] == 0
+    assert producer_options(cluster(bus_group_commit_ms=7))["linger.ms"] == 7
