@@ -130,13 +130,13 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
             self._writer = None
 
     def _append(self, batch: Batch) -> None:
+        writer = self._writer or self._open()  # a store that cannot be opened says nothing against the batch
         try:
-            if self._writer is None:
-                self._reopen()
-            else:
-                self._writer.append([batch])
+            writer.append([batch] if writer is self._writer else self._uncommitted)
+            self._writer = writer
         except Exception as error:  # what the store did not foresee is tried again as well, then given up
-            self._fail()
+            writer.close()
+            self._writer = None
             self._tries += 1
             if self._tries >= POISON_TRIES:
                 self._without_rows(batch, error)

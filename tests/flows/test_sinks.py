@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from contracts.batches import Batch
 from contracts.errors import BusError, StoreError
+from contracts.hot import HotWriter
 from contracts.messages import Kind
 from flows.arrivals import Lost, tick
 from flows.dead_letter_writer import DeadLetterWriter
 from flows.graph import parser
-from flows.sinks import BACKLOG_AGE_S, BACKLOG_COMMIT_S, COMMIT_REST, TRIM_S, HotPart, LakePart
+from flows.sinks import BACKLOG_AGE_S, BACKLOG_COMMIT_S, COMMIT_REST, POISON_TRIES, TRIM_S, HotPart, LakePart
 from flows.stores import StoresPart
 from lakehouse.hot_writer import TantivyHotWriter
 from lakehouse.lake_writer import LakeWriter
@@ -102,6 +104,34 @@ def test_hot_commits_less_often_when_its_commits_are_slow(world: World, monkeypa
     part.write_batch([TICK])
     assert dict(hot.checkpoints(Kind.LOGS)) == {0: 2}
     part.close()
+
+
+def test_a_hot_store_that_is_away_for_long_says_nothing_against_a_batch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, hot = Clock(), world.connections.hot
+    faults = [StoreError("away")] * (2 * POISON_TRIES)
+    monkeypatch.setattr("flows.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("flows.patience.LONGEST_PAUSE_S", 0.001)
+
+    def opened() -> HotWriter:
+        if armed and faults:
+            raise faults.pop()
+        return hot.writer(Kind.LOGS)
+
+    def lost(self: Any, batches: Sequence[Batch]) -> None:
+        monkeypatch.setattr(TantivyHotWriter, "append", real)
+        armed.append(True)
+        raise StoreError("the connection broke")
+
+    real, armed = TantivyHotWriter.append, list[bool]()
+    part = HotPart(opened, 0.5, threading.Event(), clock, lambda: ARRIVAL_NS)
+    monkeypatch.setattr(TantivyHotWriter, "append", lost)
+    part.write_batch([batch(0)])
+    part.close()
+
+    assert faults == []
+    assert world.hot_bodies() == {"n0": 1}
 
 
 def test_lake_commits_by_time_since_the_first_record_that_waits(world: World) -> None:
