@@ -6,10 +6,12 @@ python -m tests.e2e.sabotage NAME MODULE [ARGUMENTS]
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import lakehouse.delta
 import lakehouse.hot_day
 import lakehouse.hot_folder
 import lakehouse.lake_writer
+from contracts.batches import Batch
 
 STRETCH_S = 0.25
 
@@ -87,12 +90,59 @@ def acknowledge_before_durable() -> None:
     bus.group_commit.GroupCommit.wait_durable = lambda self, append, timeout_s: 0  # type: ignore[method-assign]
 
 
+def hot_ids_by_chance() -> None:
+    """OpenSearch alone: a batch that is written again makes other documents."""
+    from lakehouse import hot_opensearch_document, hot_opensearch_state
+
+    lines = hot_opensearch_document.lines
+
+    def others(batch: Batch) -> list[bytes]:
+        return [re.sub(rb'"_id":"[0-9]+"', b'"_id":"%b"' % uuid.uuid4().hex.encode(), line) for line in lines(batch)]
+
+    hot_opensearch_document.lines = others
+    before(hot_opensearch_state.State, "write_checkpoints")
+
+
+def hot_checkpoint_first() -> None:
+    """OpenSearch alone: the checkpoint is moved before the documents are there."""
+    from lakehouse.hot_opensearch_writer import OpenSearchHotWriter
+
+    commit = OpenSearchHotWriter._commit
+
+    def reversed_commit(self: OpenSearchHotWriter) -> None:
+        if self._moved:
+            self._saved = self._state.write_checkpoints(self._saved, self._moved)
+            self._moved = {}
+            time.sleep(STRETCH_S)
+        commit(self)
+
+    OpenSearchHotWriter._commit = reversed_commit  # type: ignore[method-assign]
+
+
+def acknowledge_before_the_delivery_report() -> None:
+    """Kafka alone: what was only queued counts as stored."""
+    from bus import kafka_sender
+
+    module: Any = kafka_sender
+    options = module.producer_options
+    module.producer_options = lambda cluster: {**options(cluster), "linger.ms": 900}
+
+    def at_once(self: kafka_sender.Delivery, timeout_s: float | None) -> bool:
+        self.offsets, self.errors = [0] * len(self.offsets), [None] * len(self.errors)
+        return True
+
+    kafka_sender.Delivery.wait = at_once  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     "stretched-steps": stretched_steps,
     "no-checkpoint-in-hot-commit": no_checkpoint_in_hot_commit,
     "no-transaction-in-lake-commit": no_transaction_in_lake_commit,
     "no-sequence-dedupe": no_sequence_dedupe,
     "acknowledge-before-durable": acknowledge_before_durable,
+    "hot-ids-by-chance": hot_ids_by_chance,
+    "hot-checkpoint-first": hot_checkpoint_first,
+    "acknowledge-before-the-delivery-report": acknowledge_before_the_delivery_report,
 }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
@@ -54,12 +54,14 @@ class Writer(threading.Thread):
 
 
 class Crash:
-    """One run of the scenario; `faults()` is [] when the guarantee held."""
+    """One run of the scenario; `faults()` is [] when the guarantee held. Embedded, where `settings` do not say more."""
 
-    def __init__(self, folder: Path, seed: int, sabotage: str = "") -> None:
+    def __init__(self, folder: Path, seed: int, sabotage: str = "", **settings: Any) -> None:
         self.rng = random.Random(seed)
         self.oracle = Oracle(seed)
-        self.stack = Stack(folder, sabotage, lake_commit_s=2, hot_commit_s=0.3, idempotency_h=24, bus_partitions=2)
+        usual = {"lake_commit_s": 2, "hot_commit_s": 0.3, "idempotency_h": 24, "bus_partitions": 2}
+        self.stack = Stack(folder, sabotage, **{**usual, **settings})
+        self.lake_options: Mapping[str, str] = {}  # of a plain Delta reader
         self.proxy = Proxy(self.stack.port, CUT_SHARE, seed)
         self.logs = folder / "logs"
         self.logs.mkdir()
@@ -93,24 +95,31 @@ class Crash:
 
         A start takes a second or two: with the default, some kills hit a process that is still starting.
         """
+        self.begin_load()
+        for _ in range(kills):
+            time.sleep(self.rng.uniform(*work_s))
+            self.kill(self.rng.choice(victims))
+            if self.rng.random() < 0.5:
+                self.stack.wait_ready()
+        self.end_load()
+
+    def kill(self, victim: str) -> None:
+        """SIGKILL to one of `PARTS`, which is started again a moment later."""
+        self.stack.kill(victim)
+        self.kills += 1
+        time.sleep(self.rng.uniform(0.0, 0.3))
+        self.stack.start(victim)
+
+    def begin_load(self) -> None:
         for name in PARTS:
             self.stack.start(name)
         self.stack.wait_ready()
         for thread in (*self.senders, self.writer):
             thread.start()
-        for _ in range(kills):
-            time.sleep(self.rng.uniform(*work_s))
-            victim = self.rng.choice(victims)
-            self.stack.kill(victim)
-            self.kills += 1
-            time.sleep(self.rng.uniform(0.0, 0.3))
-            self.stack.start(victim)
-            if self.rng.random() < 0.5:
-                self.stack.wait_ready()
-        self.stack.wait_ready()
-        self._end_load()
 
-    def _end_load(self) -> None:
+    def end_load(self) -> None:
+        """What was begun is brought to its end."""
+        self.stack.wait_ready()
         threads: list[Sender | Writer] = [*self.senders, self.writer]
         for thread in threads:
             thread.stopping.set()
@@ -160,7 +169,7 @@ class Crash:
         return [str(row.fields["body"]) for row in rows]
 
     def _lake_bodies(self) -> list[str]:
-        table = DeltaTable(os.path.join(self.stack.settings.lake, "logs"))  # noqa: PTH118 - the lake may be a URL
+        table = DeltaTable(f"{self.stack.settings.lake}/logs", storage_options=dict(self.lake_options))
         answer = QueryBuilder().register("logs", table).execute("SELECT body FROM logs")
         return [str(body) for body in pa.RecordBatchReader.from_stream(answer).read_all().column("body").to_pylist()]
 
