@@ -76,6 +76,7 @@ class KafkaBus:
             until_s = None if timeout_s is None else time.monotonic() + timeout_s
             sender = self._usable_sender(topic, timeout_s)
             partitions = self._count(topic, timeout_s)
+            self._learn(sender, topic, timeout_s)
             if not messages:
                 return ()
             raw_key = key.encode(errors="surrogatepass")
@@ -229,6 +230,12 @@ class KafkaBus:
             sender.down = None
         return sender
 
+    def _learn(self, sender: Sender, topic: str, timeout_s: float | None) -> None:
+        try:
+            sender.learn(self._cluster.topic(topic), ASK_S if timeout_s is None else min(ASK_S, timeout_s))
+        except KafkaException as error:
+            raise bus_error(sender.down or kafka_error(error), self._cluster.shown) from error
+
     def _count(self, topic: str, timeout_s: float | None = None, fresh: bool = False) -> int:
         """Partitions of `topic`; makes one that never was. One that was there and is gone is not made again here."""
         known = self._topics.get(topic)
@@ -274,6 +281,8 @@ class KafkaBus:
         until_s = time.monotonic() + APPEAR_S
         while not (found := self._ask_count(topic, ASK_S)) and time.monotonic() < until_s:
             time.sleep(0.02)
+        if found:
+            self._edges(topic, found, LAST)  # its leaders serve: else the first messages may be taken out of order
         return found
 
     @contextlib.contextmanager

@@ -57,9 +57,20 @@ class Sender:
             self._producer = Producer(options, logger=client_log("producer"))
         except KafkaException as error:
             raise config_error(error) from error
+        self._learnt: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka-reports", daemon=True)
         self._thread.start()
+
+    def learn(self, topic: str, timeout_s: float) -> None:
+        """Ask once where `topic` is. What is sent before that is known waits elsewhere, and may be overtaken.
+
+        Raises:
+            KafkaException: No broker says.
+        """
+        if topic not in self._learnt:
+            self._producer.list_topics(topic, timeout_s)
+            self._learnt.add(topic)
 
     def send(self, topic: str, partition: int, key: bytes, messages: Sequence[Message]) -> Delivery:
         """Queue `messages` in order; their fate is told by the answer.
