@@ -7,6 +7,7 @@ microseconds** in the flow, so that hot store and Delta (which holds microsecond
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Annotated, Any
 
@@ -175,7 +176,11 @@ def record_id(tenant: str, producer: str, epoch: int, stream: str, sequence: int
     MD5 of the five parts joined by "/", with "%" and "/" percent-escaped, so that any SQL engine can
     compute it from the lake's columns. It identifies; it protects nothing.
     """
-    parts = (
-        part.replace("%", "%25").replace("/", "%2F") for part in (tenant, producer, str(epoch), stream, str(sequence))
-    )
-    return hashlib.md5("/".join(parts).encode(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(
+        _id_prefix(tenant, producer, epoch, stream) + b"%d" % sequence, usedforsecurity=False
+    ).hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _id_prefix(*parts: str | int) -> bytes:
+    return "".join(str(part).replace("%", "%25").replace("/", "%2F") + "/" for part in parts).encode()

@@ -12,6 +12,8 @@ from typing import Any
 from contracts.messages import Kind
 from contracts.records import record_id
 
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # naive: an offset would be written
+
 # Public name -> name of the column, in the order in which they are shown.
 _RESOURCE = {"service": "service", "env": "env", "host": "host"}
 _SHOWN: dict[Kind, dict[str, str]] = {
@@ -38,8 +40,8 @@ _SHOWN: dict[Kind, dict[str, str]] = {
 
 def rfc3339(time_ns: int) -> str:
     """UTC with microseconds and "Z"; what is finer is cut off."""
-    moment = dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ns // 1000 % 1_000_000:06d}Z"
+    moment = _EPOCH + dt.timedelta(microseconds=time_ns // 1000)
+    return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
 def public_fields(kind: Kind, record: Mapping[str, Any]) -> dict[str, Any]:
