@@ -5,10 +5,10 @@ One try a request: whoever asks knows whether to ask again. Thread-safe.
 
 from __future__ import annotations
 
+import base64
 import re
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -113,22 +113,21 @@ class Client:
         self._at = ", ".join(f"{node['host']}:{node['port']}" for node in nodes)
         options: dict[str, Any] = {}
         if settings.opensearch_user:
-            options["http_auth"] = (settings.opensearch_user, settings.opensearch_password.get_secret_value())
+            secret = f"{settings.opensearch_user}:{settings.opensearch_password.get_secret_value()}"
+            options["headers"] = {"authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
         if nodes[0]["use_ssl"]:
             options |= {"verify_certs": settings.opensearch_verify, "ssl_show_warn": False}
             if settings.opensearch_ca_file is not None:
                 options["ca_certs"] = str(settings.opensearch_ca_file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of certificates that the operator told us not to check
-            self._transport = OpenSearch(
-                nodes,
-                connection_class=_Quiet,
-                serializer=_Serializer(),
-                max_retries=0,
-                pool_maxsize=READERS,
-                timeout=timeout_s,
-                **options,
-            ).transport
+        self._transport = OpenSearch(
+            nodes,
+            connection_class=_Quiet,
+            serializer=_Serializer(),
+            max_retries=0,
+            pool_maxsize=READERS,
+            timeout=timeout_s,
+            **options,
+        ).transport
 
     def call(
         self,
