@@ -192,7 +192,9 @@ def _cluster_id(home: Path) -> str:
     kept = home / "cluster.id"
     if not kept.exists():
         home.mkdir(parents=True, exist_ok=True)
-        kept.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        # Kafka's tool takes an id that begins with a dash for an option: the first bits are never those of one.
+        made = bytes([uuid.uuid4().bytes[0] & 0x7F]) + uuid.uuid4().bytes[1:]
+        kept.write_text(base64.urlsafe_b64encode(made).decode().rstrip("="))
     return kept.read_text()
 
 
