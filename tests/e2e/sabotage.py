@@ -60,16 +60,22 @@ def no_checkpoint_in_hot_commit() -> None:
     lakehouse.hot_day.DayWriter.stage_checkpoints = lambda self: None  # type: ignore[method-assign]
 
 
+def die(times: int) -> None:
+    """SIGKILL to this process, when fewer than `times` of this data folder have died so."""
+    deaths = Path(os.environ["HEADWATER_DATA_DIR"]) / "deaths"
+    died = len(deaths.read_text()) if deaths.exists() else 0
+    if died < times:
+        deaths.write_text("x" * (died + 1))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def die_between_rows_and_ledger(times: int = 3) -> None:
     """The first `times` processes of this data folder kill themselves before their first commit of the ledger."""
     original = lakehouse.delta.Delta.append
-    deaths = Path(os.environ["HEADWATER_DATA_DIR"]) / "deaths"
 
     def append(self: lakehouse.delta.Delta, *args: Any) -> None:
-        died = len(deaths.read_text()) if deaths.exists() else 0
-        if self.name == "ledger" and died < times:
-            deaths.write_text("x" * (died + 1))
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.name == "ledger":
+            die(times)
         original(self, *args)
 
     lakehouse.delta.Delta.append = append  # type: ignore[assignment, method-assign]
@@ -104,7 +110,7 @@ def hot_ids_by_chance() -> None:
 
 
 def hot_checkpoint_first() -> None:
-    """OpenSearch alone: the checkpoint is moved before the documents are there."""
+    """OpenSearch alone: the checkpoint is moved before the documents are there, and the first processes die then."""
     from lakehouse.hot_opensearch_writer import OpenSearchHotWriter
 
     commit = OpenSearchHotWriter._commit
@@ -113,7 +119,8 @@ def hot_checkpoint_first() -> None:
         if self._moved:
             self._saved = self._state.write_checkpoints(self._saved, self._moved)
             self._moved = {}
-            time.sleep(STRETCH_S)
+            if self._touched:
+                die(times=2)
         commit(self)
 
     OpenSearchHotWriter._commit = reversed_commit  # type: ignore[method-assign]
