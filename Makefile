@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test check bench soak lock clean setup engines engines-up compose-up compose-down
+.PHONY: help run test check bench soak soak-engines lock clean setup engines engines-up compose-up compose-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench: $(READY) ## a small end-to-end benchmark and the stage benchmarks, as tab
 
 soak: $(READY) ## the crash test, longer: SOAK_KILLS kills (default 200)
 	@HEADWATER_SOAK_KILLS=$${SOAK_KILLS:-200} $(BIN)/python -m pytest tests/e2e/test_crash.py -k soak -s
+
+soak-engines: $(READY) ## the same on Kafka, OpenSearch and S3, which are killed and paused too: SOAK_FAULTS (default 120)
+	@HEADWATER_SOAK_FAULTS=$${SOAK_FAULTS:-120} $(BIN)/python -m pytest tests/real/test_promise.py -k soak -s
 
 engines: $(READY) ## install Kafka, OpenSearch and an S3 server for tests/real, once, outside this folder
 	@$(BIN)/python -m scripts.engines install
