@@ -2,8 +2,9 @@
 
     python -m bytewax.run flows.dead_letters [-w N] [-r data/recovery/dead_letters -s 10 -b 60]
 
-The item is a batch: one accepted request. Parallelism: one task per bus partition, shared by `-w N` workers. Exactly once visible: each sink commits its rows together with its position and skips what it
-already has; a replay after a crash is harmless. A recovery store may be given and is not needed.
+The item is a batch: one accepted request. Parallelism: bus partitions, shared by `-w N` workers. Exactly once visible:
+each sink commits its rows together with its position and skips what it already has; a replay after a crash is harmless.
+A recovery store may be given and is not needed.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m bytewax.run flows.metrics [-w N] [-r data/recovery/metrics -s 10 -b 60]
 
-The item is a batch: one accepted request. Parallelism: one task per bus partition, shared by `-w N` workers; the embedded
-hot store admits one. Exactly once visible: each sink commits its rows together with its position and skips what it
+The item is a batch: one accepted request. Parallelism: bus partitions, shared by `-w N` workers; the embedded hot store
+admits one. Exactly once visible: each sink commits its rows together with its position and skips what it
 already has; a replay after a crash is harmless. A recovery store may be given and is not needed.
 """
 
