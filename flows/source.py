@@ -32,6 +32,7 @@ from flows.repeats import Repeats
 POLL_MESSAGES = 32
 POLL_BYTES = 256 << 10  # of compressed payload: about ten times as much when opened, and row objects on top
 SCAN_MESSAGES = 5_000
+LOOK_S = 60.0  # between looks for partitions that were added
 
 log = logging.getLogger("headwater.flows")
 
@@ -44,6 +45,7 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
         self._kind = kind
         self._stop = stop
         self._pace = pace
+        self._partitions = 0
 
     def list_parts(self) -> list[str]:
         found: list[str] = []
@@ -52,6 +54,7 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
             found.extend(str(partition) for partition in self._connections.bus.partitions(self._kind.topic))
 
         patiently(f"asking for the partitions of {self._kind.topic}", look, self._stop)
+        self._partitions = len(found)
         return found
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> BusPart:
@@ -67,14 +70,21 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
             start = self._connections.checkpoints(self._kind).get(int(for_part), 0)
 
         patiently(f"reading the checkpoints of {self._kind}", look_up, self._stop)
-        return BusPart(self._connections, self._kind, int(for_part), start, self._stop, self._pace)
+        return BusPart(self._connections, self._kind, int(for_part), start, self._stop, self._pace, self._partitions)
 
 
 class BusPart(StatefulSourcePartition[Arrival | Item, int]):
-    """One partition, from `start` on."""
+    """One partition, from `start` on. The first one also looks whether there are more than `of` of them by now."""
 
     def __init__(
-        self, connections: Connections, kind: Kind, partition: int, start: int, stop: threading.Event, pace: Pace
+        self,
+        connections: Connections,
+        kind: Kind,
+        partition: int,
+        start: int,
+        stop: threading.Event,
+        pace: Pace,
+        of: int = 0,
     ) -> None:
         self._settings = settings = connections.settings
         self._bus, self._kind, self._partition, self._stop = connections.bus, kind, partition, stop
@@ -85,6 +95,8 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
         self._try_s = 0.0  # not before this time, monotonic
         self._pause_s = FIRST_PAUSE_S
         self._reader: Reader | None = None
+        self._of = of if partition == 0 else 0
+        self._look_s = time.monotonic() + LOOK_S
         patiently("asking how far the bus goes", lambda: check_extent(self._bus, kind, partition, start), stop)
         patiently("reading the headers of the bus", self._remember, stop)
         pace.join(self)
@@ -109,6 +121,8 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
     def next_batch(self) -> Sequence[Arrival | Item]:
         if self._stop.is_set():
             raise StopIteration
+        if self._of and time.monotonic() >= self._look_s:
+            self._look_for_more()
         if time.monotonic() < self._try_s:
             return self._nothing()
         try:
@@ -125,6 +139,21 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
         self._pace.busy(self)
         self._next = messages[-1].offset + 1
         return [self._arrival(message) for message in messages]
+
+    def _look_for_more(self) -> None:
+        """The engine gives out partitions once. Who starts the flow again gets all of them read.
+
+        Raises:
+            ConfigError: There are more than at the start.
+        """
+        self._look_s = time.monotonic() + LOOK_S
+        with contextlib.suppress(BusError):
+            found = len(self._bus.partitions(self._kind.topic))
+            if found > self._of:
+                raise ConfigError(
+                    f'topic "{self._kind.topic}" has {found} partitions now, and had {self._of} at the start',
+                    hint="started again, the flow reads all of them",
+                )
 
     def _nothing(self) -> Sequence[Item]:
         self._pace.idle(self)

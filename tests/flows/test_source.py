@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.batches import Batch
-from contracts.errors import BusError
+from contracts.errors import BusError, ConfigError
 from contracts.messages import Kind
 from flows.arrivals import Arrival, Lost
 from flows.pace import Pace
@@ -36,6 +36,22 @@ def expire(world: World, partition: int, before: int) -> None:
 
 def test_it_has_a_part_for_each_partition(world: World) -> None:
     assert source(world).list_parts() == ["0", "1"]
+
+
+def test_a_topic_that_has_grown_ends_the_flow_so_that_the_next_one_reads_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.source.LOOK_S", 0.0)
+    whole = source(world)
+    first, second = (whole.build_part("read", name, None) for name in whole.list_parts())
+    first.next_batch()
+    monkeypatch.setattr(type(world.connections.bus), "partitions", lambda *_: range(3))
+
+    second.next_batch()  # one look is enough
+    with pytest.raises(ConfigError, match=r"logs\.raw\" has 3 partitions now, and had 2"):
+        first.next_batch()
+    first.close()
+    second.close()
 
 
 def test_a_recovery_store_is_not_believed(world: World) -> None:
