@@ -30,8 +30,9 @@ PARTS = ("api", "flow", "agent")
 class Writer(threading.Thread):
     """Writes the oracle's lines into a file that the agent tails, and rotates it by renaming."""
 
-    def __init__(self, oracle: Oracle, path: Path) -> None:
+    def __init__(self, oracle: Oracle, path: Path, pause_s: float) -> None:
         super().__init__(name="file", daemon=True)
+        self._pause_s = pause_s
         self.oracle = oracle
         self.stopping = threading.Event()
         self._path = path
@@ -50,13 +51,16 @@ class Writer(threading.Thread):
             if self._rng.random() < 0.03:
                 rotations += 1
                 self._path.rename(self._path.with_suffix(f".{rotations}"))
-            self.stopping.wait(0.02)
+            self.stopping.wait(self._pause_s)
 
 
 class Crash:
-    """One run of the scenario; `faults()` is [] when the guarantee held. Embedded, where `settings` do not say more."""
+    """One run of the scenario; `faults()` is [] when the guarantee held. Embedded, where `settings` do not say more.
 
-    def __init__(self, folder: Path, seed: int, sabotage: str = "", **settings: Any) -> None:
+    `pause_s` is between the batches of a sender, of which there are two in a hurry and a file.
+    """
+
+    def __init__(self, folder: Path, seed: int, sabotage: str = "", pause_s: float = 0.02, **settings: Any) -> None:
         self.rng = random.Random(seed)
         self.oracle = Oracle(seed)
         usual = {"lake_commit_s": 2, "hot_commit_s": 0.3, "idempotency_h": 24, "bus_partitions": 2}
@@ -68,12 +72,12 @@ class Crash:
         self._define()
         key = self.stack.keys[Role.INGEST]
         self.senders: list[Sender] = [
-            Producer("producer", self.oracle, self.proxy.port, key),
-            KeyedClient("keyed", self.oracle, self.proxy.port, key),
+            Producer("producer", self.oracle, self.proxy.port, key, pause_s),
+            KeyedClient("keyed", self.oracle, self.proxy.port, key, pause_s),
             PlainClient("plain", self.oracle, self.proxy.port, key, pause_s=0.1),
             Stranger("stranger", self.oracle, self.proxy.port, key, pause_s=0.5),
         ]
-        self.writer = Writer(self.oracle, self.logs / "app.log")
+        self.writer = Writer(self.oracle, self.logs / "app.log", pause_s)
         self.kills = 0
 
     def _define(self) -> None:

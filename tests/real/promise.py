@@ -20,6 +20,7 @@ from tests.real.settings import delta_options, on_engines
 
 PARTITIONS = 4
 AWAY_S = (0.3, 4.0)
+PAUSE_S = 0.15  # what is in OpenSearch's translog is replayed when it starts again: more load is more waiting
 ENGINES = ("kafka", "opensearch", "s3")
 KINDS = (
     *(f"kill {name}" for name in (*PARTS, *ENGINES)),
@@ -57,7 +58,7 @@ class Promise(Crash):
             "s3_write_timeout_s": "4",
             "ingest_breaker_open_s": "1",
         }
-        super().__init__(folder, seed, sabotage, **settings, **quick)
+        super().__init__(folder, seed, sabotage, PAUSE_S, **settings, **quick)
         self.lake_options = delta_options(settings)
         self.done: collections.Counter[str] = collections.Counter()
         self._engines = engines

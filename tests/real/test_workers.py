@@ -24,6 +24,7 @@ from tests.real.settings import on_engines
 
 PARTITIONS = 4
 PRODUCERS = 12
+KINDS = (Kind.LOGS, Kind.DEAD_LETTERS)
 
 
 class Workers:
@@ -39,8 +40,9 @@ class Workers:
         return self.started[-1]
 
     def send(self, rounds: int) -> None:
-        """One batch of each producer a round, and the batch before it again."""
+        """One batch of each producer a round, and the batch before it again; and a line that cannot be used."""
         for number in range(self.sent, self.sent + rounds):
+            self.world.append(message([b"no json"], producer="bad", sequence=number))
             for producer in range(PRODUCERS):
                 for sequence in {max(number - 1, 0), number}:
                     record = line(f"p{producer}-{sequence}")
@@ -55,20 +57,21 @@ class Workers:
         until(lambda: self.landed() >= rounds * PRODUCERS, f"{rounds} rounds in the lake")
 
     def catch_up(self) -> None:
-        until(lambda: not self.world.behind([Kind.LOGS]), "catching up")
+        until(lambda: not self.world.behind(KINDS), "catching up")
 
     def check(self) -> None:
         """Each record once in both stores, and in the account."""
         self.world.reopen()
         everything = {f"p{producer}-{number}" for producer in range(PRODUCERS) for number in range(self.sent)}
-        query = "SELECT body FROM logs"
-        lake = Counter(row["body"] for row in self.world.connections.lake.snapshot(Kind.LOGS).query(query).to_pylist())
-        assert lake == dict.fromkeys(everything, 1)
-        assert self.world.hot_bodies() == lake
         connections = self.world.connections
+        rows = connections.lake.snapshot(Kind.LOGS).query("SELECT body FROM logs").to_pylist()
+        assert Counter(row["body"] for row in rows) == dict.fromkeys(everything, 1) == self.world.hot_bodies()
+        letters = connections.lake.snapshot(Kind.DEAD_LETTERS).query("SELECT payload FROM dead_letters").to_pylist()
+        assert [bytes(row["payload"]) for row in letters] == [b"no json"] * self.sent
         entries = take(Ledgers(connections.bus, connections.lake, connections.hot, TENANT), TENANT)
         logs = next(entry for entry in entries if entry.kind is Kind.LOGS)
-        assert (logs.visible, logs.in_flight, logs.difference) == (len(everything), 0, 0)
+        assert (logs.visible, logs.dead_lettered) == (len(everything), self.sent)
+        assert [(entry.in_flight, entry.difference) for entry in entries] == [(0, 0)] * len(entries)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -122,7 +125,7 @@ def test_killed_and_started_with_another_number_nothing_is_lost_or_doubled(worke
         workers.send(5)
         process.kill()
         process.wait()
-    workers.world.run(Kind.LOGS)
+    workers.world.run(*KINDS)
 
     workers.check()
 
@@ -134,6 +137,7 @@ def test_a_partition_is_committed_by_one_worker_alone(mixed: Workers) -> None:
     for _ in range(4):
         mixed.send(3)
         mixed.wait_for(mixed.sent)
+    mixed.catch_up()
     end(process)
 
     mixed.check()
