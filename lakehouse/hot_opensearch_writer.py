@@ -74,7 +74,7 @@ class OpenSearchHotWriter:
                 self._touched.add(day.index)
                 self._bulk.add(day.writing, lines)
         except StoreError as error:
-            if isinstance(error, EngineError) and error.kind == MISSING:
+            if isinstance(error, EngineError) and error.kind == MISSING and batch.day in self._days:
                 self._bulk.gone.add(self._names.writing(batch.day))
             else:
                 self._failure = error
