@@ -88,6 +88,13 @@ def test_a_key_stands_for_its_whole_request_however_many_lines_come_the_second_t
     assert repeated(repeats, header(producer="key:k", span=5, count=5)) == 5
 
 
+def test_a_request_without_sequence_or_key_that_the_bus_doubled_is_one_also_in_parts() -> None:
+    repeats = memory()
+    whole = header(producer="req:a", stream="", span=4, count=4)
+    parts = [header(producer="req:b", stream=f"from {at}", sequence=at, span=2, count=2) for at in (0, 2)]
+    assert [repeated(repeats, head) for head in (whole, *parts, whole, *parts)] == [0, 0, 0, 4, 2, 2]
+
+
 def test_a_key_is_forgotten_after_its_hours_by_the_clock_of_the_messages() -> None:
     repeats = memory()
     repeated(repeats, header(producer="key:k"))
