@@ -1,6 +1,6 @@
 """The hot store port: an index that makes records searchable in about a second and can be rebuilt from the lake.
 
-The URL scheme picks the adapter (`lakehouse.open_hot`): `tantivy:///path` (embedded), later `opensearch://host:port`.
+The URL scheme picks the adapter (`lakehouse.open_hot`): `tantivy:///path` (embedded), `opensearch://host:port`.
 One index per kind and arrival day. It holds logs, metrics and events; dead letters live in the lake only.
 """
 
@@ -38,7 +38,8 @@ class Found:
 
 
 class HotWriter(Protocol):
-    """The one writer of a kind. Not thread-safe."""
+    """A writer of a kind: the only one where the engine admits one (Tantivy), else one of several on bus partitions of
+    their own (OpenSearch). Not thread-safe."""
 
     def checkpoints(self) -> Mapping[int, int]:
         """Next offset by bus partition: everything before it is stored. A partition that is absent starts at 0."""
@@ -72,7 +73,7 @@ class HotStore(Protocol):
         """Open the writer of `kind`.
 
         Raises:
-            StoreError: Another process writes it already.
+            StoreError: Another process writes it already, and the engine admits one writer.
         """
         ...
 

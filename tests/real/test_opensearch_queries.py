@@ -24,7 +24,7 @@ from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, lo
 from tests.lakehouse.reference import page, select, stored
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # each example makes indexes: shrinking would take minutes
-CALM = hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+CALM = hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 
 LONG = ["v" * LONGEST, "v" * (LONGEST + 1), "v" * LONGEST + "ab", "é" * (LONGEST + 1), ["w"] * LONGEST]
 PATTERNS = ["*", "v*", "v*b", "*a?", "?", "é*", '["w"*', "1*0", "*V*", "\\v*", ""]
