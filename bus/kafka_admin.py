@@ -75,9 +75,13 @@ class Admin:
         return {full[each["name"]]: _described(each, configs.get(each["name"], {}), sizes) for each in told}
 
     def _sizes(self, names: Sequence[str]) -> dict[tuple[str, int, int], int]:
-        """Bytes by (topic, partition, broker)."""
-        sizes = {}
-        for answer in self._client.describe_log_dirs():
+        """Bytes by (topic, partition, broker); none while a broker is away, as all are asked."""
+        sizes: dict[tuple[str, int, int], int] = {}
+        try:
+            answers = self._client.describe_log_dirs()
+        except KafkaError:
+            return sizes
+        for answer in answers:
             for folder in answer["log_dirs"]:
                 for topic in folder["topics"]:
                     if topic["name"] in names:

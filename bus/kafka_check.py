@@ -6,6 +6,7 @@ Nothing is made or changed. Each look has clients of its own, so that it sees wh
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,13 +17,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from bus.kafka_admin import Admin, Described
 from bus.kafka_config import Cluster, cluster_of, reader_options
-from bus.kafka_errors import ASK_S, AWAY, bus_error, client_log, config_error, kafka_error
+from bus.kafka_errors import AWAY, bus_error, client_log, config_error, kafka_error
 from bus.topics import Change, declared
 from contracts.errors import BusError, ConfigError
 from contracts.settings import Settings
 
 KNOCK_S = 1.0
 REACH_S = 4.0
+TRIES = 3  # the administration client may ask a broker that has just gone
+_NOISE = re.compile(r"^\w+://\S+: |\(after \d+ms in state \w+[^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def reach(url: str, settings: Settings) -> Cluster:
     """
     cluster = cluster_of(url, settings)
     heard: list[KafkaError] = []
-    options = {**reader_options(cluster), "error_cb": heard.append, "socket.timeout.ms": int(ASK_S * 1000)}
+    options = {**reader_options(cluster), "error_cb": heard.append}
     try:
         consumer = Consumer(options, logger=client_log("check"))
     except KafkaException as error:
@@ -79,17 +82,22 @@ def _why(cluster: Cluster, heard: Sequence[KafkaError]) -> BusError:
     """The most telling of several errors, and what a bare connection says."""
     telling = next((error for error in heard if error.code() not in AWAY), None)
     if telling is not None:
-        return bus_error(telling, cluster.shown)
+        return bus_error(KafkaError(telling.code(), _said(telling)), cluster.shown)
     if unreachable := knock(cluster):
         reasons = "; ".join(f"{server}: {reason}" for server, reason in unreachable.items())
         hint = "start the brokers, or correct HEADWATER_BUS_URL"
         return BusError(f"{cluster.shown} cannot be reached ({reasons})", hint=hint, retry_after_s=2)
-    closed = next((error for error in heard if error.code() == KafkaError._TRANSPORT), None)
-    if closed is not None and "security.protocol" in closed.str():
-        hint = "set HEADWATER_BUS_SECURITY_PROTOCOL to what the brokers' listener speaks"
-        return BusError(f"{cluster.shown} ends the connection: it wants another protocol", hint=hint, retry_after_s=2)
+    if any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in heard):  # one that is silent is not down
+        closed = next((error for error in heard if "disconnected" in error.str().lower()), heard[-1])
+        hint = "is HEADWATER_BUS_SECURITY_PROTOCOL what this port of the brokers speaks, and is it Kafka's?"
+        return BusError(f"{cluster.shown} ends the connection: {_said(closed)}", hint=hint, retry_after_s=2)
     hint = "it listens and says nothing: see the broker's log, its load, and whether this port is Kafka's"
     return BusError(f"{cluster.shown} does not answer", hint=hint, retry_after_s=2)
+
+
+def _said(error: KafkaError) -> str:
+    """Without the client's own address and times."""
+    return _NOISE.sub("", error.str()).strip()
 
 
 def knock(cluster: Cluster) -> dict[str, str]:
@@ -111,10 +119,7 @@ def _knock(server: str) -> str:
 def look(url: str, settings: Settings) -> Facts:
     """Everything. Raises as `reach`."""
     cluster = reach(url, settings)
-    with contextlib.closing(Admin(cluster)) as admin:
-        brokers = admin.brokers()
-        described = admin.describe(list(declared(settings, brokers)))
-        changes = admin.differences()
+    brokers, described, changes = _asked(cluster)
     missing = [change.topic for change in changes if change.topic not in described]
     leaderless, refusing, behind = _of_partitions(described)
     return Facts(
@@ -126,6 +131,19 @@ def look(url: str, settings: Settings) -> Facts:
         refusing=refusing,
         behind=behind,
     )
+
+
+def _asked(cluster: Cluster) -> tuple[int, Mapping[str, Described], Sequence[Change]]:
+    """How many brokers, the topics that are there, and what is not as declared."""
+    for left in reversed(range(TRIES)):
+        try:
+            with contextlib.closing(Admin(cluster)) as admin:
+                brokers = admin.brokers()
+                return brokers, admin.describe(list(declared(cluster.settings, brokers))), admin.differences()
+        except BusError:
+            if not left:
+                raise
+    raise AssertionError("not reached")
 
 
 def _of_partitions(described: Mapping[str, Described]) -> tuple[list[str], list[str], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], Verdict]]]:
 
 def doctor(settings: Settings, as_json: bool) -> int:
     """1 when a check failed."""
+    logging.disable()  # of the engines' clients: what they have to say is in the verdicts
     verdicts = {name: _run(check) for name, check in checks(settings)}
     failed = [name for name, verdict in verdicts.items() if verdict.level is Level.FAIL]
     if as_json:

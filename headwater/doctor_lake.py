@@ -7,41 +7,42 @@ from typing import TYPE_CHECKING
 from contracts.messages import Kind
 from headwater.console import counted
 from headwater.doctor_stores import missing
-from headwater.verdict import Verdict, ok
+from headwater.verdict import Verdict, together, warn
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
     from lakehouse.object_store import ObjectStore
 
 RACE_KEYS = 200  # a start makes do with 40
+SKEW_S = 60.0  # servers refuse signatures from 15 minutes on
 
 
 def lake(settings: Settings) -> Verdict:
+    """Raises ConfigError or StoreError when it cannot be used; the error says why."""
     if (absent := missing(settings.lake, "")) is not None:
         return absent
     from lakehouse import open_lake
     from lakehouse.object_store import object_store
 
     store = object_store(settings.lake, settings)
-    raced = _race(store) if store is not None else ""
+    verdicts, raced = _server(store) if store is not None else ([], "")
     opened = open_lake(settings.lake, settings)
     try:
         rows = sum(table.rows for table in opened.tables() if table.kind in tuple(Kind))
     finally:
         opened.close()
-    return ok(counted(rows, "row") + raced)
+    return together(verdicts, counted(rows, "row") + raced)
 
 
-def _race(store: ObjectStore) -> str:
-    """How the server did.
+def _server(store: ObjectStore) -> tuple[list[Verdict], str]:
+    """What is not well, and how the race went."""
+    from lakehouse.object_store_check import look
 
-    Raises:
-        ConfigError: It would lose commits.
-        StoreError: It cannot be asked.
-    """
-    from lakehouse.object_store_probe import TIMEOUT_S, check_bucket, demand_fair, race
-
-    client = store.client(TIMEOUT_S)
-    outcome = race(store, client, check_bucket(store, client), RACE_KEYS)
-    demand_fair(store, outcome)
-    return f"; {store.name}: {outcome.keys} keys raced for, one winner each, in {outcome.took_s:.1f} s"
+    facts = look(store, RACE_KEYS)
+    race = facts.race
+    words = f"; {store.name}, {facts.server}: {race.keys} keys raced for, one winner each, in {race.took_s:.1f} s"
+    if facts.skew_s is None or abs(facts.skew_s) < SKEW_S:
+        return [], words
+    way = "ahead of" if facts.skew_s > 0 else "behind"
+    found = f"our clock is {abs(facts.skew_s):.0f} s {way} that of {store.name}"
+    return [warn(found, "synchronise both machines (NTP): from 15 minutes on S3 refuses every request")], words

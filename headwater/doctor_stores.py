@@ -30,6 +30,10 @@ def key_files(settings: Settings) -> Verdict:
 
 
 def bus(settings: Settings) -> Verdict:
+    if settings.bus.startswith("kafka://"):
+        from headwater.doctor_kafka import kafka
+
+        return kafka(settings)
     if (absent := missing(settings.bus, "sqlite://")) is not None:
         return absent
     from bus import open_bus
@@ -49,6 +53,10 @@ def bus(settings: Settings) -> Verdict:
 
 
 def hot(settings: Settings) -> Verdict:
+    if settings.hot.startswith(("opensearch://", "opensearchs://")):
+        from headwater.doctor_opensearch import opensearch
+
+        return opensearch(settings)
     if (absent := missing(settings.hot, "tantivy://")) is not None:
         return absent
     from lakehouse import open_hot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -33,3 +34,12 @@ def warn(finding: str, advice: str) -> Verdict:
 
 def fail(finding: str, advice: str) -> Verdict:
     return Verdict(Level.FAIL, finding, advice)
+
+
+def together(verdicts: Sequence[Verdict], otherwise: str) -> Verdict:
+    """As bad as the worst, which comes first, naming all that are not well; ok(`otherwise`) when all are."""
+    bad = [each for level in (Level.FAIL, Level.WARN) for each in verdicts if each.level is level]
+    if not bad:
+        return ok(otherwise)
+    advice = dict.fromkeys(each.advice for each in bad if each.advice)
+    return Verdict(bad[0].level, "; ".join(each.finding for each in bad), "; ".join(advice))

@@ -59,6 +59,7 @@ class Facts:
     refused_templates: Mapping[str, StoreError]
     stale_templates: Sequence[str]
     foreign: Mapping[str, int]
+    is_fresh: bool
 
 
 def reach(url: str, settings: Settings) -> Engine:
@@ -103,6 +104,7 @@ def look(url: str, settings: Settings) -> Facts | Engine:
             refused_templates=refused,
             stale_templates=stale,
             foreign=_foreign(client, ours),
+            is_fresh=not health.get("indices"),
         )
 
 

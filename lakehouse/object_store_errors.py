@@ -59,7 +59,7 @@ _BY_STATUS = {"301": _REGION, "307": _REGION, "401": _DENIED, "403": _DENIED, "4
 _BY_WORDS = (
     (("certificate", "UnknownIssuer"), _TLS),
     (("CredentialsNotLoaded", "no credentials", "Unable to locate credentials", "credentials provider"), _NO_KEYS),
-    (("timed out", "timeout of", "ReadTimeout", "ConnectTimeout"), _SLOW),
+    (("timed out", "timeout of", "ReadTimeout", "Read timeout", "Connect timeout", "ConnectTimeout"), _SLOW),
     (("Connection refused", "dns error", "(Connect)", "error sending request", "Could not connect"), _AWAY),
     (("Connection reset", "Connection was closed", "connection closed", "Connection aborted"), _AWAY),
     (("error decoding response body", "body from connection", "IncompleteRead"), _AWAY),
