@@ -97,16 +97,22 @@ def acknowledge_before_durable() -> None:
 
 
 def hot_ids_by_chance() -> None:
-    """OpenSearch alone: a batch that is written again makes other documents."""
-    from lakehouse import hot_opensearch_document, hot_opensearch_state
+    """OpenSearch alone: a batch that is written again makes other documents; the first processes die before they note
+    how far they came."""
+    from lakehouse import hot_opensearch_document
+    from lakehouse.hot_opensearch_state import State
 
-    lines = hot_opensearch_document.lines
+    lines, write = hot_opensearch_document.lines, State.write_checkpoints
 
     def others(batch: Batch) -> list[bytes]:
         return [re.sub(rb'"_id":"[0-9]+"', b'"_id":"%b"' % uuid.uuid4().hex.encode(), line) for line in lines(batch)]
 
+    def write_late(self: State, *args: Any) -> Any:
+        die(times=2)
+        return write(self, *args)
+
     hot_opensearch_document.lines = others
-    before(hot_opensearch_state.State, "write_checkpoints")
+    State.write_checkpoints = write_late  # type: ignore[assignment, method-assign]
 
 
 def hot_checkpoint_first() -> None:
