@@ -1,9 +1,10 @@
 """End to end: corpus lines in files -> agent -> ingestion -> bus -> flow -> hot store and Delta -> right answers.
 
-    python -m benchmarks.end_to_end [--records 1000000] [--seconds 20]
+    python -m benchmarks.end_to_end [--records 1000000] [--seconds 20] [--engines [kafka opensearch s3]]
 
 Starts `headwater up` and `headwater agent logs` for real, on a temporary folder, and prints one table. CPU is summed
-over all processes; the corpus is written before the clock starts.
+over all of our processes; the corpus is written before the clock starts. With `--engines` it runs on real engines
+that it starts, with `--bus-url`, `--hot-url` and `--lake-url` on those that run: what they use themselves stands apart.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from typing import Any
 import httpx
 
 from benchmarks.corpus import SERVICES, Line, lines
+from benchmarks.engines import Engines, add_options, engines
 from benchmarks.processes import Meter, folder_bytes, started
-from benchmarks.questions import ask, questions
+from benchmarks.questions import Timed, ask, questions
 
 SERVICE = "shop"
 
@@ -57,11 +59,11 @@ def read_keys(path: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def platform(folder: Path, meter: Meter) -> Iterator[Running]:
+def platform(folder: Path, meter: Meter, environment: Mapping[str, str]) -> Iterator[Running]:
     """`headwater up --no-batch` on `folder`, ready."""
     port, data = free_port(), folder / "data"
     command = ["-m", "headwater", "up", "--no-batch", "--data-dir", str(data), "--port", str(port)]
-    with started(command, folder / "up.log") as process:
+    with started(command, folder / "up.log", environment) as process:
         meter.watch(process.pid, "headwater up")
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60
@@ -165,54 +167,61 @@ def quantile(ascending: Sequence[float], share: float) -> float:
     return ascending[min(len(ascending) - 1, int(share * len(ascending)))]
 
 
-def run(count: int, seconds: float, folder: Path) -> int:
+Rows = list[tuple[str, str]]
+
+
+def run(count: int, seconds: float, folder: Path, on: Engines) -> int:
     """Measure and print; the number of wrong answers."""
     meter = Meter()
     corpus = write_corpus(folder / "logs", count)
-    with platform(folder, meter) as running:
+    with platform(folder, meter, on.environment) as running:
+        before = on.cpu_s()
         wall, landed, cpu = ship(running, folder, folder / "logs", count)
-        sizes = {
-            name: folder_bytes(running.data / path) / count
-            for name, path in (("bus", "bus.db"), ("hot", "hot"), ("lake", "lake"))
-        }
-        rows: list[tuple[str, str]] = [
+        rows: Rows = [
             ("records", f"{count:,}"),
             ("all searchable", f"after {wall:.1f} s, {count / wall:,.0f} records/s"),
             ("all in the lake", f"after {landed:.1f} s (a commit every 10 s, or 50,000 rows)"),
-            ("CPU", f"{cpu * 1e6 / count:.1f} CPU-s per million records"),
+            ("CPU of our processes", f"{cpu * 1e6 / count:.1f} CPU-s per million records"),
             *((f"  {name}", f"{s * 1e6 / count:.1f}") for name, s in sorted(meter.by_name().items())),
-            ("peak memory, all processes", f"{meter.peak_mib:.0f} MiB, {meter.peak_mapped_mib:.0f} with mapped files"),
-            *((f"bytes per record, {name}", f"{size:.0f}") for name, size in sizes.items()),
+            *((f"CPU of {name}", f"{(s - before[name]) * 1e6 / count:.1f}") for name, s in on.cpu_s().items()),
+            ("peak memory, our processes", f"{meter.peak_mib:.0f} MiB, {meter.peak_mapped_mib:.0f} with mapped files"),
+            *((f"peak memory, {name}", f"{each.peak_mib:.0f} MiB") for name, each in on.meters.items()),
+            *((f"bytes per record, {name}", f"{size / count:.0f}") for name, size in stored(running, on).items()),
         ]
         with running.client("READ") as client:
             answers = [ask(client, question) for question in questions(corpus, SERVICE)]
-        rows += [
-            (
-                f"query: {timed.name}",
-                f"{timed.p50_ms:.1f} ms, {timed.rows} rows{' WRONG: ' + timed.wrong if timed.wrong else ''}",
-            )
-            for timed in answers
-        ]
+        rows += [(f"query: {timed.name}", told(timed)) for timed in answers]
         delays = searchable_s(running, count / wall / 2, seconds)
-        rows.append(
-            (
-                f"searchable at half load ({count / wall / 2:,.0f}/s)",
-                f"p50 {quantile(delays, 0.5):.2f} s, p99 {quantile(delays, 0.99):.2f} s of {len(delays)}",
-            )
-        )
+        of = f"p50 {quantile(delays, 0.5):.2f} s, p99 {quantile(delays, 0.99):.2f} s of {len(delays)}"
+        rows.append((f"searchable at half load ({count / wall / 2:,.0f}/s)", of))
     meter.close()
     for name, value in rows:
         print(f"  {name:<40} {value}")
     return sum(bool(timed.wrong) for timed in answers)
 
 
+def stored(running: Running, on: Engines) -> dict[str, int]:
+    """Bytes on disk by store, of those that are known."""
+    embedded = {"bus": "bus.db", "hot": "hot", "lake": "lake"}
+    ours = {name: running.data / file for name, file in embedded.items() if (running.data / file).exists()}
+    return {name: folder_bytes(path) for name, path in ours.items()} | on.disk_bytes()
+
+
+def told(timed: Timed) -> str:
+    return f"{timed.p50_ms:.1f} ms, {timed.rows} rows{' WRONG: ' + timed.wrong if timed.wrong else ''}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1_000_000, help="corpus size (default 1,000,000)")
     parser.add_argument("--seconds", type=float, default=20, help="length of the half-load phase (default 20)")
+    add_options(parser)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
-        return run(options.records, options.seconds, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder,
+        engines(options, Path(folder) / "engines") as on,
+    ):
+        return run(options.records, options.seconds, Path(folder), on)
 
 
 if __name__ == "__main__":
