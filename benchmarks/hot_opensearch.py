@@ -3,8 +3,9 @@
     python -m benchmarks.hot_opensearch [RECORDS] [--url opensearch://HOST:PORT] [--rounds N] [--every ROWS]
 
 Without a URL an engine is started for the run (1 GiB of heap). Rows are made before the clock starts. The bare client
-sends documents that were encoded before its clock starts, by two threads of 2,000 documents a request, and looks at
-nothing but "errors"; the writer encodes, sends, looks at outcomes, refreshes and writes checkpoints. Rounds alternate.
+sends documents that were encoded before its clock starts, by two threads of 2,000 documents a request, looks at nothing
+but "errors", and makes them searchable as often as the writer does; the writer encodes, sends, looks at outcomes,
+refreshes and writes checkpoints. Rounds alternate.
 """
 
 from __future__ import annotations
@@ -82,25 +83,28 @@ def clocked(target: Engine, spent: list[Spent]) -> Iterator[None]:
     spent.append(Spent(time.perf_counter() - wall, time.process_time() - own, target.cpu_s() - engines))
 
 
-def bare(target: Engine, made: Sequence[Batch], prefix: str, spent: list[Spent]) -> None:
+def bare(target: Engine, made: Sequence[Batch], prefix: str, every: int, spent: list[Spent]) -> None:
     """The documents of `made` by the bulk API alone, into an index from the same template."""
     index = f"{prefix}-logs-{made[0].day:%Y.%m.%d}"
     lines = [line for batch in made for line in document.lines(batch)]
     bodies = [b"".join(lines[at : at + DOCS]) for at in range(0, len(lines), DOCS)]
+    refreshing = max(1, every // DOCS)
     target.call("PUT", f"/{index}")
-    waiting = iter(bodies)
+    waiting = iter(enumerate(bodies, start=1))
     lock = threading.Lock()
 
     def send() -> None:
         with contextlib.closing(target.connect()) as connection:
             while True:
                 with lock:
-                    body = next(waiting, None)
-                if body is None:
+                    number, body = next(waiting, (0, b""))
+                if not number:
                     return
                 connection.request("POST", f"/{index}/_bulk", body, {"content-type": "application/x-ndjson"})
                 answer = connection.getresponse().read()
                 assert b'"errors":false' in answer, answer[:300]
+                if number % refreshing == 0:
+                    target.call("POST", f"/{index}/_refresh")
 
     with clocked(target, spent):
         threads = [threading.Thread(target=send) for _ in range(THREADS)]
@@ -158,7 +162,7 @@ def main() -> None:
     with engine(options.url) as target:
         bares, own = list[Spent](), list[Spent]()
         for number in range(options.rounds + 1):  # the first one warms the engine up
-            bare(target, made, prepared(target).opensearch_prefix, bares)
+            bare(target, made, prepared(target).opensearch_prefix, options.every, bares)
             last = prepared(target)
             ours(target, made, last, options.every, own)
             if number < options.rounds:
