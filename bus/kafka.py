@@ -27,6 +27,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from bus.kafka_config import Cluster, cluster_of, reader_options
 from bus.kafka_errors import APPLY, ASK_S, GONE, REFUSED, TOO_LARGE, asked, bus_error, config_error, kafka_error
+from bus.kafka_identity import Identities
 from bus.kafka_reader import KafkaReader
 from bus.kafka_sender import CLOSE_S, Delivery, Sender, key_hash
 from bus.kafka_split import halves
@@ -63,6 +64,7 @@ class KafkaBus:
         self._making = threading.Lock()
         self._topics: dict[str, _Known] = {}
         self._ends: dict[tuple[str, int], int] = {}
+        self._identities = Identities(self._cluster)
         self._sender = Sender(self._cluster)
         try:
             self._asker = Consumer(reader_options(self._cluster))
@@ -155,6 +157,11 @@ class KafkaBus:
             count = self._count(topic, fresh=True)
             first, last = (self._edges(topic, count, edge) for edge in (FIRST, LAST))
             return {index: Extent(first[index], max(first[index], last[index])) for index in range(count)}
+
+    def identity(self, topic: str) -> str:
+        with self._entered():
+            self._count(topic)
+            return self._identities.of(self._cluster.topic(topic))
 
     def _extent(self, topic: str, partition: int) -> Extent:
         with self._entered():

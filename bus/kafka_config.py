@@ -158,6 +158,11 @@ def reader_options(cluster: Cluster) -> Options:
     }
 
 
+def identity_options(cluster: Cluster) -> Options:
+    """For a client that asks for topics' ids. What users add is for producers and readers, and may not be known to it."""
+    return {**_connection(cluster), "log_level": 2}
+
+
 def admin_options(cluster: Cluster) -> Options:
     """For `kafka.KafkaAdminClient`."""
     settings = cluster.settings

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bus import retention
 from bus.group_commit import Append, GroupCommit, Row
-from bus.sqlite_file import OPEN_TIMEOUT_S, PAGE_BYTES, at_limit, bus_error, connect, full, prepare
+from bus.sqlite_file import OPEN_TIMEOUT_S, PAGE_BYTES, at_limit, bus_error, connect, full, identity_in, prepare
 from bus.sqlite_reader import SqliteReader
 from contracts.bus import Extent, Reader
 from contracts.errors import BusError
@@ -88,6 +88,7 @@ class SqliteBus:
 
     def reader(self, topic: str, partition: int, offset: int) -> Reader:
         self._check_usable()
+        self._check_same()
         logs = self._logs(topic)
         if not 0 <= partition < len(logs) or offset < 0:
             raise ValueError(f'topic "{topic}" has no partition {partition} with an offset {offset}')
@@ -102,8 +103,22 @@ class SqliteBus:
             ).fetchall()
         return {partition: Extent(first, following) for partition, first, following in rows}
 
+    def identity(self, topic: str) -> str:  # noqa: ARG002  (one file, one identity)
+        """Of the file at its path now, which may be another one than this handle has open."""
+        self._check_usable()
+        if self._is_same():
+            with self._translated(), self._lock:
+                return identity_in(self._connection)
+        if not self._path.exists():
+            raise BusError(f'bus file "{self._path}" was removed', hint="stop everything and start again")
+        prepare(self._path)
+        with self._translated(), closing(connect(self._path, writes=False)) as connection:
+            return identity_in(connection)
+
     def trim(self, topic: str, consumed: Mapping[int, int]) -> int:
         self._check_usable()
+        if not self._is_same():
+            return 0  # what the caller knows is of another file
         by_log = {log: consumed[index] for index, log in enumerate(self._logs(topic)) if index in consumed}
         limits = retention.Limits(
             oldest_ns=self._clock_ns() - int(self._settings.bus_retention_h * 3600e9),
@@ -157,14 +172,19 @@ class SqliteBus:
 
     def _check_file(self) -> None:
         """Before each transaction: is the file still the one at its path, and is there room on the disk?"""
-        try:
-            same = self._path.stat().st_ino == self._inode
-        except OSError:
-            same = False
-        if not same:
-            raise BusError(f'bus file "{self._path}" was removed or replaced', hint="stop everything and start again")
+        self._check_same()
         if retention.disk_is_low(self._path):
             raise full(self._path, "the disk is nearly full")
+
+    def _check_same(self) -> None:
+        if not self._is_same():
+            raise BusError(f'bus file "{self._path}" was removed or replaced', hint="stop everything and start again")
+
+    def _is_same(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def _check_size(self) -> None:
         """Is there room in the file for one more group of appends, by its limit?"""

@@ -1,6 +1,6 @@
 """The bus file: path -> SQLite connections with the right pragmas, and SQLite's errors -> ours.
 
-Schema, version 1. `logs` has a row per (topic, partition). `messages` has one integer key, `log << 40 | offset`, so
+Schema, version 1. `identity` has one row, made with the file. `logs` has a row per (topic, partition). `messages` has one integer key, `log << 40 | offset`, so
 that reading a partition is one walk along the b-tree. Headers stand before the payload: a scan of headers never touches
 the overflow pages that hold payloads.
 
@@ -14,6 +14,7 @@ builds of SQLite turn it on, and a trim would then write everything it removes.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import time
 from pathlib import Path
@@ -88,6 +89,7 @@ def prepare(path: Path) -> None:
         if not _is_bus(connection, path):
             _create(connection, path)
             sync_folder(path.parent)
+        _identify(connection)
     except (OSError, sqlite3.Error) as error:
         code = getattr(error, "sqlite_errorcode", 0)
         if code & 0xFF in _REFUSED | {sqlite3.SQLITE_NOTADB} or isinstance(error, OSError):
@@ -139,6 +141,24 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
         for statement in _SCHEMA:
             connection.execute(statement)
     connection.execute("COMMIT")
+
+
+def _identify(connection: sqlite3.Connection) -> None:
+    """Give the file its identity; one that an earlier release made has none yet."""
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'identity'").fetchone():
+        return
+    connection.execute("PRAGMA synchronous = FULL").fetchall()
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE IF NOT EXISTS identity(id TEXT NOT NULL)")
+    connection.execute(
+        "INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT 1 FROM identity)", (secrets.token_hex(16),)
+    )
+    connection.execute("COMMIT")
+
+
+def identity_in(connection: sqlite3.Connection) -> str:
+    (found,) = connection.execute("SELECT id FROM identity").fetchone()
+    return str(found)
 
 
 def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:

@@ -79,6 +79,17 @@ class Bus(Protocol):
         """What each partition of `topic` holds now."""
         ...
 
+    def identity(self, topic: str) -> str:
+        """Which log `topic` is now: as long as the text is the same, an offset means the same message.
+
+        It is another one when the topic was lost and made anew, so that its offsets began again at 0. A file that was
+        moved or copied keeps it. "" where the engine cannot say.
+
+        Raises:
+            BusError: The bus cannot be asked now.
+        """
+        ...
+
     def trim(self, topic: str, consumed: Mapping[int, int]) -> int:
         """Apply retention by age and size, oldest first, never at or past the `consumed` next-offset of a partition.
 

@@ -83,7 +83,7 @@ def test_a_topic_name_that_kafka_would_refuse_is_refused(topic: str, tmp_path: P
         bus.append(topic, "k", [Message(b"1")])
 
 
-@pytest.mark.parametrize("url", ["", "sqlite:", "sqlite:///", "kafka://host:9092", "/tmp/bus.db", "sqlite://bus.db"])
+@pytest.mark.parametrize("url", ["", "sqlite:", "sqlite:///", "amqp://host:5672", "/tmp/bus.db", "sqlite://bus.db"])
 def test_a_url_that_is_not_understood_says_what_to_write(url: str, settings: Settings) -> None:
     with pytest.raises(ConfigError) as caught:
         open_bus(url, settings)

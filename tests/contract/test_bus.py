@@ -20,21 +20,29 @@ from contracts.messages import Message
 from contracts.settings import Settings, load_settings
 from tests.real.conftest import TIMEOUT_S as ENGINE_TIMEOUT_S
 from tests.real.conftest import engines_home, kafka  # noqa: F401  (fixtures, asked for by name)
+from tests.real.kafka_topics import delete
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """`url` gives each test its own bus, or "" when the engine is not there. `trims`: retention is ours to apply."""
+    """`url` gives each test its own bus, or "" when the engine is not there. `trims`: retention is ours to apply.
+    `lose` removes a topic, and whatever else must go with it."""
 
     name: str
     url: Callable[[Path], str]
+    lose: Callable[[Path, str], None]
     trims: bool = True
 
 
+def lose_file(folder: Path, _topic: str) -> None:
+    for path in folder.glob("bus.db*"):
+        path.unlink()
+
+
 ADAPTERS = [
-    Adapter("sqlite", lambda folder: f"sqlite:///{folder}/bus.db"),
+    Adapter("sqlite", lambda folder: f"sqlite:///{folder}/bus.db", lose_file),
     # On a real broker; the first run on a machine installs it, inside the first test's time.
-    pytest.param(Adapter("kafka", lambda _: "", trims=False), marks=pytest.mark.timeout(ENGINE_TIMEOUT_S)),
+    pytest.param(Adapter("kafka", lambda _: "", lose_file, trims=False), marks=pytest.mark.timeout(ENGINE_TIMEOUT_S)),
 ]
 AT_ONCE_OLD: dict[str, Any] = {"bus_retention_h": 1e-9}
 
@@ -46,7 +54,14 @@ def adapter(request: pytest.FixtureRequest) -> Adapter:
     chosen: Adapter = request.param
     if chosen.name == "kafka":  # one broker for all tests, topics with a prefix of each test's own
         url = request.getfixturevalue("kafka").url
-        return replace(chosen, url=lambda folder: f"{url}/{hashlib.sha256(bytes(folder)).hexdigest()[:12]}")
+
+        def prefixed(folder: Path) -> str:
+            return f"{url}/{hashlib.sha256(bytes(folder)).hexdigest()[:12]}"
+
+        def lose(folder: Path, topic: str) -> None:
+            delete(url, f"{prefixed(folder).rpartition('/')[2]}.{topic}")
+
+        return replace(chosen, url=prefixed, lose=lose)
     return chosen
 
 
@@ -283,6 +298,7 @@ def test_a_closed_bus_says_so_and_closing_twice_is_harmless(bus: Bus) -> None:
         lambda: bus.partition_for("t", "k"),
         lambda: bus.reader("t", 0, 0),
         lambda: bus.extents("t"),
+        lambda: bus.identity("t"),
         lambda: bus.trim("t", {}),
     ]
     for call in calls:
@@ -387,6 +403,29 @@ def test_a_cursor_overtaken_by_retention_says_so_and_stays_where_it_was(trimming
             with pytest.raises(OffsetExpired) as caught:
                 look(10)
             assert caught.value.first_offset == 3 - kept
+
+
+def test_a_topic_keeps_its_identity_whoever_asks_and_whatever_is_appended(bus: Bus, reopen: Opener) -> None:
+    before = bus.identity("t")
+    bus.append("t", "k", messages(b"1", b"2"))
+
+    assert before
+    assert [bus.identity("t"), reopen(bus_partitions=5).identity("t")] == [before, before]
+
+
+def test_a_topic_that_was_lost_and_made_anew_has_another_identity_also_for_who_knew_the_old_one(
+    bus: Bus, adapter: Adapter, reopen: Opener, tmp_path: Path
+) -> None:
+    bus.append("t", "k", messages(b"1", b"2"))
+    before = bus.identity("t")
+    adapter.lose(tmp_path, "t")
+    with pytest.raises(BusError):
+        bus.identity("t")
+
+    anew = reopen()
+    anew.append("t", "k", messages(b"3"))
+
+    assert anew.identity("t") == bus.identity("t") != before
 
 
 def test_the_size_on_disk_is_that_of_what_was_stored(bus: Bus, adapter: Adapter) -> None:

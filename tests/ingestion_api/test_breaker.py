@@ -81,6 +81,9 @@ class ScriptedBus:
     def reader(self, topic: str, partition: int, offset: int) -> Reader:
         raise NotImplementedError
 
+    def identity(self, topic: str) -> str:
+        return topic
+
     def trim(self, topic: str, consumed: Mapping[int, int]) -> int:
         return 0
 

@@ -48,13 +48,21 @@ class Topics:
             admin.create_topics({self.full(name): wanted})
 
     def delete(self, name: str) -> None:
-        with self.admin() as admin:
-            admin.delete_topics([self.full(name)])
+        delete(self.bootstrap, self.full(name))
 
     def expire(self, name: str, partition: int, before: int) -> None:
         """Remove what stands before an offset, as retention does."""
         with self.admin() as admin:
             admin.delete_records({Place(self.full(name), partition): before})
+
+
+def delete(servers: str, topic: str) -> None:
+    """Remove the topic of that full name."""
+    client = KafkaAdminClient(bootstrap_servers=servers.removeprefix("kafka://").split(","))
+    try:
+        client.delete_topics([topic])
+    finally:
+        client.close()
 
 
 def batch(lines: list[bytes], producer: str = "p", sequence: int = 0, kind: Kind = Kind.LOGS) -> Message:

@@ -1,0 +1,44 @@
+"""Which topic a name stands for: cluster -> the id that Kafka gave it. One that is deleted and made again has another."""
+
+from __future__ import annotations
+
+import threading
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from bus.kafka_config import Cluster, identity_options
+from bus.kafka_errors import ASK_S, bus_error, client_log, config_error, kafka_error
+
+_NONE = "AAAAAAAAAAAAAAAAAAAAAA"  # 16 zero bytes: brokers before 2.8 give no ids
+
+
+class Identities:
+    """Thread-safe. The client is made when first asked: who only appends needs none."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._making = threading.Lock()
+        self._client: AdminClient | None = None
+
+    def of(self, topic: str) -> str:
+        """The id of a topic by its full name; "" when the brokers give none.
+
+        Raises:
+            BusError: There is no such topic, or no broker says.
+        """
+        try:
+            asked = self._asker().describe_topics(TopicCollection([topic]), request_timeout=ASK_S)
+            found = str(asked[topic].result(ASK_S * 2).topic_id)
+        except KafkaException as error:
+            raise bus_error(kafka_error(error), f'topic "{topic}"') from error
+        return "" if found == _NONE else found
+
+    def _asker(self) -> AdminClient:
+        with self._making:
+            if self._client is None:
+                try:
+                    self._client = AdminClient(identity_options(self._cluster), logger=client_log("identity"))
+                except KafkaException as error:
+                    raise config_error(error) from error
+            return self._client
