@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from contracts.errors import HeadwaterError
+from contracts.errors import BusError, HeadwaterError, StoreError
 from contracts.messages import Kind
 from contracts.tenants import Role, Tenant
 from headwater.console import counted, out, size, table
@@ -22,61 +24,83 @@ if TYPE_CHECKING:
     from contracts.settings import Settings
 
 Facts = dict[str, Any]
+_NAMES = {"bus": "the bus", "hot": "the hot store", "lake": "the lake", "accounts": "the account"}
 
 
 def status(settings: Settings, as_json: bool) -> int:
-    """1 when a record is unaccounted for.
+    """1 when a record is unaccounted for, or something cannot be read.
 
     The account comes from the running service, for its key's tenant; with none running, from the folder, for all.
 
     Raises:
         StoreError: The stores cannot be read.
     """
+    logging.disable()  # of the engines' clients: what cannot be read is told
     here = running(settings.data)
     facts = gather(settings, here)
     if as_json:
         print(json.dumps(facts, indent=2, default=str))
     else:
         _show(settings, here, facts)
-    return 1 if any(entry["difference"] for entry in facts["accounts"]) else 0
+    return 1 if facts["unreadable"] or any(entry["difference"] for entry in facts["accounts"]) else 0
 
 
 def gather(settings: Settings, here: Running | None) -> Facts:
-    """Everything as plain values: `running`, `service_error`, `bus`, `hot`, `lake`, `accounts`, `accounts_from`."""
+    """Everything as plain values; `unreadable` says of what cannot be read now why, by name."""
     facts: Facts = {"running": asdict(here) if here else None, "data": str(settings.data), "service_error": ""}
+    facts |= {"bus": {}, "hot": [], "lake": [], "accounts": [], "accounts_from": "nothing stored yet", "unreadable": {}}
     if not _is_there(settings):
-        return {**facts, "bus": {}, "hot": [], "lake": [], "accounts": [], "accounts_from": "nothing stored yet"}
+        return facts
     import bus
     import lakehouse
 
     with contextlib.ExitStack() as opened:
-        queue = bus.open_bus(settings.bus, settings)
+        looking = settings.model_copy(update={"bus_topics_apply": False})
+        queue = bus.open_bus(settings.bus, looking)
         opened.callback(queue.close)
         hot = lakehouse.open_hot(settings.hot, settings)
         opened.callback(hot.close)
         lake = lakehouse.open_lake(settings.lake, settings)
         opened.callback(lake.close)
-        facts["bus"] = {
-            "bytes": queue.size_bytes(),
-            "batches": {
-                kind.value: sum(
-                    extent.next_offset - extent.first_offset for extent in queue.extents(kind.topic).values()
-                )
-                for kind in Kind
-            },
-        }
-        facts["hot"] = [
-            {"kind": kind.value, "day": day.isoformat(), "bytes": hot.size_bytes(kind, day)}
-            for kind in (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
-            for day in hot.days(kind)
-        ]
-        facts["lake"] = [asdict(each) for each in lake.tables()]
+        for name, read in (("bus", _of_bus), ("hot", _of_hot), ("lake", _of_lake)):
+            with _noted(facts, name):
+                facts[name] = read({"bus": queue, "hot": hot, "lake": lake}[name])
         try:
             told = _by_rest(settings, here)
         except HeadwaterError as error:
             told, facts["service_error"] = None, str(error)
-        facts["accounts_from"], facts["accounts"] = told or _by_folder(settings, queue, lake, hot)
+        with _noted(facts, "accounts"):
+            facts["accounts_from"], facts["accounts"] = told or _by_stores(settings, queue, lake, hot)
     return facts
+
+
+@contextlib.contextmanager
+def _noted(facts: Facts, name: str) -> Iterator[None]:
+    """An engine that is away keeps nobody from seeing the others."""
+    try:
+        yield
+    except (BusError, StoreError) as error:
+        facts["unreadable"][name] = f"{error}; {error.hint}" if error.hint else str(error)
+
+
+def _of_bus(queue: Any) -> Facts:
+    batches = {
+        kind.value: sum(extent.next_offset - extent.first_offset for extent in queue.extents(kind.topic).values())
+        for kind in Kind
+    }
+    return {"bytes": queue.size_bytes(), "batches": batches}
+
+
+def _of_hot(hot: Any) -> list[Facts]:
+    return [
+        {"kind": kind.value, "day": day.isoformat(), "bytes": hot.size_bytes(kind, day)}
+        for kind in (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
+        for day in hot.days(kind)
+    ]
+
+
+def _of_lake(lake: Any) -> list[Facts]:
+    return [asdict(each) for each in lake.tables()]
 
 
 def _is_there(settings: Settings) -> bool:
@@ -94,33 +118,39 @@ def _by_rest(settings: Settings, here: Running | None) -> tuple[str, list[Facts]
         rest.close()
 
 
-def _by_folder(settings: Settings, queue: Any, lake: Any, hot: Any) -> tuple[str, list[Facts]]:
+def _by_stores(settings: Settings, queue: Any, lake: Any, hot: Any) -> tuple[str, list[Facts]]:
     from query_api.account import account
 
     entries = account(queue, lake, None, hot, Tenant(settings.foreign_tenant))
-    return "the data folder", [asdict(entry) for entry in entries]
+    embedded = not (settings.bus_url or settings.hot_url or settings.lake_url)
+    return "the data folder" if embedded else "the stores", [asdict(entry) for entry in entries]
 
 
 def _show(settings: Settings, here: Running | None, facts: Facts) -> None:
     out.print(f"[green]running[/] at {here.url} (pid {here.pid})" if here else "[yellow]not running[/]")
     if facts["service_error"]:
         out.print(
-            f"[bold red]the service does not answer[/], this is from the folder: {escape(facts['service_error'])}"
+            f"[bold red]the service does not answer[/], this is from the stores: {escape(facts['service_error'])}"
         )
         out.print(f"its logs are in {settings.data / 'logs'}; see also: headwater doctor")
     out.print(f"data in {settings.data}")
-    if not facts["bus"]:
+    if not (facts["bus"] or facts["unreadable"]):
         out.print("nothing stored yet; start with: headwater up")
         return
     _show_stores(facts)
-    _show_lag(facts)
-    _show_equation(facts)
+    for name, why in facts["unreadable"].items():
+        out.print(f"[bold red]{_NAMES[name]} cannot be read[/]: {escape(why)}")
+    if "accounts" not in facts["unreadable"]:
+        _show_lag(facts)
+        _show_equation(facts)
 
 
 def _show_stores(facts: Facts) -> None:
     rows = table("store", "what", ">rows", ">files", ">size", ">days")
-    held = [counted(count, f"batch of {kind}", f"batches of {kind}") for kind, count in facts["bus"]["batches"].items()]
-    rows.add_row("bus", ", ".join(each for each in held if each[:2] != "0 "), "", "", size(facts["bus"]["bytes"]), "")
+    if held := facts["bus"].get("batches", {}):
+        told = [counted(count, f"batch of {kind}", f"batches of {kind}") for kind, count in held.items() if count]
+        bytes_held = facts["bus"]["bytes"]  # 0: Kafka's are told by `headwater topics show`
+        rows.add_row("bus", ", ".join(told), "", "", size(bytes_held) if bytes_held else "-", "")
     for day in facts["hot"]:
         rows.add_row("hot", f"{day['kind']} of {day['day']}", "", "", size(day["bytes"]), "1")
     for each in facts["lake"]:

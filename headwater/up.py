@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from contracts.errors import ConfigError, StoreError
+from contracts.errors import ConfigError
 from headwater.child import environment
+from headwater.engines import engines_of, wait_for
 from headwater.flow import STARTED
 from headwater.keyring import default_env, make_first_keys
 from headwater.plan import Plan, write_plan
 from headwater.running import hold
 from headwater.supervised import Spec
-from lakehouse import check_lake
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -35,17 +35,19 @@ def up(settings: Settings, verbose: bool) -> NoReturn:
     """Does not return: ends in the supervisor.
 
     Raises:
-        ConfigError: The folder cannot be written or is held, the lake's server would lose commits, or the port
-            cannot be had.
+        ConfigError: The folder cannot be written or is held, the port cannot be had, or an engine can never serve, as
+            an S3 server that would lose commits.
     """
     _make_folder(settings)
-    _check_lake(settings)
+    engines = engines_of(settings)
     port = take_port(settings.host, settings.port)
     url = f"http://{_reachable(settings.host)}:{port}"
     descriptor = hold(settings.data, url)
     os.set_inheritable(descriptor, True)
     made = make_first_keys(settings, url)
-    print(f"Headwater on {url}, data in {settings.data}")
+    print(f"Headwater on {url}, data in {settings.data}", flush=True)
+    if any(engine.ask for engine in engines):
+        wait_for(engines, say=lambda line: print(line, flush=True))
     if made:
         print(f"first start: made tenant default; its keys are in {default_env(settings)}")
     print("starting the API and the flow …", flush=True)
@@ -121,14 +123,6 @@ def _make_folder(settings: Settings) -> None:
             f'cannot write the data folder "{settings.data}": {error.strerror}',
             hint="choose another with --data-dir or HEADWATER_DATA_DIR",
         ) from error
-
-
-def _check_lake(settings: Settings) -> None:
-    """An object store that would lose commits is refused; one that is away may come back while all runs."""
-    try:
-        check_lake(settings.lake, settings)
-    except StoreError as error:
-        print(f"starting without the lake: {error}; {error.hint}; the flow waits and goes on by itself")
 
 
 def _reachable(host: str) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ATOMIC, LOOKS_FIRST, IGNORES, OVERWRITES, BUSY = "atomic", "looks first", "ignores", "overwrites", "busy"
+DENIES = "denies"  # everything
 
 
 class MemoryS3(ThreadingHTTPServer):
-    """`manner` is how it treats a conditional PUT; `objects` is what it holds, by path."""
+    """`manner` is how it treats a conditional PUT; `objects` is what it holds, by path; `ahead_s` is of its clock."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -22,6 +23,7 @@ class MemoryS3(ThreadingHTTPServer):
         self.manner = manner
         self.objects: dict[str, bytes] = {}
         self.puts = 0
+        self.ahead_s = 0.0
         self.lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -50,7 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path, status, answer = self.path.partition("?")[0], 200, b""
-        if self.command == "PUT":
+        if self.server.manner == DENIES:
+            status, answer = 403, b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
+        elif self.command == "PUT":
             status = self.server.put(path, body, "If-None-Match" in self.headers)
         elif self.command == "GET":
             listing = b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"
@@ -62,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + self.server.ahead_s)
 
     do_GET = do_PUT = do_DELETE = do_HEAD = do  # noqa: N815  (the library's names)
 
