@@ -26,7 +26,7 @@ from flows.connections import Connections
 from flows.graph import build
 from flows.own_logs import configure
 from flows.patience import stop_on_signals
-from flows.stores import check_workers
+from lakehouse import check_workers
 from lakehouse.lake_memory import give_back
 
 EPOCH = dt.timedelta(seconds=1)  # sinks have clocks of their own; an epoch only bounds what the engine holds back
@@ -48,7 +48,7 @@ def run(settings: Settings, process: int | None = None, addresses: Sequence[str]
     stop = stop_on_signals()
     with contextlib.closing(Connections(settings)) as connections:
         try:
-            check_workers(settings, settings.flow_workers * len(addresses or "1"))
+            check_workers(settings.hot, settings.flow_workers * len(addresses or "1"))
             cli_main(  # type: ignore[no-untyped-call]  # compiled, without stubs
                 build("embedded", list(Kind), connections, stop),
                 workers_per_process=settings.flow_workers,

@@ -16,13 +16,12 @@ import threading
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-from contracts.errors import ConfigError
 from contracts.messages import Kind
-from contracts.settings import Settings
 from flows.arrivals import Item
 from flows.connections import Connections
 from flows.dead_letter_writer import DeadLetterWriter
 from flows.sinks import HotPart, LakePart
+from lakehouse import check_workers
 
 
 class StoreSink(DynamicSink[Item]):
@@ -38,7 +37,7 @@ class StoreSink(DynamicSink[Item]):
             ConfigError: The hot store does not admit so many.
         """
         kind, settings = self._kind, self._connections.settings
-        check_workers(settings, worker_count)
+        check_workers(settings.hot, worker_count)
         lake_store = self._connections.lake
         trim = functools.partial(self._connections.trim, kind)
         lake = LakePart(lambda: lake_store.writer(kind), settings.lake_commit_s, self._stop, self._dead, trim)
@@ -62,16 +61,3 @@ class StoresPart(StatelessSinkPartition[Item]):
     def close(self) -> None:
         self._hot.close()
         self._lake.close()
-
-
-def check_workers(settings: Settings, workers: int) -> None:
-    """Refuse more than one writer of a store that admits one.
-
-    Raises:
-        ConfigError: Says what to change.
-    """
-    if workers > 1 and settings.hot.startswith("tantivy:"):
-        raise ConfigError(
-            f"{workers} workers were asked for, and the embedded hot store admits one",
-            hint="set HEADWATER_FLOW_WORKERS to 1, or HEADWATER_HOT_URL to opensearch://host:9200",
-        )

@@ -72,6 +72,9 @@ def _bus(settings: Settings) -> Engine:
 def _hot(settings: Settings) -> Engine:
     url = settings.hot
     if not url.startswith(("opensearch://", "opensearchs://")):
+        from lakehouse import check_workers
+
+        check_workers(url, settings.flow_workers)
         return Engine("hot store", url.removeprefix("tantivy://"))
     from lakehouse.hot_opensearch_client import hosts
 

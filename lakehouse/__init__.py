@@ -37,6 +37,19 @@ def open_hot(url: str, settings: Settings) -> HotStore:
     return TantivyHotStore(url.removeprefix("tantivy://"), settings)
 
 
+def check_workers(url: str, workers: int) -> None:
+    """Refuse more workers than the hot store at `url` admits writers of a kind.
+
+    Raises:
+        ConfigError: Says what to change.
+    """
+    if workers > 1 and url.startswith(_TANTIVY):
+        raise ConfigError(
+            f"{workers} workers were asked for, and the embedded hot store admits one",
+            hint="set HEADWATER_FLOW_WORKERS to 1, or HEADWATER_HOT_URL to opensearch://host:9200",
+        )
+
+
 def check_lake(url: str, settings: Settings) -> None:
     """See that an object store would lose no commits, by a race that is remembered in the data folder; of a local
     folder nothing is asked.

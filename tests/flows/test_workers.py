@@ -9,8 +9,7 @@ import pytest
 
 from contracts.errors import ConfigError
 from flows.connections import Connections
-from flows.stores import check_workers
-from tests.flows.messages import settings
+from lakehouse import check_workers
 from tests.flows.running import World
 from tests.flows.test_processes import start
 
@@ -50,10 +49,10 @@ def test_processes_of_a_cluster_count_as_workers(world: World) -> None:
 
 
 def test_opensearch_admits_any_number() -> None:
-    check_workers(settings(hot_url="opensearch://127.0.0.1:1"), 64)
-    check_workers(settings(), 1)
+    check_workers("opensearch://127.0.0.1:1", 64)
+    check_workers("tantivy:///hot", 1)
     with pytest.raises(ConfigError, match="admits one"):
-        check_workers(settings(), 2)
+        check_workers("tantivy:///hot", 2)
 
 
 def test_workers_share_what_the_first_of_them_opened(world: World) -> None:
