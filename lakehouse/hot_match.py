@@ -1,7 +1,8 @@
-"""The query tree -> a test of one stored row: what decides, after the index has named the blocks to look at.
+"""The query tree -> a test of one stored row: what decides where an index has only named candidates.
 
-A row is a `contracts.records` row as a block holds it, with the origin of its batch. The index only leaves out blocks
-that cannot match (`hot_query`, which also refuses what a field cannot have); the meaning of `contracts.query` is here.
+A row is a `contracts.records` row, with the origin of its batch. Tantivy's index leaves out blocks that cannot match,
+OpenSearch's cannot tell of very long values; both refuse what a field cannot have. The meaning of `contracts.query` is
+here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -31,7 +33,7 @@ _WILDCARD_PART = re.compile(r"\\.|.", re.DOTALL)
 
 
 def matcher(node: Node) -> Match:
-    """A test of rows for a tree that `hot_query.build` has accepted."""
+    """A test of rows, for a tree that the store's `build` has accepted."""
     match node:
         case All():
             return lambda _row, _origin: True
@@ -43,6 +45,17 @@ def matcher(node: Node) -> Match:
             test = matcher(inner)
             return lambda row, origin: not test(row, origin)
     return _leaf(node)
+
+
+def record_matcher(node: Node) -> Callable[[Mapping[str, Any]], bool]:
+    """The same for records by the names of their columns."""
+    test = matcher(node)
+
+    def of(record: Mapping[str, Any]) -> bool:
+        row = SimpleNamespace(**record)
+        return test(row, row)
+
+    return of
 
 
 def _all(tests: list[Match]) -> Match:

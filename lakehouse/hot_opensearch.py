@@ -20,10 +20,10 @@ from contracts.messages import Kind
 from contracts.query import Node, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant
+from lakehouse.hot_match import record_matcher
 from lakehouse.hot_opensearch_client import Client, EngineError
 from lakehouse.hot_opensearch_days import Names, indexes
 from lakehouse.hot_opensearch_document import columns, found, pack
-from lakehouse.hot_opensearch_match import matches
 from lakehouse.hot_opensearch_query import Query, all_of, build, none_of, past, time_range
 from lakehouse.hot_opensearch_state import Day, Days, State
 from lakehouse.hot_opensearch_templates import KINDS
@@ -77,9 +77,9 @@ class OpenSearchHotStore:
         where = all_of([*base, clause.sure if is_exact else clause.upper])
         after = [query.after.timestamp_ns, pack(query.after.position)] if query.after else None
         sort = _NEWEST if query.newest_first else _OLDEST
-        hits: list[Found] = []
+        hits, matches = list[Found](), record_matcher(query.where)
         for looked_at, record in enumerate(self._records(kind, tenant, aliases, where, sort, after, query.limit)):
-            if is_exact or matches(query.where, kind, record):
+            if is_exact or matches(record):
                 hits.append(found(kind, record))
             if len(hits) == query.limit:
                 break
@@ -97,8 +97,9 @@ class OpenSearchHotStore:
         if clause.possible is None:
             return counted
         unsure = all_of([*base, clause.upper, none_of(clause.sure)])
+        matches = record_matcher(where)
         for looked_at, record in enumerate(self._records(kind, tenant, aliases, unsure, _OLDEST, None, PAGE_ROWS)):
-            counted += matches(where, kind, record)
+            counted += matches(record)
             _bound(looked_at, is_exact=False)
         return counted
 
@@ -119,9 +120,9 @@ class OpenSearchHotStore:
         there = [day for day in indexes(self._client, names) if not days.is_dropped(day)]
         filters = [{"term": {"tenant": tenant}}, time_range(start_ns, end_ns), past(after), clause.upper]
         aliases = self._readable(names, tenant, there)
-        hits: list[Found] = []
+        hits, matches = list[Found](), record_matcher(where)
         for record in self._records(kind, tenant, aliases, all_of(filters), _IN_ORDER_OF_THE_BUS, None, limit):
-            if clause.possible is None or matches(where, kind, record):
+            if clause.possible is None or matches(record):
                 hits.append(found(kind, record))
             if len(hits) == limit:
                 break

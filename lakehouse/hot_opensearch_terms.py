@@ -7,7 +7,7 @@ r"""Attributes -> the terms of one keyword field, so that no attribute ever beco
     producer\x82T5d41...       a keyword field whose value is that long, and which then has no value of its own
 
 Texts, wildcards and ranges of any attribute are then questions to one ordered dictionary of terms. What they mean for
-the long ones is looked up in the records themselves (`hot_opensearch_match`).
+the long ones is looked up in the records themselves (`hot_match`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tree over one record in memory: what the reference says, for every record and tree; and the record's documents."""
+"""Documents of OpenSearch: made from records and read back; a tree over one says what the reference says."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from contracts.errors import ConfigError, QueryError, StoreError
 from contracts.messages import Kind
 from contracts.query import Exists, Node, Not, Position, Range, Term, Wildcard
 from lakehouse import open_hot
+from lakehouse.hot_match import record_matcher
 from lakehouse.hot_opensearch_client import hosts
 from lakehouse.hot_opensearch_document import columns, found, lines, pack, plainer, unpack
-from lakehouse.hot_opensearch_match import matches
 from lakehouse.hot_opensearch_query import build
 from lakehouse.hot_opensearch_terms import LONGEST, attribute_terms, name_of, number_text
 from tests.lakehouse import reference
@@ -35,7 +35,7 @@ def test_a_record_matches_as_the_reference_says(sample: list[Any], nodes: list[N
         record = columns(Kind.LOGS, ACME, source(line))
         for node in nodes:
             build(node, Kind.LOGS)
-            assert matches(node, Kind.LOGS, record) == reference.matches(node, row), node
+            assert record_matcher(node)(record) == reference.matches(node, row), node
 
 
 @pytest.mark.parametrize("long", [1, LONGEST + 1])
