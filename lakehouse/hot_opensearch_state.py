@@ -7,6 +7,7 @@ lose no word of one another. An acknowledged document is on disk (translog durab
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -18,6 +19,8 @@ from contracts.messages import Kind
 from lakehouse.hot_opensearch_client import Client, EngineError
 
 _TRIES = 50
+_STARTING = ("illegal_index_shard_state_exception", "no_shard_available_action_exception")
+_STARTING_TRIES, _STARTING_PAUSE_S = 10, 0.05
 
 T = TypeVar("T")
 
@@ -120,11 +123,23 @@ class State:
         raise StoreError(f'"{self._index}" is changed by too many at once', retry_after_s=1)
 
     def _read(self, name: str, kind: type[T]) -> Known[T]:
-        found = self._client.call("GET", f"/{self._index}/_doc/{name}", absent={})
+        found = self._found(name)
         if not found.get("found"):
             return Known(kind())
         at = {"if_seq_no": str(found["_seq_no"]), "if_primary_term": str(found["_primary_term"])}
         return Known(msgspec.convert(found["_source"], kind, strict=False), at)
+
+    def _found(self, name: str) -> dict[str, Any]:
+        """The engine's answer; waits a moment for an index that was made just now, by another process."""
+        for left in reversed(range(_STARTING_TRIES)):
+            try:
+                found: dict[str, Any] = self._client.call("GET", f"/{self._index}/_doc/{name}", absent={})
+                return found
+            except EngineError as error:
+                if error.kind not in _STARTING or not left:
+                    raise
+                time.sleep(_STARTING_PAUSE_S)
+        raise AssertionError("not reached")
 
     def _write(self, name: str, known: Known[T]) -> Known[T] | None:
         """None: somebody was faster."""
