@@ -159,8 +159,8 @@ def reader_options(cluster: Cluster) -> Options:
 
 
 def identity_options(cluster: Cluster) -> Options:
-    """For a client that asks for topics' ids. What users add is for producers and readers, and may not be known to it."""
-    return {**_connection(cluster), "log_level": 2}
+    """For a client that asks for the ids of topics."""
+    return {**_connection(cluster), "log_level": 2, **_further(cluster.settings)}
 
 
 def admin_options(cluster: Cluster) -> Options:

@@ -1,4 +1,4 @@
-"""Which topic a name stands for: cluster -> the id that Kafka gave it. One that is deleted and made again has another."""
+"""Which topic a name stands for: cluster -> the id that Kafka gave it, another when it is deleted and made again."""
 
 from __future__ import annotations
 

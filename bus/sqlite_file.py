@@ -1,8 +1,8 @@
 """The bus file: path -> SQLite connections with the right pragmas, and SQLite's errors -> ours.
 
-Schema, version 1. `identity` has one row, made with the file. `logs` has a row per (topic, partition). `messages` has one integer key, `log << 40 | offset`, so
-that reading a partition is one walk along the b-tree. Headers stand before the payload: a scan of headers never touches
-the overflow pages that hold payloads.
+Schema, version 1. `logs` has a row per (topic, partition), `identity` one, made with the file. `messages` has one
+integer key, `log << 40 | offset`, so that reading a partition is one walk along the b-tree. Headers stand before the
+payload: a scan of headers never touches the overflow pages that hold payloads.
 
 Pages are 8 KiB: measured against 4, 16 and 32 KiB, appends of 30 and 280 KiB cost within 10 % of the best size, and a
 header scan, which reads one leaf page per few messages, half of what 16 KiB costs. `auto_vacuum=INCREMENTAL` costs an

@@ -32,13 +32,19 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Offsets `first` to `next_offset` (exclusive) expired before they were read; `day` is the last that they touch."""
+    """Offsets `first` to `next_offset` (exclusive) that cannot be read: they expired, or were on a bus that was lost.
+
+    Attributes:
+        day: The last that they touch: up to it the hot store may miss rows. None: it misses none.
+        count: How many messages are known to be gone; None: one at each offset.
+    """
 
     kind: Kind
     partition: int
     first: int
     next_offset: int
-    day: dt.date
+    day: dt.date | None
+    count: int | None = None
 
 
 Item = Batch | Lost

@@ -52,8 +52,12 @@ class Connections:
         return {partition: min(lake[partition], hot[partition]) for partition in lake.keys() & hot.keys()}
 
     def trim(self, kind: Kind) -> None:
-        """Let the bus forget, by its settings, what every sink has."""
-        self.bus.trim(kind.topic, self.checkpoints(kind))
+        """Let the bus forget, by its settings, what every sink has; nothing of one that was not read yet."""
+        done = self.checkpoints(kind)
+        bases = self.lake.bases(kind, self.bus.identity(kind.topic), done)
+        own = {partition: offset - (bases[partition].own or 0) for partition, offset in done.items()}
+        read = {each: offset for each, offset in own.items() if bases[each].own is not None and offset > 0}
+        self.bus.trim(kind.topic, read)
 
     def close(self) -> None:
         """Let go of what was opened. Idempotent."""

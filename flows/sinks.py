@@ -162,7 +162,7 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
 
     def _distrust(self, lost: Lost) -> None:
         writer = self._reopen()
-        if writer.checkpoints().get(lost.partition, 0) < lost.next_offset:
+        if lost.day is not None and writer.checkpoints().get(lost.partition, 0) < lost.next_offset:
             writer.distrust_through(lost.day)
 
     def _commit(self) -> None:
@@ -222,7 +222,7 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
             if self._halted:
                 return
             if isinstance(item, Lost):
-                self._opened().note_lost(item.partition, item.first, item.next_offset)
+                self._do("noting lost messages in the lake", functools.partial(self._note_lost, item))
             elif not item.tick:
                 self._do("writing the lake", functools.partial(self._append, item))
             else:
@@ -235,6 +235,9 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
         if now_s - self._trimmed_s >= TRIM_S:
             self._trimmed_s = now_s
             self._do("trimming the bus", self._trim)
+
+    def _note_lost(self, lost: Lost) -> None:
+        self._opened().note_lost(lost.partition, lost.first, lost.next_offset, lost.count)
 
     def _append(self, batch: Batch) -> None:
         try:

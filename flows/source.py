@@ -1,8 +1,9 @@
 """Source: a bus topic -> arrivals, one part per bus partition.
 
 At least once by itself: a flow starts where the furthest-behind of its sinks stands, whatever a recovery store says,
-and sinks skip what they have. Repeats of senders are counted here, from headers (`repeats`). Idle parts emit ticks, so
-that sinks can look at their clocks, and pause together (`pace`).
+and sinks skip what they have. A bus that was lost and made anew is read from its beginning (`places`). Repeats of
+senders are counted here, from headers (`repeats`). Idle parts emit ticks, so that sinks can look at their clocks, and
+pause together (`pace`).
 """
 
 # ruff: noqa: ARG002  the engine says which arguments `build_part` takes
@@ -27,12 +28,13 @@ from flows.arrivals import Arrival, Item, Lost, arrival, tick
 from flows.connections import Connections
 from flows.pace import Pace
 from flows.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, patiently, say_waiting
+from flows.places import Start, start_of
 from flows.repeats import Repeats
 
 POLL_MESSAGES = 32
 POLL_BYTES = 256 << 10  # of compressed payload: about ten times as much when opened, and row objects on top
 SCAN_MESSAGES = 5_000
-LOOK_S = 60.0  # between looks for partitions that were added
+LOOK_S = 60.0  # between looks for partitions that were added, and whether the topic is still the same
 
 log = logging.getLogger("headwater.flows")
 
@@ -61,43 +63,45 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
         """Open the part at the sinks' checkpoint; `resume_state` is a hint that is not needed.
 
         Raises:
-            ConfigError: The sinks are ahead of the bus: it is another one than they were filled from.
+            ConfigError: The bus lacks what the sinks have of it.
         """
-        start = 0  # stays so only when told to stop before the stores answered: then nothing is read
+        # Stays so only when told to stop before bus and stores answered: then nothing is read.
+        start = Start(self._connections.bus, "", 0)
 
         def look_up() -> None:
             nonlocal start
-            start = self._connections.checkpoints(self._kind).get(int(for_part), 0)
+            start = start_of(self._connections, self._kind, int(for_part))
 
         patiently(f"reading the checkpoints of {self._kind}", look_up, self._stop)
         return BusPart(self._connections, self._kind, int(for_part), start, self._stop, self._pace, self._partitions)
 
 
 class BusPart(StatefulSourcePartition[Arrival | Item, int]):
-    """One partition, from `start` on. The first one also looks whether there are more than `of` of them by now."""
+    """One partition, from `start` on. Looks now and then whether the topic is still the one that it reads; the first
+    part also whether there are more than `of` of them by now."""
 
     def __init__(
         self,
         connections: Connections,
         kind: Kind,
         partition: int,
-        start: int,
+        start: Start,
         stop: threading.Event,
         pace: Pace,
         of: int = 0,
     ) -> None:
         self._settings = settings = connections.settings
-        self._bus, self._kind, self._partition, self._stop = connections.bus, kind, partition, stop
+        self._bus, self._kind, self._partition, self._stop = start.bus, kind, partition, stop
         self._tenant = Tenant(settings.foreign_tenant)
         self._pace = pace
         self._repeats = Repeats(settings.bus_retention_h, settings.idempotency_h, settings.idempotency_keys)
-        self._next = start
+        self._start = start
+        self._next = start.offset
         self._try_s = 0.0  # not before this time, monotonic
         self._pause_s = FIRST_PAUSE_S
         self._reader: Reader | None = None
         self._of = of if partition == 0 else 0
         self._look_s = time.monotonic() + LOOK_S
-        patiently("asking how far the bus goes", lambda: check_extent(self._bus, kind, partition, start), stop)
         patiently("reading the headers of the bus", self._remember, stop)
         pace.join(self)
 
@@ -121,13 +125,16 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
     def next_batch(self) -> Sequence[Arrival | Item]:
         if self._stop.is_set():
             raise StopIteration
-        if self._of and time.monotonic() >= self._look_s:
-            self._look_for_more()
+        if time.monotonic() >= self._look_s:
+            self._look()
         if time.monotonic() < self._try_s:
             return self._nothing()
         try:
+            if self._next < self._start.base:
+                return [self._pass_earlier_bus()]
             if self._reader is None:
                 self._reader = self._bus.reader(self._kind.topic, self._partition, self._next)
+                self._check_identity()  # after it is open: it stays with the topic that it found
             messages = self._reader.poll(POLL_MESSAGES, POLL_BYTES)
         except OffsetExpired as error:
             return [self._jump(error.first_offset)]
@@ -140,20 +147,38 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
         self._next = messages[-1].offset + 1
         return [self._arrival(message) for message in messages]
 
-    def _look_for_more(self) -> None:
-        """The engine gives out partitions once. Who starts the flow again gets all of them read.
+    def _look(self) -> None:
+        """Who starts the flow again reads a topic that was replaced, and partitions that were added: the engine gives
+        them out once.
 
         Raises:
-            ConfigError: There are more than at the start.
+            ConfigError: There is such a thing.
         """
         self._look_s = time.monotonic() + LOOK_S
         with contextlib.suppress(BusError):
-            found = len(self._bus.partitions(self._kind.topic))
+            self._check_identity()
+            found = len(self._bus.partitions(self._kind.topic)) if self._of else 0
             if found > self._of:
                 raise ConfigError(
                     f'topic "{self._kind.topic}" has {found} partitions now, and had {self._of} at the start',
                     hint="started again, the flow reads all of them",
                 )
+
+    def _check_identity(self) -> None:
+        if self._bus.identity(self._kind.topic) != self._start.identity:
+            raise ConfigError(
+                f'topic "{self._kind.topic}" was lost and made anew while it was read',
+                hint="started again, the flow reads all of the new one",
+            )
+
+    def _pass_earlier_bus(self) -> Lost:
+        """What stood there is read, or gone with the bus."""
+        start = self._start
+        first = start.bus.extents(self._kind.topic)[self._partition].first_offset
+        day = self._day_of(first) if start.hot_lacks else None
+        lost = Lost(self._kind, self._partition, self._next, start.base, day, start.known_lost)
+        self._next = start.base
+        return lost
 
     def _nothing(self) -> Sequence[Item]:
         self._pace.idle(self)
@@ -198,16 +223,6 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
     def close(self) -> None:
         self._pace.leave(self)
         self._let_go()
-
-
-def check_extent(bus: Bus, kind: Kind, partition: int, start: int) -> None:
-    extent = bus.extents(kind.topic).get(partition)
-    if extent is not None and start > extent.next_offset:
-        raise ConfigError(
-            f'stores hold "{kind.topic}" partition {partition} up to offset {start}, '
-            f"the bus ends at {extent.next_offset}: it is not the bus that they were filled from",
-            hint="restore the bus that belongs to these stores, or start with an empty data directory",
-        )
 
 
 def headers_between(bus: Bus, kind: Kind, partition: int, first: int, end: int) -> Iterator[Message]:

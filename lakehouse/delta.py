@@ -194,6 +194,30 @@ class Delta:
         if self.version == before + 1:  # nobody else's commit came in between
             self._known[kind] = (self.version, held | dict(landed))
 
+    def noted(self, name: str) -> int | None:
+        """The number that was noted under `name`, as of this version; None when there was none."""
+        with translated(f'lake table "{self.name}" cannot be read'):
+            return self._table.transaction_version(name)
+
+    def note(self, numbers: Mapping[str, int]) -> None:
+        """Note each number under its name, in one commit without rows, made from this handle's version.
+
+        Raises:
+            CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
+            StoreError: They may or may not be noted; look after `refresh`.
+        """
+        with translated(f'lake table "{self.name}" cannot be written'):
+            self._table.create_write_transaction(
+                [],
+                "append",
+                self.schema,
+                ["day"],
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
+                ),
+                post_commithook_properties=_HOOKS,
+            )
+
     def _properties(self, rows: pa.Table) -> WriterProperties:
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
         self._traced = self._traced or traces > 1

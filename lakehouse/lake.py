@@ -10,7 +10,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from lakehouse.delta import Delta
 from lakehouse.lake_literals import text_literal
 from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_writer import LakeWriter
+from lakehouse.numbering import Base, base_in, note_bases
 from lakehouse.object_store import object_store, reading_options, writing_options
 from lakehouse.tables import LEDGER
 
@@ -84,11 +85,14 @@ class Lake:
             ConfigError: It would lose some.
             StoreError: They cannot be opened now; the same call may be repeated.
         """
+        self._ensure_safe()
+        return LakeWriter(self._url, kind, self._settings)
+
+    def _ensure_safe(self) -> None:
         if self._store is not None:
             from lakehouse.object_store_probe import ensure_safe
 
             ensure_safe(self._store, self._settings.data)
-        return LakeWriter(self._url, kind, self._settings)
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
         """Next offset by bus partition: everything before it is in the lake and accounted for."""
@@ -103,6 +107,25 @@ class Lake:
         """
         with self._newest(kind.value) as table:
             return table.landed(kind.value)
+
+    def bases(self, kind: Kind, identity: str, partitions: Iterable[int]) -> Mapping[int, Base]:
+        """What is noted of the bus with that identity, by bus partition.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
+        with self._newest(LEDGER) as table:
+            return {partition: base_in(table, kind, identity, partition) for partition in partitions}
+
+    def note_bases(self, kind: Kind, identity: str, bases: Mapping[int, int]) -> Mapping[int, Base]:
+        """Note where the places of a bus begin, unless that is known; what holds then. See `lakehouse.numbering`.
+
+        Raises:
+            ConfigError, StoreError: As of `writer`.
+        """
+        self._ensure_safe()
+        ledger = Delta(self._url, LEDGER, writing_options(self._url, self._settings))
+        return note_bases(ledger, kind, identity, bases)
 
     def snapshot(self, kind: Kind, with_landed: bool = False) -> Snapshot:
         """Pin the newest version of a kind's table, and with it (when asked) the offsets that had landed.

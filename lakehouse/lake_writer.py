@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import QueryBuilder
 from deltalake.exceptions import CommitFailedError
 
 from contracts.batches import Batch, arrival_day
@@ -22,7 +23,7 @@ from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.records import attributes_text
 from contracts.settings import Settings
-from lakehouse.delta import Delta
+from lakehouse.delta import Delta, translated
 from lakehouse.object_store import writing_options
 from lakehouse.tables import LEDGER, SCHEMAS, pending_table, pipeline_version, record_batch, sorted_rows
 
@@ -132,13 +133,28 @@ class LakeWriter:
             self._accounts.append(account_of(batch))
             self._next[batch.partition] = batch.next_offset
 
-    def note_lost(self, partition: int, first: int, next_offset: int) -> None:
-        """Account for offsets that expired unread; the checkpoint moves past them with the next commit. Idempotent."""
+    def note_lost(self, partition: int, first: int, next_offset: int, count: int | None = None) -> None:
+        """Account for offsets that cannot be read; the checkpoint moves past them with the next commit. Idempotent.
+
+        `count`: how many messages are known to have been there; None: one at each offset. Rows that a crash left in the
+        table without an account, and that cannot be read again to make it, get it here.
+
+        Raises:
+            StoreError: The table cannot be read; the same call may be repeated.
+        """
         first = max(first, self._next.get(partition, 0))
-        if next_offset > first:
-            day = arrival_day(self._now_ns())
-            self._accounts.append(Account("", partition, first, next_offset, day, lost=next_offset - first))
-            self._next[partition] = next_offset
+        if next_offset <= first:
+            return
+        day = arrival_day(self._now_ns())
+        landed = min(next_offset, max(first, self._rows.landed(self.kind.value).get(partition, 0)))
+        if landed > first:
+            found = rows_between(self._rows, partition, first, landed)
+            self._accounts += [
+                Account(tenant, partition, first, landed, day, received=rows, landed=rows) for tenant, rows in found
+            ]
+        lost = next_offset - landed if count is None else count
+        self._accounts.append(Account("", partition, landed, next_offset, day, lost=lost))
+        self._next[partition] = next_offset
 
     def commit(self) -> None:
         """Make everything appended durable: rows first, the ledger last. Blocks; without anything to do, does nothing.
@@ -223,6 +239,18 @@ class Upkeep:
 def already_landed(table: Delta, kind: Kind) -> Mapping[int, int]:
     """The decision that makes a replay harmless: offsets before these are in `table` and must not be written again."""
     return table.landed(kind.value)
+
+
+def rows_between(table: Delta, partition: int, first: int, end: int) -> list[tuple[str, int]]:
+    """How many rows of each tenant stand at these offsets of a bus partition."""
+    with translated(f'lake table "{table.name}" cannot be read'):
+        builder = QueryBuilder()
+        table.register(builder)
+        answer = builder.execute(
+            f"SELECT tenant, count(*) AS n FROM {table.name} WHERE bus_partition = {partition:d}"
+            f" AND bus_offset >= {first:d} AND bus_offset < {end:d} GROUP BY tenant ORDER BY tenant"
+        )
+        return [(row["tenant"], row["n"]) for row in pa.RecordBatchReader.from_stream(answer).read_all().to_pylist()]
 
 
 def rows_after(rows: pa.Table, landed: Mapping[int, int]) -> pa.Table:

@@ -24,6 +24,7 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.tenants import Tenant
 from query_api.bus_counts import Behind, Lag, ahead
+from query_api.places import by_places
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
@@ -150,8 +151,9 @@ def _counts(ledgers: Ledgers, kind: Kind, landed: Mapping[int, int], totals: Map
     stores = {"lake": landed}
     if ledgers.hot is not None and kind is not Kind.DEAD_LETTERS:
         stores["hot"] = ledgers.hot.checkpoints(kind)
-    behind = ledgers.behind.received(ledgers.bus, kind, landed, ledgers.foreign_tenant)
-    return _Counts(tuple(stores), totals, ahead(ledgers.bus, kind, stores, ledgers.foreign_tenant), behind)
+    bus = by_places(ledgers.bus, ledgers.lake, kind, list(stores.values()))
+    behind = ledgers.behind.received(bus, kind, landed, ledgers.foreign_tenant)
+    return _Counts(tuple(stores), totals, ahead(bus, kind, stores, ledgers.foreign_tenant), behind)
 
 
 def _of_tenant(tenant: Tenant, counts: Mapping[Kind, _Counts]) -> list[Account]:

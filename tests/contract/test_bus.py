@@ -1,112 +1,19 @@
-"""The contract of the port `contracts.bus.Bus`. Every adapter passes all of it; another one is an entry of ADAPTERS."""
+"""The contract of the port `contracts.bus.Bus`. Every adapter passes all of it; see `conftest`."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bus import open_bus
 from contracts.bus import Bus, Extent
-from contracts.errors import BusError, OffsetExpired
+from contracts.errors import BusError
 from contracts.messages import Message
-from contracts.settings import Settings, load_settings
-from tests.real.conftest import TIMEOUT_S as ENGINE_TIMEOUT_S
-from tests.real.conftest import engines_home, kafka  # noqa: F401  (fixtures, asked for by name)
-from tests.real.kafka_topics import delete
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """`url` gives each test its own bus, or "" when the engine is not there. `trims`: retention is ours to apply.
-    `lose` removes a topic, and whatever else must go with it."""
-
-    name: str
-    url: Callable[[Path], str]
-    lose: Callable[[Path, str], None]
-    trims: bool = True
-
-
-def lose_file(folder: Path, _topic: str) -> None:
-    for path in folder.glob("bus.db*"):
-        path.unlink()
-
-
-ADAPTERS = [
-    Adapter("sqlite", lambda folder: f"sqlite:///{folder}/bus.db", lose_file),
-    # On a real broker; the first run on a machine installs it, inside the first test's time.
-    pytest.param(Adapter("kafka", lambda _: "", lose_file, trims=False), marks=pytest.mark.timeout(ENGINE_TIMEOUT_S)),
-]
-AT_ONCE_OLD: dict[str, Any] = {"bus_retention_h": 1e-9}
-
-Opener = Callable[..., Bus]
-
-
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: str(adapter.name))
-def adapter(request: pytest.FixtureRequest) -> Adapter:
-    chosen: Adapter = request.param
-    if chosen.name == "kafka":  # one broker for all tests, topics with a prefix of each test's own
-        url = request.getfixturevalue("kafka").url
-
-        def prefixed(folder: Path) -> str:
-            return f"{url}/{hashlib.sha256(bytes(folder)).hexdigest()[:12]}"
-
-        def lose(folder: Path, topic: str) -> None:
-            delete(url, f"{prefixed(folder).rpartition('/')[2]}.{topic}")
-
-        return replace(chosen, url=prefixed, lose=lose)
-    return chosen
-
-
-@pytest.fixture
-def reopen(adapter: Adapter, tmp_path: Path) -> Iterator[Opener]:
-    """Opens the bus of this test once more, with other settings."""
-    url = adapter.url(tmp_path)
-    if not url:
-        pytest.skip(f"{adapter.name} is not configured")
-    with contextlib.ExitStack() as opened:
-
-        def opener(**overrides: Any) -> Bus:
-            settings: Settings = load_settings(_env_file=None, **overrides)
-            return opened.enter_context(contextlib.closing(open_bus(url, settings)))
-
-        yield opener
-
-
-@pytest.fixture
-def bus(reopen: Opener) -> Bus:
-    return reopen()
-
-
-@pytest.fixture
-def trimming(adapter: Adapter, reopen: Opener) -> Bus:
-    """A bus whose messages are too old at once."""
-    if not adapter.trims:
-        pytest.skip(f"{adapter.name} keeps its own retention")
-    return reopen(**AT_ONCE_OLD)
-
-
-def messages(*payloads: bytes) -> list[Message]:
-    return [Message(payload) for payload in payloads]
-
-
-def read(bus: Bus, topic: str, partition: int, offset: int = 0) -> list[Message]:
-    found: list[Message] = []
-    with contextlib.closing(bus.reader(topic, partition, offset)) as reader:
-        while batch := reader.poll(7):
-            found += batch
-    return found
-
-
-def payloads(found: Sequence[Message]) -> list[bytes]:
-    return [message.payload for message in found]
+from tests.contract.conftest import Adapter, Opener, messages, payloads, read
 
 
 def test_an_append_returns_offsets_that_begin_at_zero_and_have_no_gaps(bus: Bus) -> None:
@@ -332,77 +239,6 @@ def test_closing_finishes_appends_that_wait(reopen: Opener) -> None:
         acknowledged = sorted(b"%d" % number for number, each in enumerate(waiting) if each.result())
     later = reopen()
     assert sorted(payloads(read(later, "t", later.partition_for("t", "k")))) == acknowledged
-
-
-def test_trimming_removes_what_is_old_and_consumed_and_nothing_else(trimming: Bus) -> None:
-    trimming.append("t", "k", messages(b"0", b"1", b"2", b"3"))
-    partition = trimming.partition_for("t", "k")
-
-    assert trimming.trim("t", {partition: 3}) == 3
-    assert trimming.trim("t", {partition: 3}) == 0
-    assert trimming.trim("t", {partition: 1}) == 0
-
-    assert trimming.extents("t")[partition] == Extent(3, 4)
-    assert payloads(read(trimming, "t", partition, 3)) == [b"3"]
-
-
-def test_trimming_keeps_a_partition_that_nobody_consumed(trimming: Bus) -> None:
-    trimming.append("t", "k", messages(b"0"))
-    partition = trimming.partition_for("t", "k")
-
-    assert trimming.trim("t", {}) == 0
-    assert trimming.trim("t", {1 - partition: 5}) == 0
-    assert payloads(read(trimming, "t", partition)) == [b"0"]
-
-
-def test_trimming_keeps_what_is_young(bus: Bus) -> None:
-    bus.append("t", "k", messages(b"0"))
-    assert bus.trim("t", {0: 9, 1: 9}) == 0
-
-
-def test_trimming_one_topic_leaves_the_others(trimming: Bus) -> None:
-    trimming.append("one", "k", messages(b"1"))
-    trimming.append("two", "k", messages(b"2"))
-
-    trimming.trim("one", {0: 9, 1: 9})
-
-    assert payloads(read(trimming, "two", trimming.partition_for("two", "k"))) == [b"2"]
-
-
-def test_offsets_go_on_after_everything_was_trimmed(trimming: Bus, reopen: Opener) -> None:
-    trimming.append("t", "k", messages(b"0", b"1"))
-    partition = trimming.partition_for("t", "k")
-
-    assert trimming.trim("t", {partition: 99}) == 2
-    trimming.close()
-
-    later = reopen()
-    assert later.extents("t")[partition] == Extent(2, 2)
-    assert list(later.append("t", "k", messages(b"2"))) == [2]
-
-
-def test_opening_at_a_removed_offset_says_what_remains(trimming: Bus) -> None:
-    trimming.append("t", "k", messages(b"0", b"1", b"2"))
-    partition = trimming.partition_for("t", "k")
-    trimming.trim("t", {partition: 2})
-
-    with pytest.raises(OffsetExpired) as caught:
-        trimming.reader("t", partition, 1)
-
-    assert caught.value.first_offset == 2
-
-
-@pytest.mark.parametrize("kept", [0, 1])
-def test_a_cursor_overtaken_by_retention_says_so_and_stays_where_it_was(trimming: Bus, kept: int) -> None:
-    trimming.append("t", "k", messages(b"0", b"1", b"2"))
-    partition = trimming.partition_for("t", "k")
-    with contextlib.closing(trimming.reader("t", partition, 0)) as reader:
-        reader.poll(1)
-        trimming.trim("t", {partition: 3 - kept})
-        for look in (reader.poll, reader.headers, reader.poll):
-            with pytest.raises(OffsetExpired) as caught:
-                look(10)
-            assert caught.value.first_offset == 3 - kept
 
 
 def test_a_topic_keeps_its_identity_whoever_asks_and_whatever_is_appended(bus: Bus, reopen: Opener) -> None:

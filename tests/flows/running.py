@@ -43,9 +43,13 @@ class World:
     def behind(self, kinds: Sequence[Kind]) -> bool:
         for kind in kinds:
             done = self.connections.checkpoints(kind)
-            extents = self.connections.bus.extents(kind.topic)
-            if any(done.get(partition, 0) < extent.next_offset for partition, extent in extents.items()):
-                return True
+            bus = self.connections.bus
+            extents = bus.extents(kind.topic)
+            bases = self.connections.lake.bases(kind, bus.identity(kind.topic), extents)
+            for partition, extent in extents.items():
+                base = bases[partition].own
+                if done.get(partition, 0) - (base or 0) < extent.next_offset or (base is None and extent.next_offset):
+                    return True
         return False
 
     def run(self, *kinds: Kind) -> None:
