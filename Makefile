@@ -4,16 +4,19 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test check bench soak soak-engines lock clean setup engines engines-up compose-up compose-down
+.PHONY: help run test test-engines check bench soak soak-engines lock clean setup engines engines-up compose-up compose-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## start the embedded platform on a sample shop, ask it questions, check the answers
 	@$(BIN)/headwater demo --once
 
-test: $(READY) ## run every test
-	@$(BIN)/python -m pytest
+test: $(READY) ## run every test, but for those on real engines that are killed, paused and broken
+	@$(BIN)/python -m pytest --ignore=tests/real
+
+test-engines: $(READY) ## run those: Kafka, OpenSearch and S3 (needs Java 17, Maven and Go; says what it skips)
+	@$(BIN)/python -m pytest tests/real
 
 check: $(READY) ## what pre-commit runs: black, isort, ruff, mypy --strict, the layer test
 	@$(BIN)/black --check --quiet . || { $(BIN)/black --diff --quiet . ; exit 1; }
