@@ -27,7 +27,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from bus.kafka_config import Cluster, cluster_of, reader_options
 from bus.kafka_errors import APPLY, ASK_S, GONE, REFUSED, TOO_LARGE, asked, bus_error, config_error, kafka_error
-from bus.kafka_identity import Identities
+from bus.kafka_identity import Identities, Watch
 from bus.kafka_reader import KafkaReader
 from bus.kafka_sender import CLOSE_S, Delivery, Sender, key_hash
 from bus.kafka_split import halves
@@ -65,6 +65,7 @@ class KafkaBus:
         self._topics: dict[str, _Known] = {}
         self._ends: dict[tuple[str, int], int] = {}
         self._identities = Identities(self._cluster)
+        self._watches: dict[str, Watch] = {}
         self._sender = Sender(self._cluster)
         try:
             self._asker = Consumer(reader_options(self._cluster))
@@ -150,6 +151,7 @@ class KafkaBus:
                 offset,
                 lambda: self._extent(topic, partition),
                 lambda: self._ends.get((topic, partition), 0),
+                self._watches.setdefault(topic, Watch(lambda: self.identity(topic))),
             )
 
     def extents(self, topic: str) -> Mapping[int, Extent]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -10,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from bus.kafka_config import Cluster, identity_options
 from bus.kafka_errors import ASK_S, bus_error, client_log, config_error, kafka_error
 
+LOOK_S = 0.1  # between looks for what arrives a little at a time
 _NONE = "AAAAAAAAAAAAAAAAAAAAAA"  # 16 zero bytes: brokers before 2.8 give no ids
 
 
@@ -42,3 +45,32 @@ class Identities:
                 except KafkaException as error:
                     raise config_error(error) from error
             return self._client
+
+
+class Watch:
+    """Of one topic, shared by its readers: which topic it was after some moment. Thread-safe.
+
+    The client that reads goes by the topic's name, and reads on in a new topic of that name as if nothing had been. An
+    id never comes back: who sees the same one before a fetch and after it has read that topic.
+    """
+
+    def __init__(self, ask: Callable[[], str]) -> None:
+        self._ask = ask
+        self._last = (float("-inf"), "")
+
+    def now(self) -> str:
+        """
+        Raises:
+            BusError: Nobody says.
+        """
+        began_s = time.monotonic()
+        found = self._ask()
+        self._last = (began_s, found)
+        return found
+
+    def since(self, moment_s: float, hurry: bool) -> str | None:
+        """The id as of after `moment_s` (monotonic); None: it was asked for a moment ago, and there is no `hurry`."""
+        asked_s, found = self._last
+        if asked_s > moment_s:
+            return found
+        return self.now() if hurry or time.monotonic() - asked_s >= LOOK_S else None

@@ -21,6 +21,7 @@ from confluent_kafka import TopicPartition
 
 from bus.kafka_config import Cluster, reader_options
 from bus.kafka_errors import GONE, OUT_OF_RANGE, UNUSABLE, bus_error, config_error
+from bus.kafka_identity import Watch
 from contracts.bus import Extent
 from contracts.errors import BusError, OffsetExpired
 from contracts.messages import Message
@@ -35,6 +36,7 @@ class KafkaReader:
     """See `contracts.bus.Reader`.
 
     `extent` asks what the partition holds. `appended_end` gives the offset behind what this process appended here.
+    `watch` tells whether the topic is still the one that it was when this was opened; no other is read.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class KafkaReader:
         offset: int,
         extent: Callable[[], Extent],
         appended_end: Callable[[], int],
+        watch: Watch,
     ) -> None:
         self._place = TopicPartition(cluster.topic(topic), partition)
         self._name = f"{topic}/{partition}"
@@ -58,12 +61,17 @@ class KafkaReader:
         self._heard_s = 0.0
         self._reached = False  # whether the partition was ever seen to reach the cursor
         self._end = 0  # what is there for certain
+        self._watch = watch
+        self._identity = ""
+        self._fetched_s = 0.0  # when the latest of `_held` came
+        self._hurry = False  # whether they are there for certain, so that the caller waits for them
         self._seen_end = 0  # where a fetch found nothing more: behind a gap, if there is one
         try:
             self._consumer: Consumer | None = Consumer({**reader_options(cluster), "error_cb": self._on_error})
         except KafkaException as error:
             raise config_error(error) from error
         try:
+            self._identity = watch.now()
             self._assign()
         except BaseException:
             self.close()
@@ -104,7 +112,25 @@ class KafkaReader:
                 if found:
                     return None
                 raise
-        return self._held[0] if self._held else None
+        return self._held[0] if self._held and self._is_sure(found) else None
+
+    def _is_sure(self, found: Sequence[Message]) -> bool:
+        """Whether what is held is of the topic that was opened, and not of one that has its name by now."""
+        try:
+            identity = self._watch.since(self._fetched_s, self._hurry)
+        except BusError:
+            if found:
+                return False
+            raise
+        if identity is not None and identity != self._identity:
+            self._held.clear()
+            if found:
+                return False
+            raise BusError(
+                f"{self._name} is of a topic that was deleted and made again since it was opened",
+                hint="a flow ends by itself then, and reads the new topic when it is started again",
+            )
+        return identity is not None
 
     def _fill(self, wanted: int) -> None:
         consumer = self._open()
@@ -117,6 +143,7 @@ class KafkaReader:
             self._offset = max(self._offset, self._seen_end)
             target = max(self._end, self._appended_end())
             wait_s = 0.0 if self._offset >= target else max(0.0, until_s - time.monotonic())
+            self._hurry = self._offset < target
             first = consumer.poll(wait_s)
             if first is not None:
                 for fetched in (first, *consumer.consume(wanted - 1, 0)) if wanted > 1 else (first,):
@@ -137,6 +164,7 @@ class KafkaReader:
             self._heard_s = time.monotonic()
             message = _message(fetched)
             if message.offset >= self._offset:
+                self._fetched_s = time.monotonic()
                 self._held.append(message)
                 self._reached = True
         elif error.code() == KafkaError._PARTITION_EOF:
