@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from contracts.errors import BusError
 from contracts.messages import Kind
 from headwater.console import counted
 from headwater.doctor_stores import missing
@@ -11,6 +13,7 @@ from headwater.verdict import Verdict, together, warn
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
+    from lakehouse.lake import Lake
     from lakehouse.object_store import ObjectStore
 
 RACE_KEYS = 200  # a start makes do with 40
@@ -29,9 +32,26 @@ def lake(settings: Settings) -> Verdict:
     opened = open_lake(settings.lake, settings)
     try:
         rows = sum(table.rows for table in opened.tables() if table.kind in tuple(Kind))
+        verdicts += _of_its_bus(settings, opened)
     finally:
         opened.close()
     return together(verdicts, counted(rows, "row") + raced)
+
+
+def _of_its_bus(settings: Settings, opened: Lake) -> list[Verdict]:
+    """Whether it is still the bus that the lake was filled from."""
+    if missing(settings.bus, "sqlite://") is not None:
+        return []
+    from bus import open_bus
+    from query_api.places import replaced
+
+    with contextlib.suppress(BusError):  # the check of the bus says why
+        with contextlib.closing(open_bus(settings.bus, settings)) as queue:
+            kinds = replaced(queue, opened)
+        if kinds:
+            found = f"the bus of {', '.join(kinds)} was lost and made anew, and no flow has read it yet"
+            return [warn(found, "start the flows: they read all of it; what was on the lost bus alone is gone")]
+    return []
 
 
 def _server(store: ObjectStore) -> tuple[list[Verdict], str]:

@@ -53,6 +53,7 @@ def gather(settings: Settings, here: Running | None) -> Facts:
         return facts
     import bus
     import lakehouse
+    from query_api.places import replaced
 
     with contextlib.ExitStack() as opened:
         looking = settings.model_copy(update={"bus_topics_apply": False})
@@ -65,6 +66,8 @@ def gather(settings: Settings, here: Running | None) -> Facts:
         for name, read in (("bus", _of_bus), ("hot", _of_hot), ("lake", _of_lake)):
             with _noted(facts, name):
                 facts[name] = read({"bus": queue, "hot": hot, "lake": lake}[name])
+        with _noted(facts, "bus"):
+            facts["replaced"] = [kind.value for kind in replaced(queue, lake)]
         try:
             told = _by_rest(settings, here)
         except HeadwaterError as error:
@@ -196,6 +199,9 @@ def _show_equation(facts: Facts) -> None:
 
 def _show_verdict(facts: Facts) -> None:
     """The last line is the one that is read first."""
+    if facts.get("replaced"):
+        names = ", ".join(facts["replaced"])
+        out.print(f"[yellow]the bus of {names} was lost and made anew; flows read all of it at their next start[/]")
     lost = max((entry["lost"] for entry in facts["accounts"]), default=0)
     if lost:
         out.print(f"[bold red]{counted(lost, 'batch', 'batches')} expired on the bus before a flow read them[/]")

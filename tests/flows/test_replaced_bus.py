@@ -15,6 +15,7 @@ from contracts.errors import ConfigError, StoreError
 from contracts.messages import Kind, Message
 from flows import places
 from flows.sinks import HotPart
+from headwater import doctor_lake, status
 from lakehouse.lake import Lake
 from lakehouse.numbering import MARGIN, Base, note_bases
 from query_api.account import Account, Ledgers, take
@@ -72,6 +73,8 @@ def test_a_new_bus_that_has_passed_the_old_checkpoints_is_read_from_its_beginnin
     passed: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert replaced(passed.connections.bus, passed.connections.lake) == [Kind.LOGS, Kind.DEAD_LETTERS]
+    assert "lost and made anew" in doctor_lake.lake(passed.settings).finding
+    assert status.gather(passed.settings, None)["replaced"] == ["logs", "dead_letters"]
     entry = logs_account(passed)
     assert (entry.in_flight, entry.difference, entry.lag["lake"].records) == (NEW, 0, NEW)
 
