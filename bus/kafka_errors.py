@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from contracts.errors import BusError, ConfigError
+from contracts.errors import BusError, ConfigError, TooLarge
 
 SAY_AGAIN_S = 10.0
 ASK_S = 3.0  # within which a broker must answer a question
@@ -77,7 +77,7 @@ def bus_error(error: KafkaError, what: str) -> BusError:
     if code in GONE:
         return BusError(f"{what} does not exist", hint=APPLY)
     if code in TOO_LARGE:
-        return BusError(
+        return TooLarge(
             f"{what} takes no message as large as this one",
             hint="raise max.message.bytes of the topic: headwater topics apply",
         )

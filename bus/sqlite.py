@@ -29,7 +29,7 @@ from bus.group_commit import Append, GroupCommit, Row
 from bus.sqlite_file import OPEN_TIMEOUT_S, PAGE_BYTES, at_limit, bus_error, connect, full, identity_in, prepare
 from bus.sqlite_reader import SqliteReader
 from contracts.bus import Extent, Reader
-from contracts.errors import BusError
+from contracts.errors import BusError, TooLarge
 from contracts.messages import Message
 from contracts.settings import Settings
 
@@ -214,5 +214,5 @@ def _row(message: Message) -> Row:
         raise TypeError(f"a payload must be bytes, not {type(message.payload).__name__}")
     headers = json.dumps(dict(message.headers), separators=(",", ":"))
     if len(message.payload) + len(headers) > MESSAGE_BYTES:
-        raise BusError(f"a message of {len(message.payload)} bytes is too large: the limit is {MESSAGE_BYTES}")
+        raise TooLarge(f"a message of {len(message.payload)} bytes is too large: the limit is {MESSAGE_BYTES}")
     return headers, message.payload

@@ -4,6 +4,7 @@
     ├── ConfigError                a setting, key file or command line that cannot work
     ├── BusError                   nothing was stored; the same call may be retried
     │   ├── BusFull                the disk or the quota of the bus is exhausted
+    │   ├── TooLarge               a message is larger than its topic takes: sending it again does not help
     │   ├── OutcomeUnknown         a deadline passed after sending; it may be stored: send it again
     │   └── OffsetExpired          retention has removed the offset; `first_offset` is what remains
     ├── StoreError                 hot store or lake cannot answer or cannot write
@@ -39,6 +40,10 @@ class BusError(HeadwaterError):
 
 class BusFull(BusError):
     """The disk or the size limit of the bus is exhausted; nothing was stored."""
+
+
+class TooLarge(BusError):
+    """A message is larger than its topic takes, and cannot be split; nothing was stored, and a retry does not help."""
 
 
 class OutcomeUnknown(BusError):

@@ -1,10 +1,11 @@
-"""The breaker around the bus: failures one after the other -> appends refused at once, until one that is tried works.
+"""Breakers around the bus, one a topic: failures in a row -> appends refused at once, until one that is tried works.
 
     closed ──(HEADWATER_INGEST_BREAKER_FAILURES in a row)──► open ──(…_OPEN_S)──► half-open: one append is tried
        ▲                                                      ▲                       │
        └──────────────── it worked ───────────────────────────┴── it failed ──────────┘
 
 A failure is whatever keeps an append from being known as stored: the bus is away, full, or silent past the deadline.
+A message that is too large is its sender's fault, and none. A topic that fails leaves the others alone.
 pybreaker keeps the state and the count. The appends run outside of it, for it would hold its lock as long as one lasts
 and so admit one at a time; and the pauses are kept here, for its clock is the wall's, which may be set back.
 """
@@ -12,6 +13,7 @@ and so admit one at a time; and the pauses are kept here, for its clock is the w
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import threading
 import time
@@ -22,7 +24,7 @@ import pybreaker
 import structlog
 
 from contracts.bus import Bus
-from contracts.errors import BusError, BusFull, OutcomeUnknown
+from contracts.errors import BusError, BusFull, OutcomeUnknown, TooLarge
 from contracts.messages import Message
 from contracts.settings import Settings
 from ingestion_api.counters import Counters
@@ -32,12 +34,43 @@ CLOSED, OPEN, HALF_OPEN = pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreake
 
 
 class GuardedBus:
-    """`append` of a bus behind its breaker. Thread-safe; an append that works takes no lock."""
+    """`append` of a bus behind breakers. Thread-safe; an append that works takes no lock."""
 
     def __init__(
         self, bus: Bus, settings: Settings, counters: Counters, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._make = functools.partial(GuardedTopic, bus, settings, counters, clock)
+        self._making = threading.Lock()
+        self._topics: dict[str, GuardedTopic] = {}
+
+    def append(self, topic: str, key: str, messages: Sequence[Message], timeout_s: float) -> Sequence[int]:
+        """As `GuardedTopic.append`."""
+        return self._of(topic).append(key, messages, timeout_s)
+
+    def check(self, topic: str) -> None:
+        """As `GuardedTopic.check`."""
+        self._of(topic).check()
+
+    def reason(self) -> str:
+        """Why nothing is accepted now, on any topic that was used; "" when the next append is let through on one."""
+        reasons = [topic.reason() for topic in list(self._topics.values())]
+        return "; ".join(reasons) if all(reasons) else ""
+
+    def _of(self, topic: str) -> GuardedTopic:
+        with self._making if topic not in self._topics else contextlib.nullcontext():
+            if topic not in self._topics:
+                self._topics[topic] = self._make(topic)
+            return self._topics[topic]
+
+
+class GuardedTopic:
+    """`append` to one topic behind its breaker."""
+
+    def __init__(
+        self, bus: Bus, settings: Settings, counters: Counters, clock: Callable[[], float], topic: str
+    ) -> None:
         self._bus = bus
+        self._topic = topic
         self._counters = counters
         self._clock = clock
         self._open_s = settings.ingest_breaker_open_s
@@ -48,8 +81,9 @@ class GuardedBus:
         self._period = 0  # goes up with each change; what was admitted in an earlier one is no longer counted
         self._due_s = 0.0  # open: when one is tried; half-open: when the one that is tried is given up
         self._last = ""  # the last failure, in words
+        counters.breaker_state.labels(topic).state(CLOSED)
 
-    def append(self, topic: str, key: str, messages: Sequence[Message], timeout_s: float) -> Sequence[int]:
+    def append(self, key: str, messages: Sequence[Message], timeout_s: float) -> Sequence[int]:
         """As `contracts.bus.Bus.append`.
 
         Raises:
@@ -61,8 +95,11 @@ class GuardedBus:
         if tried:
             period = self._admit(timeout_s)
         try:
-            left_s = timeout_s - self._ask(topic, timeout_s) if tried else timeout_s
-            offsets = self._bus.append(topic, key, messages, timeout_s=left_s)
+            left_s = timeout_s - self._ask(timeout_s) if tried else timeout_s
+            offsets = self._bus.append(self._topic, key, messages, timeout_s=left_s)
+        except TooLarge:
+            self._note_success(period)  # the bus has answered
+            raise
         except Exception as error:  # what an adapter did not foresee keeps it from storing as well
             self._note_failure(period, error)
             raise
@@ -100,10 +137,10 @@ class GuardedBus:
                 self._due_s = self._clock() + timeout_s + self._open_s  # it answers by then, or another is tried
             return self._period
 
-    def _ask(self, topic: str, timeout_s: float) -> float:
+    def _ask(self, timeout_s: float) -> float:
         """Look at the bus before something is sent, whose outcome could not be known; the seconds that it took."""
         began_s = self._clock()
-        self._bus.extents(topic)
+        self._bus.extents(self._topic)
         if (took_s := self._clock() - began_s) >= timeout_s:
             raise BusError(f"the bus took {took_s:.1f} s to answer", retry_after_s=1)
         return took_s
@@ -135,15 +172,16 @@ class GuardedBus:
         self._period += 1
         if now == OPEN:
             self._due_s = self._clock() + self._open_s
-        self._counters.breaker_state.state(now)
-        self._counters.breaker_changes.labels(now).inc()
+        self._counters.breaker_state.labels(self._topic).state(now)
+        self._counters.breaker_changes.labels(now, self._topic).inc()
         log = structlog.get_logger()
         say = log.warning if now == OPEN else log.info
-        say("bus_breaker", state=now, before=before, reason=self._last, failures=self._breaker.fail_counter)
+        failures = self._breaker.fail_counter
+        say("bus_breaker", topic=self._topic, state=now, before=before, reason=self._last, failures=failures)
 
 
 class _Listener(pybreaker.CircuitBreakerListener):
-    def __init__(self, guarded: GuardedBus) -> None:
+    def __init__(self, guarded: GuardedTopic) -> None:
         self._guarded = guarded
 
     def state_change(

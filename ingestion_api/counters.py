@@ -36,10 +36,13 @@ class Counters:
             "headwater_ingest_breaker_refusals", "Requests refused while the breaker was open.", registry=registry
         )
         self.breaker_state = Enum(
-            "headwater_ingest_breaker", "State of the breaker around the bus.", states=STATES, registry=registry
+            "headwater_ingest_breaker", "State of the breaker of a topic.", ["topic"], states=STATES, registry=registry
         )
         self.breaker_changes = Counter(
-            "headwater_ingest_breaker_changes", "Changes of the breaker, by its new state.", ["to"], registry=registry
+            "headwater_ingest_breaker_changes",
+            "Changes of a breaker, by its new state.",
+            ["to", "topic"],
+            registry=registry,
         )
         self._tenants: set[Tenant] = set()
 

@@ -36,7 +36,7 @@ class Door:
         self._threads = anyio.CapacityLimiter(settings.ingest_concurrency)
 
     async def answer(self, http: Request, principal: Principal, kind: Kind) -> Response:
-        self._bus.check()
+        self._bus.check(kind.topic)
         identity = identity_of(http.headers)
         wire = await read_body(
             http,
@@ -60,7 +60,7 @@ class Door:
         except TimeoutError:
             raise accept.overloaded("too many requests are in work") from None
         try:
-            self._bus.check()  # it may have opened while this one waited
+            self._bus.check(request.kind.topic)  # it may have opened while this one waited
             return await anyio.to_thread.run_sync(self._acceptor.accept, request, limiter=self._threads)
         finally:
             self._slots.release()

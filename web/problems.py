@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from contracts.errors import BusError, BusFull, HeadwaterError, OutcomeUnknown, QueryError
+from contracts.errors import BusError, BusFull, HeadwaterError, OutcomeUnknown, QueryError, TooLarge
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2
@@ -89,6 +89,8 @@ def problem_of(error: HeadwaterError) -> Problem:
         return Problem(503, "outcome_unknown", f"{tell}; send the same request again: repeats are seen", headers=retry)
     if isinstance(error, BusFull):
         return Problem(503, "bus_unavailable", f"the bus is full, nothing was stored: {tell}", headers=retry)
+    if isinstance(error, TooLarge):
+        return Problem(413, "message_too_large", f"{error}: nothing was stored, send smaller records")
     if isinstance(error, BusError):
         return Problem(503, "bus_unavailable", f"nothing was stored: {tell}; send it again later", headers=retry)
     return Problem(503, "unavailable", f"{tell}; try again later", headers=retry)

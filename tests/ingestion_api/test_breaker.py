@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from bus import open_bus
 from contracts.bus import Bus, Extent, Reader
-from contracts.errors import BusError, BusFull, OutcomeUnknown
+from contracts.errors import BusError, BusFull, OutcomeUnknown, TooLarge
 from contracts.messages import Message
 from contracts.settings import load_settings
 from contracts.tenants import Role, tenant_named
@@ -140,10 +140,36 @@ def test_failures_in_a_row_open_it_and_then_the_bus_is_left_alone(guard: Guard) 
     assert guard.appends(None, DOWN, None) == ["refused"] * 3
     assert guard.bus.appends == 3
     with pytest.raises(Problem) as caught:
-        guard.guarded.check()
+        guard.guarded.check("logs.raw")
     assert "no room" in caught.value.detail
     assert caught.value.headers["Retry-After"] == "10"
     assert "no room" in guard.guarded.reason()
+
+
+def test_a_topic_that_fails_leaves_the_others_alone(guard: Guard) -> None:
+    guard.append()
+    guard.bus.failure = DOWN
+    for _ in range(3):
+        with pytest.raises(BusError):
+            guard.guarded.append("events.raw", "k", [Message(b"x")], 5)
+    with pytest.raises(Problem):
+        guard.guarded.check("events.raw")
+
+    assert guard.append() == "stored"
+    assert guard.guarded.reason() == ""
+    assert guard.metrics()['headwater_ingest_breaker{headwater_ingest_breaker="open",topic="events.raw"}'] == 1
+
+
+def test_a_message_that_is_too_large_says_nothing_against_the_bus(guard: Guard) -> None:
+    assert guard.appends(*[TooLarge("too large")] * 5, None) == ["TooLarge"] * 5 + ["stored"]
+
+
+def test_a_record_that_no_topic_takes_is_413_so_that_nobody_sends_it_for_ever(tmp_path: Path) -> None:
+    bus = ScriptedBus()
+    bus.failure = TooLarge("topic takes no message as large as this one")
+    with serving(tmp_path, bus) as service:
+        answer = service.post(b'{"body":"x"}')
+    assert (answer.status_code, answer.json()["code"]) == (413, "message_too_large")
 
 
 def test_a_success_in_between_starts_the_count_again(guard: Guard) -> None:
@@ -157,7 +183,7 @@ def test_after_the_pause_one_is_tried_and_when_it_works_all_go_through(guard: Gu
     guard.now += 9.9
     assert guard.append() == "refused"
     guard.now += 0.2
-    guard.guarded.check()
+    guard.guarded.check("logs.raw")
     assert guard.guarded.reason() == "", "or nobody would send the one that is tried"
     assert guard.appends(None, None, DOWN, DOWN) == ["stored", "stored", "BusError", "BusError"]
     assert guard.append() == "stored", "the count began again at 0"
@@ -248,17 +274,17 @@ def test_a_try_that_never_comes_back_is_given_up(guard: Guard) -> None:
 def test_state_changes_failures_and_refusals_are_metrics(guard: Guard) -> None:
     guard.appends(DOWN, OutcomeUnknown("late"), BusFull("no room"), None)
     found = guard.metrics()
-    assert found['headwater_ingest_breaker{headwater_ingest_breaker="open"}'] == 1
-    assert found['headwater_ingest_breaker{headwater_ingest_breaker="closed"}'] == 0
+    assert found['headwater_ingest_breaker{headwater_ingest_breaker="open",topic="logs.raw"}'] == 1
+    assert found['headwater_ingest_breaker{headwater_ingest_breaker="closed",topic="logs.raw"}'] == 0
     for reason in ("full", "outcome_unknown", "unavailable"):
         assert found[f'headwater_ingest_append_failures_total{{reason="{reason}"}}'] == 1
     assert found["headwater_ingest_breaker_refusals_total"] == 1
     guard.now += 10.1
     guard.append()
     found = guard.metrics()
-    assert found['headwater_ingest_breaker{headwater_ingest_breaker="closed"}'] == 1
+    assert found['headwater_ingest_breaker{headwater_ingest_breaker="closed",topic="logs.raw"}'] == 1
     for state in ("open", "half-open", "closed"):
-        assert found[f'headwater_ingest_breaker_changes_total{{to="{state}"}}'] == 1
+        assert found[f'headwater_ingest_breaker_changes_total{{to="{state}",topic="logs.raw"}}'] == 1
 
 
 @contextlib.contextmanager
@@ -355,7 +381,7 @@ def test_a_process_whose_bus_is_held_by_another_refuses_and_recovers_and_says_so
             assert [post() for _ in range(2)] == [503, 503]
             assert client.get("/health/ready").json()["checks"]["breaker"]["ready"] is False
             state = metrics_in(client.get("/metrics").text)
-            assert state['headwater_ingest_breaker{headwater_ingest_breaker="open"}'] == 1
+            assert state['headwater_ingest_breaker{headwater_ingest_breaker="open",topic="logs.raw"}'] == 1
             other.execute("ROLLBACK")
         until(lambda: post() == 202)
         assert client.get("/health/ready").status_code == 200

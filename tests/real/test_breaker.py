@@ -79,7 +79,7 @@ def test_a_paused_broker_costs_each_request_its_deadline_then_nothing_and_resume
 
             assert not service.is_ready()
             state = metrics_in(service.client.get("/metrics").text)
-            assert state['headwater_ingest_breaker_changes_total{to="open"}'] >= 1
+            assert state['headwater_ingest_breaker_changes_total{to="open",topic="logs.raw"}'] >= 1
             later = [service.post() for _ in range(100)]
             assert {heard.status for heard in later} == {503}
         finally:
