@@ -29,7 +29,7 @@ from bus.group_commit import Append, GroupCommit, Row
 from bus.sqlite_file import OPEN_TIMEOUT_S, PAGE_BYTES, at_limit, bus_error, connect, full, identity_in, prepare
 from bus.sqlite_reader import SqliteReader
 from contracts.bus import Extent, Reader
-from contracts.errors import BusError, TooLarge
+from contracts.errors import BusError, ConfigError, TooLarge
 from contracts.messages import Message
 from contracts.settings import Settings
 
@@ -88,6 +88,7 @@ class SqliteBus:
 
     def reader(self, topic: str, partition: int, offset: int) -> Reader:
         self._check_usable()
+        self._check_not_replaced()
         self._check_same()
         logs = self._logs(topic)
         if not 0 <= partition < len(logs) or offset < 0:
@@ -96,6 +97,7 @@ class SqliteBus:
 
     def extents(self, topic: str) -> Mapping[int, Extent]:
         self._check_usable()
+        self._check_not_replaced()
         self._logs(topic)
         with self._translated(), self._lock:
             rows = self._connection.execute(
@@ -175,6 +177,15 @@ class SqliteBus:
         self._check_same()
         if retention.disk_is_low(self._path):
             raise full(self._path, "the disk is nearly full")
+
+    def _check_not_replaced(self) -> None:
+        """This handle has the old file, and can never read the one that is at its path.
+
+        Raises:
+            ConfigError: It was replaced. One that is only gone may be put back, and what it held can still be read.
+        """
+        if not self._is_same() and self._path.exists():
+            raise ConfigError(f'bus file "{self._path}" was replaced by another', hint="start again to use that one")
 
     def _check_same(self) -> None:
         if not self._is_same():
