@@ -116,8 +116,9 @@ class KafkaReader:
 
     def _is_sure(self, found: Sequence[Message]) -> bool:
         """Whether what is held is of the topic that was opened, and not of one that has its name by now."""
+        hurry = self._hurry or self._held[0].offset < max(self._end, self._appended_end())
         try:
-            identity = self._watch.since(self._fetched_s, self._hurry)
+            identity = self._watch.since(self._fetched_s, hurry)
         except BusError:
             if found:
                 return False
