@@ -21,7 +21,8 @@ PORTS = {"kafka": 9092, "opensearch": 9200, "s3": 7070}
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0, or 1 when an engine could not be installed or started."""
     words = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):  # also where a script in the background has SIGINT ignored
+        signal.signal(number, lambda *_: sys.exit(0))
     names = words.engines or list(ENGINES)
     try:
         if unknown := sorted(set(names) - ENGINES.keys()):
@@ -33,8 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
     except EngineError as error:
         print(f"engines: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        pass
     return 0
 
 
