@@ -64,7 +64,6 @@ class KafkaReader:
         self._watch = watch
         self._identity = ""
         self._fetched_s = 0.0  # when the latest of `_held` came
-        self._hurry = False  # whether they are there for certain, so that the caller waits for them
         self._seen_end = 0  # where a fetch found nothing more: behind a gap, if there is one
         try:
             self._consumer: Consumer | None = Consumer({**reader_options(cluster), "error_cb": self._on_error})
@@ -116,9 +115,8 @@ class KafkaReader:
 
     def _is_sure(self, found: Sequence[Message]) -> bool:
         """Whether what is held is of the topic that was opened, and not of one that has its name by now."""
-        hurry = self._hurry or self._held[0].offset < max(self._end, self._appended_end())
-        try:
-            identity = self._watch.since(self._fetched_s, hurry)
+        try:  # what is there for certain is waited for
+            identity = self._watch.since(self._fetched_s, hurry=self._offset < self._target())
         except BusError:
             if found:
                 return False
@@ -142,9 +140,8 @@ class KafkaReader:
         until_s = time.monotonic() + WAIT_S
         while not self._held:
             self._offset = max(self._offset, self._seen_end)
-            target = max(self._end, self._appended_end())
+            target = self._target()
             wait_s = 0.0 if self._offset >= target else max(0.0, until_s - time.monotonic())
-            self._hurry = self._offset < target
             first = consumer.poll(wait_s)
             if first is not None:
                 for fetched in (first, *consumer.consume(wanted - 1, 0)) if wanted > 1 else (first,):
@@ -158,6 +155,10 @@ class KafkaReader:
                 break
         if self._trouble is not None and not self._held:
             raise self._told(self._trouble)
+
+    def _target(self) -> int:
+        """Everything before it was there, as far as was heard."""
+        return max(self._end, self._appended_end())
 
     def _take(self, fetched: Fetched) -> None:
         error = fetched.error()
