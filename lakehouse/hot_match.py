@@ -18,12 +18,15 @@ import msgspec
 import re2
 
 from contracts.errors import QueryError
+from contracts.messages import Kind
 from contracts.query import NUMBER_FIELDS, TEXT_FIELDS, All, And, Exists, Node, Not, Or, Range, Term, Wildcard
 from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, tokens
 from lakehouse.hot_terms import as_double
 
 Match = Callable[[Any, Any], bool]  # (row, origin)
 Leaf = Term | Wildcard | Range | Exists
+NUMBERS = {Kind.LOGS: {"severity_number"}, Kind.METRICS: {"value"}, Kind.EVENTS: set[str]()}
+TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: TEXT_FIELDS}
 _Test = Callable[[Any], bool]  # of a value
 
 _PREFIX = "attributes."

@@ -16,7 +16,6 @@ from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import (
     KEYWORD_FIELDS,
-    TEXT_FIELDS,
     All,
     And,
     Exists,
@@ -28,6 +27,7 @@ from contracts.query import (
     Term,
     Wildcard,
 )
+from lakehouse.hot_match import NUMBERS, TEXTS, Leaf
 from lakehouse.hot_opensearch_document import pack
 from lakehouse.hot_opensearch_terms import (
     BARE,
@@ -38,21 +38,17 @@ from lakehouse.hot_opensearch_terms import (
     LONGEST,
     NUMBER,
     TEXT,
-    as_double,
     long_term,
     name_of,
-    number_text,
 )
 from lakehouse.hot_opensearch_words import LONGEST_TOKEN_BYTES, indexed, lowered, tokens
+from lakehouse.hot_terms import as_double, number_text
 
 Query = dict[str, Any]
-Leaf = Term | Wildcard | Range | Exists
 
 ATTRIBUTE = "attributes."
 NOTHING: Query = {"match_none": {}}
 EVERYTHING: Query = {"match_all": {}}
-NUMBERS = {Kind.LOGS: {"severity_number"}, Kind.METRICS: {"value"}, Kind.EVENTS: set[str]()}
-TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: TEXT_FIELDS}
 _LONGEST_BOUND = 128  # characters
 _DEEPEST = 200  # far above what the parser lets through
 _INT64, _BYTE = range(-(1 << 63), 1 << 63), range(-128, 128)

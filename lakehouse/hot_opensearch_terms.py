@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+
+from lakehouse.hot_terms import number_text
 
 TEXT, BARE, NUMBER, LONG, END = "\x7f", "\x80", "\x81", "\x82", "\x83"
 LONG_TEXT, LONG_BARE = f"{LONG}T", f"{LONG}B"
@@ -27,11 +28,6 @@ LONGEST = 7_000  # characters; a term has at most 32,766 bytes
 _LONGEST_KEY = 64  # characters of a name; the engine takes bounds of a range of up to a thousand bytes
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-
-
-def text_of(value: Any) -> str:
-    """What an attribute's value is compared by: a text as it is, anything else in JSON form."""
-    return value if isinstance(value, str) else _encode(value).decode()
 
 
 def digest(text: str) -> str:
@@ -51,20 +47,6 @@ def name_of(key: str) -> str:
 def _heads(key: str) -> tuple[str, str, str]:
     name = name_of(key)
     return name + TEXT, name + BARE, name + NUMBER
-
-
-@lru_cache(maxsize=65_536, typed=True)
-def number_text(number: float) -> str:
-    """A number, as the double that it is compared as, in 16 hex digits that sort as numbers do."""
-    bits: int = struct.unpack(">Q", struct.pack(">d", as_double(number) + 0.0))[0]  # + 0.0: -0.0 and 0.0 are one
-    return f"{bits ^ 0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else bits | 1 << 63:016x}"
-
-
-def as_double(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
 
 
 def attribute_terms(attributes: Mapping[str, Any]) -> list[str]:

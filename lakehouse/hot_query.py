@@ -14,7 +14,6 @@ from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import (
     KEYWORD_FIELDS,
-    TEXT_FIELDS,
     All,
     And,
     Exists,
@@ -27,7 +26,7 @@ from contracts.query import (
 )
 from lakehouse import hot_regex
 from lakehouse.hot_clause import all_of, any_of, overlapping
-from lakehouse.hot_match import double_of
+from lakehouse.hot_match import NUMBERS, TEXTS, Leaf, double_of
 from lakehouse.hot_schema import LONGEST_TOKEN_BYTES, schema, tokens
 from lakehouse.hot_terms import (
     BARE,
@@ -44,11 +43,7 @@ from lakehouse.hot_terms import (
     sortable_bits,
 )
 
-Leaf = Term | Wildcard | Range | Exists
-
 _PREFIX = "attributes."
-_NUMBERS = {Kind.LOGS: {"severity_number"}, Kind.METRICS: {"value"}, Kind.EVENTS: set[str]()}
-_TEXTS = {Kind.LOGS: TEXT_FIELDS, Kind.METRICS: frozenset[str](), Kind.EVENTS: TEXT_FIELDS}
 _DEEPEST = 200  # far above what the parser lets through; the engine recurses
 _ANY_ESCAPED = f"(?:[{ESCAPES}]{hot_regex.ANY}|[^{ESCAPES}])"  # one character as `hot_terms` writes it
 _NOT_EMPTY = hot_regex.ANY + hot_regex.REST
@@ -85,9 +80,9 @@ def _leaf(node: Leaf, kind: Kind) -> Query:
         return _timestamp(node)
     if field in KEYWORD_FIELDS[kind]:
         return _keyword(node)
-    if field in _TEXTS[kind]:
+    if field in TEXTS[kind]:
         return _text(node)
-    if field in _NUMBERS[kind]:
+    if field in NUMBERS[kind]:
         return _number(node)
     raise QueryError(f'{kind.value} have no field "{field[:80]}"', code="unknown_field")
 

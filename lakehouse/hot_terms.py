@@ -88,6 +88,12 @@ def as_double(number: float) -> float:
         return float("inf") if number > 0 else float("-inf")
 
 
+@lru_cache(maxsize=65_536, typed=True)
+def number_text(number: float) -> str:
+    """A number, as the double that it is compared as, in 16 hex digits that sort as numbers do."""
+    return f"{sortable_bits(as_double(number)):016x}"
+
+
 @lru_cache(maxsize=8192)
 def heads_of(key: str) -> tuple[str, str]:
     """What the terms of an attribute begin with: that of a text, and that of any other value."""
@@ -118,7 +124,7 @@ def _other_terms(key: str, value: Any) -> list[str]:
         return []
     terms = [heads_of(key)[1] + escaped(cut(_ENCODE(value).decode()))]
     if type(value) is float or type(value) is int:
-        terms.append(f"{name_of(key)}{NUMBER}{sortable_bits(as_double(value)):016x}")
+        terms.append(f"{name_of(key)}{NUMBER}{number_text(value)}")
     return terms
 
 

@@ -17,7 +17,8 @@ from lakehouse.hot_match import record_matcher
 from lakehouse.hot_opensearch_client import hosts
 from lakehouse.hot_opensearch_document import columns, found, lines, pack, plainer, unpack
 from lakehouse.hot_opensearch_query import build
-from lakehouse.hot_opensearch_terms import LONGEST, attribute_terms, name_of, number_text
+from lakehouse.hot_opensearch_terms import LONGEST, attribute_terms, name_of
+from lakehouse.hot_terms import number_text
 from tests.lakehouse import reference
 from tests.lakehouse import test_hot_query as embedded
 from tests.lakehouse.lake_samples import ACME, batch, event, log, metric, settings
