@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,28 @@ def _column_properties(name: str, column: str) -> ColumnProperties:
     )
 
 
-def writer_properties(name: str, rows: int, trace_ids: int = 0) -> WriterProperties:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the tables of one tier are laid out.
+
+    Attributes:
+        partition_by: Columns.
+        more: Columns beside those of `SCHEMAS`, at the end.
+        compression_level: Of zstd.
+    """
+
+    partition_by: tuple[str, ...] = ("day",)
+    more: tuple[tuple[str, pa.DataType], ...] = ()
+    compression_level: int = 1
+
+    def schema(self, name: str) -> pa.Schema:
+        return pa.schema([*SCHEMAS[name], *(pa.field(column, dtype) for column, dtype in self.more)])
+
+
+WARM = Layout()
+
+
+def writer_properties(name: str, rows: int, trace_ids: int = 0, compression_level: int = 1) -> WriterProperties:
     """Parquet settings of table `name` for a file of `rows` rows, `trace_ids` of them distinct."""
     columns = {column: _column_properties(name, column) for column in SCHEMAS[name].names}
     if trace_ids:  # sized by what is there: a full-size filter weighs more than a small file
@@ -88,7 +110,7 @@ def writer_properties(name: str, rows: int, trace_ids: int = 0) -> WriterPropert
         columns["trace_id"] = ColumnProperties(dictionary_enabled=False, bloom_filter_properties=bloom)
     return WriterProperties(
         compression="ZSTD",
-        compression_level=1,
+        compression_level=compression_level,
         max_row_group_size=min(ROW_GROUP_ROWS, max(rows, 1)),
         column_properties=columns,
     )
@@ -97,9 +119,12 @@ def writer_properties(name: str, rows: int, trace_ids: int = 0) -> WriterPropert
 class Delta:
     """A handle of table `name` below `url`. Not thread-safe."""
 
-    def __init__(self, url: str, name: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, name: str, storage_options: Mapping[str, str] | None = None, layout: Layout = WARM
+    ) -> None:
         self.name = name
-        self.schema = SCHEMAS[name]
+        self.layout = layout
+        self.schema = layout.schema(name)
         self._options = dict(storage_options or {})
         self._url = f"{url.rstrip('/')}/{name}"
         self._known: dict[str, tuple[int, dict[int, int]]] = {}  # kind -> version, landed then
@@ -122,7 +147,7 @@ class Delta:
             DeltaTable.create(
                 self._url,
                 self.schema,
-                partition_by=["day"],
+                partition_by=list(self.layout.partition_by),
                 configuration=_CONFIGURATION | statistics,
                 storage_options=self._options,
             )
@@ -151,10 +176,10 @@ class Delta:
             actions = self._table.get_add_actions(flatten=True)
             return pa.RecordBatchReader.from_stream(actions).read_all().to_pylist()
 
-    def register(self, builder: QueryBuilder) -> None:
-        """Pin this version in `builder`; later refreshes do not move it."""
+    def register(self, builder: QueryBuilder, name: str = "") -> None:
+        """Pin this version in `builder` under `name` (its own when empty); later refreshes do not move it."""
         with translated(f'lake table "{self.name}" cannot be read'):
-            builder.register(self.name, self._table)
+            builder.register(name or self.name, self._table)
 
     def landed(self, kind: str) -> dict[int, int]:
         """Next bus offset of `kind` by partition, as of this version: what a replay must skip."""
@@ -211,17 +236,43 @@ class Delta:
                 [],
                 "append",
                 self.schema,
-                ["day"],
+                list(self.layout.partition_by),
                 commit_properties=CommitProperties(
                     app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
                 ),
                 post_commithook_properties=_HOOKS,
             )
 
+    def delete(self, where: str, numbers: Mapping[str, int]) -> int:
+        """Delete the rows that match and note `numbers`, in one commit made from this handle's version.
+
+        Whole days cost no reading; else the files that hold such rows are written anew. None matching: no commit, and
+        nothing is noted.
+
+        Returns:
+            The number of rows that went.
+
+        Raises:
+            CommitFailedError: Another process changed the same days, or noted one of these names; nothing happened.
+            StoreError: They may or may not be gone; look after `refresh`.
+        """
+        with translated(f'rows of lake table "{self.name}" cannot be deleted'):
+            done = self._table.delete(
+                where,
+                writer_properties=writer_properties(
+                    self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout.compression_level
+                ),
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
+                ),
+                post_commithook_properties=_HOOKS,
+            )
+        return int(done["num_deleted_rows"])
+
     def _properties(self, rows: pa.Table) -> WriterProperties:
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
         self._traced = self._traced or traces > 1
-        return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0)
+        return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0, self.layout.compression_level)
 
     def compact(self, days: Iterable[str]) -> None:
         """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter."""
@@ -232,7 +283,7 @@ class Delta:
                     target_size=COMPACT_TARGET_BYTES,
                     max_concurrent_tasks=1,
                     writer_properties=writer_properties(
-                        self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0
+                        self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout.compression_level
                     ),
                 )
 

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ingestion_api": {"contracts", "bus", "web"},
     "flows": {"contracts", "bus", "lakehouse"},
     "query_api": {"contracts", "bus", "lakehouse", "web"},
+    "orchestration": {"contracts", "bus", "lakehouse"},
     "headwater": {
         "contracts",
         "bus",
@@ -28,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ingestion_api",
         "flows",
         "query_api",
+        "orchestration",
     },
 }
 
@@ -44,6 +46,9 @@ OWNER = {
     "kafka": "bus",
     "opensearchpy": "lakehouse",
     "pybreaker": "ingestion_api",
+    "dagster": "orchestration",
+    "dagster_webserver": "orchestration",
+    "great_expectations": "orchestration",
     "luqum": "query_api",
     "typer": "headwater",
     "rich": "headwater",
