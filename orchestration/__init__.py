@@ -1,1 +1,1 @@
-"""Dagster: time -> compaction, checks, tiers, retention and repair of the tables; its UI is where an operator watches."""
+"""Dagster: time -> compaction, checks, tiers, retention and repair of the tables; an operator watches in its UI."""
