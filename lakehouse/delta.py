@@ -207,6 +207,20 @@ class Delta:
         before, held = self.version, self.landed(kind)
         if partitions > max(held, default=-1) + 1:
             transactions.append(Transaction(f"{kind}:partitions", partitions))
+        self._write(rows, transactions)
+        if self.version == before + 1:  # nobody else's commit came in between
+            self._known[kind] = (self.version, held | dict(landed))
+
+    def add(self, rows: pa.Table, numbers: Mapping[str, int]) -> None:
+        """Append `rows` and note each number under its name, in one commit made from this handle's version.
+
+        Raises:
+            CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
+            StoreError: It may or may not be written; look at `noted` after `refresh`.
+        """
+        self._write(rows, [Transaction(name, number) for name, number in sorted(numbers.items())])
+
+    def _write(self, rows: pa.Table, transactions: list[Transaction]) -> None:
         with translated(f'lake table "{self.name}" cannot be written'):
             write_deltalake(
                 self._table,
@@ -216,8 +230,6 @@ class Delta:
                 commit_properties=CommitProperties(app_transactions=transactions),
                 post_commithook_properties=_HOOKS,
             )
-        if self.version == before + 1:  # nobody else's commit came in between
-            self._known[kind] = (self.version, held | dict(landed))
 
     def noted(self, name: str) -> int | None:
         """The number that was noted under `name`, as of this version; None when there was none."""
