@@ -47,7 +47,7 @@ compose-down: ## stop it; the data stays
 	@deploy/compose down
 
 lock: ## resolve dependencies again and write requirements.lock (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-strip-extras --quiet --output-file requirements.lock
 
 setup: $(READY) ## only set up .venv
 
