@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from contracts.messages import BatchHeader, Kind
 from contracts.records import Row
 
+IMPORTED = 1023  # the bus partition that imported rows name; no topic has so many
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     lake_url: str = Field("", description="Delta tables: a folder or URL; empty is <data>/lake.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Level of our own JSON logs.")
 
-    bus_partitions: int = Field(2, ge=1, le=1024, description="Partitions of a new topic.")
+    bus_partitions: int = Field(2, ge=1, le=1023, description="Partitions of a new topic.")
     bus_group_commit_ms: float = Field(
         3.0, ge=0, le=1000, description="How long an append waits for company before the sync."
     )
@@ -171,6 +171,30 @@ class Settings(BaseSettings):
     lake_vacuum_h: int = Field(
         24, ge=24, description="Lake: age after which vacuum deletes what no version uses, and unfinished uploads."
     )
+    retention_file: str = Field("", description="Tiers: the retention policy; empty is <data>/retention.toml.")
+
+    erase_look_s: float = Field(5.0, gt=0, description="Flows: most time between looks for new erasures.")
+    erase_wait_s: float = Field(
+        120.0, gt=0, description="Erasing: how long the flows are waited for until they have landed what was accepted."
+    )
+    erase_grace_s: float = Field(
+        60.0, ge=0, description="Erasing: how long running queries may go on reading files before they are deleted."
+    )
+
+    dagster_port: int = Field(3070, ge=0, le=65535, description="Batch tiers: port of the UI; 0 takes a free one.")
+    dagster_host: str = Field("127.0.0.1", description="Batch tiers: address of the UI, which asks for no key.")
+    dagster_runs: int = Field(1, ge=1, le=64, description="Batch tiers: runs at work at once, each a process.")
+    dagster_short_run_d: int = Field(
+        7, ge=1, description="Batch tiers: how long records of runs are kept that come every few minutes or each hour."
+    )
+    dagster_run_d: int = Field(400, ge=1, description="Batch tiers: how long records of all other runs are kept.")
+    dagster_postgres_url: SecretStr = Field(
+        SecretStr(""), description="Batch tiers: Postgres that holds Dagster's records; empty is SQLite in <data>/dagster."
+    )
+    alert_webhook_url: SecretStr = Field(
+        SecretStr(""), description="Batch tiers: URL that a failed run is posted to as JSON; empty is none."
+    )
+    alert_webhook_timeout_s: float = Field(5.0, gt=0, description="Batch tiers: how long such a post may take.")
 
     query_chars: int = Field(2048, ge=1, description="Query: longest text.")
     query_depth: int = Field(32, ge=1, description="Query: deepest nesting.")

@@ -222,6 +222,25 @@ def topics_show(data_dir: DataDir = None, as_json: Json = False) -> None:
     raise typer.Exit(show(settings_for(data_dir=data_dir), as_json))
 
 
+@app.command("import")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of files; gzip and zstd are unpacked.")],
+    tenant: Annotated[str, typer.Option(help="Whose records they are.")] = "default",
+    kind: Annotated[str, typer.Option(help="logs, metrics or events.")] = "logs",
+    form: Annotated[str, typer.Option("--format", help="auto, ndjson, parquet, or lines (of a log file).")] = "auto",
+    service: Annotated[str, typer.Option(help="Service of plain lines.")] = "",
+    env: Env = "",
+    host: Annotated[str, typer.Option(help="Host of plain lines.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Load old records: NDJSON, Parquet or log files, each once, with progress; a stopped import goes on."""
+    from headwater.import_files import options_of
+    from headwater.importing import import_files
+
+    settings = settings_for(data_dir=data_dir)
+    raise typer.Exit(import_files(settings, paths, tenant, options_of(kind, form, service, env, host)))
+
+
 @app.command()
 def status(data_dir: DataDir = None, as_json: Json = False) -> None:
     """What is stored where, how far each flow is, and whether every record is accounted for."""

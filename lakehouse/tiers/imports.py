@@ -1,0 +1,116 @@
+"""Imports: parsed batches of old records -> rows of the lake, each once, on the arrival days of their event times.
+
+An imported row names the bus partition `IMPORTED` and an offset of its own. A commit holds rows, how far the import has
+come, and how many rows of the tenant were ever imported: a killed import goes on where it stood, and the conservation
+equation holds at every instant.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from deltalake.exceptions import CommitFailedError
+from msgspec import structs
+
+from contracts.batches import IMPORTED, Batch, arrival_day
+from contracts.errors import StoreError
+from contracts.failpoints import failpoint, reach
+from contracts.messages import Kind
+from contracts.records import Row
+from contracts.tenants import Tenant
+from lakehouse.delta import Delta
+from lakehouse.tables import pending_table, pipeline_version, record_batch, sorted_rows
+from lakehouse.tiers.care import Care
+
+ATTEMPTS = 8
+LANDED = failpoint("import.landed", "a part of the file is in the lake, with how far the import has come")
+
+ALL = 1 << 40  # as a number of parts: the whole file
+
+_NEXT = "imports:next"
+
+
+def imported(table: Delta, tenants: Iterable[str]) -> dict[str, int]:
+    """Rows that were ever imported, by tenant, as of this handle's version; what is 0 is left out."""
+    if table.noted(_NEXT) is None:
+        return {}
+    counts = {tenant: table.noted(f"imported:{tenant}") or 0 for tenant in tenants}
+    return {tenant: count for tenant, count in counts.items() if count}
+
+
+def by_day(batch: Batch) -> list[Batch]:
+    """The rows of `batch` as one batch for each day of their event times; each arrives with the last row of its day."""
+    days: dict[dt.date, list[Row]] = {}
+    for row in batch.rows:
+        days.setdefault(arrival_day(row.timestamp_ns), []).append(row)
+    parts = []
+    for _, rows in sorted(days.items()):
+        header = structs.replace(batch.header, received_ns=max(row.timestamp_ns for row in rows))
+        parts.append(Batch(header, batch.partition, batch.offset, rows, received=len(rows)))
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One file that is imported. Not thread-safe; the same file by two processes at once is landed once.
+
+    Attributes:
+        name: Stable for the same content, tenant and options.
+    """
+
+    care: Care
+    kind: Kind
+    tenant: Tenant
+    name: str
+
+    @property
+    def _progress(self) -> str:
+        return f"import:{self.name}"
+
+    def done(self) -> int:
+        """How many parts of the file have landed; `ALL`: the whole file.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
+        return self.care.table(self.kind.value).noted(self._progress) or 0
+
+    def land(self, batches: Sequence[Batch], before: int, after: int) -> None:
+        """Make the rows durable and note that `after` parts have landed; nothing when that is noted already.
+
+        Raises:
+            StoreError: Nothing, or all of it, has landed: the same call may be repeated. Or somebody else goes on with
+                the same import.
+        """
+        table = self.care.table(self.kind.value)
+        for attempt in range(ATTEMPTS):
+            known = table.noted(self._progress) or 0
+            if known in (after, ALL):
+                return
+            if known != before:
+                raise StoreError(f'import "{self.name}" is being made by another process', hint="wait for it")
+            try:
+                self._commit(table, batches, after)
+                reach(LANDED)
+                return
+            except CommitFailedError:
+                time.sleep(min(0.05 * 2**attempt, 1.0))
+                table.reopen()
+        raise StoreError("the lake was changed by others too often", hint="start the import again", retry_after_s=5)
+
+    def _commit(self, table: Delta, batches: Sequence[Batch], after: int) -> None:
+        numbers = {self._progress: after}
+        filled = [batch for batch in batches if batch.rows]
+        if not filled:
+            table.note(numbers)
+            return
+        first = table.noted(_NEXT) or 0
+        pipeline = f"{pipeline_version()} import {self.name}"
+        placed = [replace(batch, partition=IMPORTED, offset=first + at) for at, batch in enumerate(filled)]
+        rows = pending_table(self.kind, [record_batch(batch, pipeline) for batch in placed])
+        total = f"imported:{self.tenant}"
+        numbers |= {_NEXT: first + len(placed), total: (table.noted(total) or 0) + rows.num_rows}
+        table.add(sorted_rows(rows), numbers)
