@@ -18,6 +18,7 @@ import msgspec
 from contracts.tenants import Tenant
 
 FORMAT_VERSION = 1
+ERASED = "erased"  # why a record was dropped: it belongs to a subject whose records were erased
 
 
 class Kind(enum.StrEnum):
@@ -89,6 +90,7 @@ class BatchHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(BatchHeader)
+_ERASED = "headwater-erased"
 _HEADER = "headwater-batch"
 _VERSION = "headwater-version"
 
@@ -110,6 +112,17 @@ def from_headers(headers: Mapping[str, str]) -> BatchHeader | None:
     if headers.get(_VERSION) != str(FORMAT_VERSION):
         raise ValueError(f'message format version "{headers.get(_VERSION)}" is not known: upgrade this reader')
     return _DECODER.decode(text)
+
+
+def erased_in(headers: Mapping[str, str]) -> int:
+    """How many records were blanked in the message, on the bus, because they were erased."""
+    text = headers.get(_ERASED, "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def with_erased(headers: Mapping[str, str], count: int) -> dict[str, str]:
+    """Headers that say so."""
+    return {**headers, _ERASED: str(count)}
 
 
 def foreign_header(kind: Kind, tenant: Tenant, partition: int, message: Message) -> BatchHeader:

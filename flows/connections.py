@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from bus import open_bus
 from contracts.bus import Bus
@@ -13,6 +13,9 @@ from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse import open_hot, open_lake
 from lakehouse.lake import Lake
+
+if TYPE_CHECKING:
+    from lakehouse.erasures import Tombstones
 
 T = TypeVar("T", Bus, HotStore, Lake)
 
@@ -24,6 +27,7 @@ class Connections:
         self.settings = settings
         self._opening = threading.Lock()
         self._opened: dict[str, Bus | HotStore | Lake] = {}
+        self._tombstones: Tombstones | None = None
 
     @property
     def bus(self) -> Bus:
@@ -36,6 +40,16 @@ class Connections:
     @property
     def lake(self) -> Lake:
         return self._once("lake", lambda: open_lake(self.settings.lake, self.settings))
+
+    @property
+    def tombstones(self) -> Tombstones:
+        """What was erased and must not come back; the workers share the looks at it."""
+        with self._opening:
+            if self._tombstones is None:
+                from lakehouse.erasures import Tombstones
+
+                self._tombstones = Tombstones(self.settings.lake, self.settings)
+            return self._tombstones
 
     def _once(self, name: str, open_: Callable[[], T]) -> T:
         with self._opening:

@@ -9,6 +9,7 @@ import msgspec
 import zstandard
 
 from contracts.batches import Reject
+from contracts.messages import erased_in
 from flows.arrivals import MAX_LINES, Arrival
 
 R = TypeVar("R")
@@ -20,7 +21,8 @@ STAGE = "decode"
 class Decoded(Generic[R]):
     """`records[i]` stands on line `indices[i]`; `received` counts non-empty lines, `duplicates` those skipped.
 
-    `in_one_letter` counts records beyond the first of a message that is one dead letter, whole.
+    `in_one_letter` counts records beyond the first of a message that is one dead letter, whole; `erased` those that
+    were blanked on the bus, which are `received` as well.
     """
 
     records: list[R]
@@ -29,11 +31,15 @@ class Decoded(Generic[R]):
     received: int
     duplicates: int
     in_one_letter: int = 0
+    erased: int = 0
 
 
 def decode(arrival: Arrival, decoder: msgspec.json.Decoder[R], max_bytes: int) -> Decoded[R]:
     """Read the lines of a message that are no repeats. A payload that cannot be read at all is one reject, whole."""
     message, header = arrival.message, arrival.header
+    erased = erased_in(message.headers)
+    if erased and not message.payload:
+        return Decoded([], [], [], erased, 0, erased=erased)
     if arrival.damage:
         return whole(message.payload, "invalid_headers", arrival.damage)
     if arrival.fresh == ():
@@ -44,7 +50,10 @@ def decode(arrival: Arrival, decoder: msgspec.json.Decoder[R], max_bytes: int) -
         payload = message.payload if header.encoding == "identity" else decompress(message.payload, most)
     except ValueError as error:
         return whole(message.payload, "invalid_encoding", str(error), header.count)
-    return _lines(arrival, payload, decoder)
+    decoded = _lines(arrival, payload, decoder)
+    decoded.received += erased
+    decoded.erased = erased
+    return decoded
 
 
 def whole(payload: bytes, reason: str, message: str, count: int = -1) -> Decoded[Any]:

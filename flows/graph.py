@@ -15,6 +15,7 @@ from contracts.settings import Settings
 from flows.arrivals import Arrival, Item
 from flows.connections import Connections
 from flows.dead_letter_writer import DeadLetterWriter
+from flows.erasing import Erasing
 from flows.pace import Pace
 from flows.parse_dead_letters import DeadLetterParser
 from flows.parse_events import event_parser
@@ -55,7 +56,8 @@ def add(flow: Dataflow, kind: Kind, connections: Connections, stop: threading.Ev
     """Add `kind` with its real connectors."""
     dead = DeadLetterWriter(connections, kind, stop)
     sinks: dict[str, Sink[Item]] = {"stores": StoreSink(connections, kind, stop, dead)}
-    wire(flow, kind, BusSource(connections, kind, stop, pace), parser(kind, connections.settings), dead, sinks)
+    known = Erasing(lambda: connections.tombstones, stop, dead)
+    wire(flow, kind, BusSource(connections, kind, stop, pace), parser(kind, connections.settings), known, sinks)
 
 
 def build(name: str, kinds: Sequence[Kind], connections: Connections, stop: threading.Event) -> Dataflow:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from contracts.batches import Batch, Reject
-from contracts.messages import BatchHeader, Kind
+from contracts.messages import ERASED, BatchHeader, Kind
 from contracts.records import Row
 from contracts.settings import MIB, Settings
 from flows.arrivals import Arrival, Item
@@ -52,7 +52,7 @@ class Parser(Generic[R]):
             rejects=sorted([*decoded.rejects, *rejects], key=lambda reject: reject.index),
             received=decoded.received,
             duplicates=decoded.duplicates,
-            dropped={IN_ONE_LETTER: decoded.in_one_letter} if decoded.in_one_letter else {},
+            dropped=_dropped(decoded),
         )
 
     def _guarded(self, item: Arrival, decoded: Decoded[R]) -> Parsed:
@@ -72,6 +72,11 @@ class Parser(Generic[R]):
             return self.rows(header, [index], [record])
         except Exception as error:  # the culprit: it becomes a value
             return [], [refusal(index, record, "unusable", f"{type(error).__name__}: {error}"[:500])]
+
+
+def _dropped(decoded: Decoded[Any]) -> dict[str, int]:
+    counts = {IN_ONE_LETTER: decoded.in_one_letter, ERASED: decoded.erased}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def refusal(index: int, record: object, reason: str, message: str) -> Reject:

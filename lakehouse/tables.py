@@ -18,7 +18,8 @@ from contracts.batches import Batch
 from contracts.messages import Kind
 from contracts.records import DeadLetterRow, EventRow, LogRow, MetricRow, attributes_json
 
-LEDGER = "ledger"
+LEDGER, QUALITY = "ledger", "quality"
+ERASURES = "erasures"
 TIME = pa.timestamp("us", "UTC")
 
 _TEXT, _LONG, _INT, _DOUBLE = pa.string(), pa.int64(), pa.int32(), pa.float64()
@@ -97,6 +98,45 @@ _ACCOUNT: _Columns = [
     ("lost", _LONG),
 ]
 SCHEMAS[LEDGER] = pa.schema(_ACCOUNT)
+_CHECKED: _Columns = [
+    ("day", pa.date32()),
+    ("name", _TEXT),  # of the table that was checked
+    ("timestamp", TIME),
+    ("run", _TEXT),
+    ("place", _INT),  # among the rows of its run
+    ("check_name", _TEXT),
+    ("severity", _TEXT),  # ERROR, WARN; FACTS of the day, for later ones; RELEASE of a failed check
+    ("passed", pa.bool_()),
+    ("details", _TEXT),  # JSON
+    ("pipeline", _TEXT),
+]
+SCHEMAS[QUALITY] = pa.schema(_CHECKED)
+SCHEMAS[ERASURES] = pa.schema(
+    [("day", pa.date32()), *((name, _TEXT) for name in ("tenant", "id", "state")), ("said_ns", _LONG), ("text", _TEXT)]
+)
+
+# Columns that tell one metric series from another, and what a window of a series holds. A window may have several rows:
+# each counts points that no other row counts, so adding them up is the window.
+SERIES = ("tenant", "service", "env", "host", "name", "unit", "metric_kind", "attributes")
+_WINDOW: _Columns = [
+    ("day", pa.date32()),
+    *((name, _TEXT) for name in SERIES[:4]),
+    ("timestamp", TIME),  # start of the window, of event time
+    *((name, _TEXT) for name in SERIES[4:]),
+    ("count", _LONG),
+    ("sum", _DOUBLE),
+    ("min", _DOUBLE),
+    ("max", _DOUBLE),
+    ("last", _DOUBLE),
+    ("last_timestamp", TIME),
+    ("last_partition", _INT),
+    ("last_offset", _LONG),
+    ("last_index", _INT),
+    ("sketch_keys", pa.list_(_INT)),  # of `lakehouse.sketch`, ascending
+    ("sketch_counts", pa.list_(_LONG)),
+]
+ROLLUPS = {"metrics_1h": 3600, "metrics_1m": 60}  # width of a window, seconds; the coarsest first
+SCHEMAS |= {name: pa.schema(_WINDOW) for name in ROLLUPS}
 
 SORTED_BY = ("tenant", "service", "timestamp")  # the order inside a commit that lets row-group statistics prune
 
