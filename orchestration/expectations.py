@@ -106,11 +106,15 @@ class _Validator:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import great_expectations as gx
-            import pandas as pd
+            import pandas as pd  # type: ignore[import-untyped]
+            from great_expectations.data_context.types.base import ProgressBarsConfig
+            from great_expectations.expectations.core import (  # type: ignore[attr-defined]
+                ExpectColumnValuesToBeBetween,
+            )
 
-            self._gx = gx
+            self._bounds = ExpectColumnValuesToBeBetween
             context = gx.get_context(mode="ephemeral")
-            context.variables.progress_bars = {"globally": False}
+            context.variables.progress_bars = ProgressBarsConfig(globally=False)
             source = context.data_sources.add_pandas("profiles")
             self._batches = {
                 name: source.add_dataframe_asset(name)
@@ -127,7 +131,7 @@ class _Validator:
             return [], {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            bounds = self._gx.expectations.ExpectColumnValuesToBeBetween(
+            bounds = self._bounds(
                 column=expectation.column, min_value=expectation.at_least, max_value=expectation.at_most
             )
             result = batch.validate(bounds, result_format={"result_format": "COMPLETE"})

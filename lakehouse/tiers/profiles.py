@@ -1,15 +1,46 @@
-"""Profiles: one day of a table -> small frames that checks look at, computed by SQL."""
+"""Profiles: one arrival day of a table -> small frames that checks look at, computed by SQL.
+
+A frame has some hundred rows at most; the rows of the day are only ever counted, except for a sample of their
+attributes. What a frame's columns mean is in docs/quality.md.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
+from contracts.batches import IMPORTED
+from contracts.messages import Kind
+from lakehouse.tables import SCHEMAS
+from lakehouse.tiers import quality
+from lakehouse.tiers.accounts import offsets_frame
+from lakehouse.tiers.attribute_sample import attributes_frame, sampled_keys
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.pinned import Pinned
+from lakehouse.tiers.repeats import ids_frame
 
 Frame = Sequence[Mapping[str, Any]]
+
+AHEAD_S = 300  # a record dated later than this after its arrival was made by a clock that is ahead
+LEAST_RECORDS = 100  # fewer of a service, or usual in an hour, are too few to speak of shares
+LEAST_DAYS = 3  # that an hour is compared with
+HISTORY = 7  # days before
+FRAME_ROWS = 1000  # of a frame, the worst first
+
+# What a record cannot do without; a column that is not named here may be empty, but never NULL.
+_FILLED = ("tenant", "producer", "pipeline", "name", "attributes", "reason", "stage", "source_kind", "metric_kind")
+
+# What an agent itself says of a record; a line that added nothing to it was read by no parser.
+_AGENTS_OWN = r'^\{("(log\.file\.name|log\.file\.path|log\.iostream)":"([^"\\]|\\.)*",?)*\}$'
+_UNPARSED = (
+    "CASE WHEN severity_number = 0 AND severity_text = '' AND trace_id = '' "
+    f"THEN attributes = '{{}}' OR regexp_like(attributes, '{_AGENTS_OWN}') ELSE FALSE END"
+)
+_LIVE = f"bus_partition <> {IMPORTED:d}"  # imported rows arrived when somebody imported them
+_LAG_US = "arrow_cast(observed_timestamp, 'Int64') - arrow_cast(timestamp, 'Int64')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +61,151 @@ class Profile:
 
 
 def profile(care: Care, name: str, day: dt.date) -> Profile:
-    """Compute the profile."""
-    raise NotImplementedError
+    """Read a day of the table of a kind as it is now; what stands in the archive already is only counted.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    kind = Kind(name)
+    before = quality.history(care, name, day, HISTORY)
+    pinned = Pinned(care.table(name))
+    rows = pinned.day(day, SCHEMAS[name].names, SCHEMAS[name])
+    columns, count = columns_frame(pinned, kind, rows)
+    hours = hour_counts(pinned, rows)
+    keys = sampled_keys(pinned, rows, count) if "attributes" in SCHEMAS[name].names else {}
+    repeated = ids_frame(pinned, rows)
+    frames: dict[str, Frame] = {
+        "columns": columns,
+        "services": [] if kind is Kind.DEAD_LETTERS else services_frame(pinned, kind, rows),
+        "sources": [] if kind is Kind.DEAD_LETTERS else sources_frame(pinned, rows, _open_until(care, day)),
+        "hours": hours_frame(hours, before, _ended_hours(care, day)),
+        "offsets": offsets_frame(care, kind, day, pinned, repeated),
+        "ids": repeated,
+        "schema": schema_frame(pinned, before),
+        "attributes": attributes_frame(keys, [facts.get("attributes", {}) for _, facts in before]),
+    }
+    facts = {
+        "rows": count,
+        "hours": {str(hour): found for hour, found in hours.items()},
+        "columns": pinned.columns,
+        "attributes": {key: {"share": seen.share, "types": seen.types} for key, seen in keys.items()},
+        "version": pinned.version,
+    }
+    return Profile(name, day, count, frames, facts)
+
+
+def _ended_hours(care: Care, day: dt.date) -> int:
+    """How many hours of the day are over."""
+    if day < care.today():
+        return 24
+    return dt.datetime.fromtimestamp(care.now_ns() / 1e9, dt.UTC).hour if day == care.today() else 0
+
+
+def _open_until(care: Care, day: dt.date) -> int:
+    """Now in microseconds while the day is open; 0 for a day that is over."""
+    return care.now_ns() // 1000 if day >= care.today() else 0
+
+
+def columns_frame(pinned: Pinned, kind: Kind, rows: str) -> tuple[Frame, int]:
+    """One row per column: how many are NULL, are empty, and miss what they need; and the number of rows."""
+    schema = SCHEMAS[kind.value]
+    texts = [field.name for field in schema if str(field.type) == "string"]
+    counted = [f"count({name}) AS n_{name}" for name in schema.names]
+    counted += [f"sum(CASE WHEN {name} = '' THEN 1 ELSE 0 END) AS e_{name}" for name in texts]
+    found = pinned.rows(f"SELECT count(*) AS n, {', '.join(counted)} FROM {rows}")[0]
+    frame = []
+    for name in schema.names:
+        nulls, empty = found["n"] - found[f"n_{name}"], found.get(f"e_{name}") or 0
+        missing = nulls + (empty if name in _FILLED else 0)
+        frame.append({"column": name, "rows": found["n"], "nulls": nulls, "empty": empty, "missing": missing})
+    return frame, found["n"]
+
+
+def services_frame(pinned: Pinned, kind: Kind, rows: str) -> Frame:
+    """One row per tenant and service: severity, unparsed records, clocks, values."""
+    columns = [
+        "tenant",
+        "service",
+        "count(*) AS records",
+        f"count(*) FILTER (WHERE {_LIVE}) AS live",
+        f"approx_percentile_cont({_LAG_US}, 0.5) FILTER (WHERE {_LIVE}) / 1e6 AS lag_p50_s",
+        f"approx_percentile_cont({_LAG_US}, 0.99) FILTER (WHERE {_LIVE}) / 1e6 AS lag_p99_s",
+        f"max({_LAG_US}) FILTER (WHERE {_LIVE}) / 1e6 AS lag_max_s",
+        f"-min({_LAG_US}) FILTER (WHERE {_LIVE}) / 1e6 AS ahead_max_s",
+        f"count(*) FILTER (WHERE {_LIVE} AND {_LAG_US} < -{AHEAD_S}000000) AS ahead",
+    ]
+    if kind is Kind.LOGS:
+        columns += [
+            "min(severity_number) AS severity_min",
+            "max(severity_number) AS severity_max",
+            "count(*) FILTER (WHERE severity_number < 0 OR severity_number > 24) AS severity_outside",
+            f"count(*) FILTER (WHERE {_UNPARSED}) AS unparsed",
+        ]
+    if kind is Kind.METRICS:
+        columns.append("count(*) FILTER (WHERE isnan(value) OR abs(value) > 1.7976931348623157e308) AS not_finite")
+    found = pinned.rows(
+        f"SELECT {', '.join(columns)} FROM {rows} GROUP BY tenant, service ORDER BY records DESC LIMIT {FRAME_ROWS}"
+    )
+    for row in found:
+        row["ahead_share"] = _share(row["ahead"], row["live"])
+        if row["live"] < LEAST_RECORDS:
+            row["lag_p50_s"] = None
+        if "unparsed" in row:
+            row["unparsed_share"] = _share(row["unparsed"], row["records"])
+    return found
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole >= LEAST_RECORDS else None
+
+
+def sources_frame(pinned: Pinned, rows: str, now_us: int) -> Frame:
+    """One row per service and host: its newest record, and how long before the newest of all, or before now."""
+    found = pinned.rows(
+        "SELECT tenant, service, host, count(*) AS records, max(arrow_cast(observed_timestamp, 'Int64')) AS newest"
+        f" FROM {rows} WHERE {_LIVE} GROUP BY tenant, service, host ORDER BY newest LIMIT {FRAME_ROWS}"
+    )
+    end = now_us or max((row["newest"] for row in found), default=0)
+    for row in found:
+        row["silent_h"] = round((end - row["newest"]) / 3.6e9, 3)
+        row["newest"] = dt.datetime.fromtimestamp(row["newest"] / 1e6, dt.UTC).isoformat()
+    return found
+
+
+def hour_counts(pinned: Pinned, rows: str) -> dict[int, int]:
+    """Records by hour of arrival."""
+    found = pinned.rows(
+        "SELECT (arrow_cast(observed_timestamp, 'Int64') / 3600000000) % 24 AS hour, count(*) AS n"
+        f" FROM {rows} WHERE {_LIVE} GROUP BY 1"
+    )
+    return {row["hour"]: row["n"] for row in found}
+
+
+def hours_frame(hours: Mapping[int, int], before: Sequence[tuple[dt.date, Mapping[str, Any]]], ended: int) -> Frame:
+    """One row per hour that is over: its records, and the median of the same hour of the days before."""
+    frame = []
+    for hour in range(ended):
+        earlier = [facts["hours"].get(str(hour), 0) for _, facts in before if facts.get("hours")]
+        usual = median(earlier) if len(earlier) >= LEAST_DAYS else None
+        records = hours.get(hour, 0)
+        ratio = round(records / usual, 4) if usual is not None and usual >= LEAST_RECORDS else None
+        frame.append({"hour": hour, "records": records, "usual": usual, "days": len(earlier), "ratio": ratio})
+    return frame
+
+
+def schema_frame(pinned: Pinned, before: Sequence[tuple[dt.date, Mapping[str, Any]]]) -> Frame:
+    """One row per column, as it is and as it was on the newest day before; the first time: as it is written."""
+    schema = SCHEMAS[pinned.name]
+    was = next((facts["columns"] for _, facts in before if facts.get("columns")), None)
+    if was is None:
+        was = {field.name: pinned.columns.get(field.name, str(field.type)) for field in schema}
+    names = [*was, *(name for name in pinned.columns if name not in was)]
+    return [
+        {
+            "column": name,
+            "type": pinned.columns.get(name, "none"),
+            "was": was.get(name, "none"),
+            "changed": int(pinned.columns.get(name) != was.get(name)),
+        }
+        for name in names
+    ]

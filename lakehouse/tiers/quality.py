@@ -1,14 +1,31 @@
-"""Quality: results of checks -> Delta table `quality`; what blocks the archiving of a day, and its release."""
+"""Quality: results of checks -> Delta table `quality`; what blocks the archiving of a day, and its release.
+
+A run appends one row per check, and one with the facts that later days are compared with; a release appends one row per
+check that it lets pass. Nothing is changed or removed: what was found, and who let it pass, stays to be read.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import enum
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+import pyarrow as pa
+
+from contracts.errors import ConfigError
+from lakehouse.lake_literals import text_literal
+from lakehouse.tables import QUALITY, SCHEMAS, pipeline_version
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.pinned import pinned_rows
+
+HISTORY_DAYS = 60  # how far back the facts of earlier days are looked for
+
+_FACTS, _RELEASE = "FACTS", "RELEASE"
+_encode = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
 
 
 class Severity(enum.StrEnum):
@@ -23,8 +40,10 @@ class CheckResult:
     """What one check found in one day of one table.
 
     Attributes:
-        observed: Bounds, rows looked at, rows that fail.
+        observed: "rows" looked at, "failing" of them, the bounds "least" and "most", and "worst".
         failing: Rows of the profile that fail, the worst first; at most 20.
+        checked: When, UTC; None as long as it is not recorded.
+        released: Who let a failure of an ERROR check pass, when and why; "" when nobody did.
     """
 
     table: str
@@ -35,23 +54,141 @@ class CheckResult:
     description: str
     observed: Mapping[str, Any] = field(default_factory=dict)
     failing: Sequence[Mapping[str, Any]] = ()
+    checked: dt.datetime | None = None
+    released: str = ""
 
 
 def record(care: Care, results: Sequence[CheckResult], facts: Mapping[str, Any]) -> None:
-    """Append one row per result, and the facts that later days are compared with."""
-    raise NotImplementedError
+    """Append the results of one run, and the facts that later days are compared with.
+
+    Raises:
+        StoreError: They may or may not be written; a later run counts for itself.
+    """
+    if not results:
+        return
+    rows: list[dict[str, Any]] = [
+        {
+            "check_name": result.check,
+            "severity": result.severity.value,
+            "passed": result.passed,
+            "details": {
+                "description": result.description,
+                "observed": result.observed,
+                "failing": list(result.failing),
+            },
+        }
+        for result in results
+    ]
+    rows.append({"check_name": "profile", "severity": _FACTS, "passed": True, "details": facts})
+    _append(care, results[0].table, results[0].day, rows)
 
 
 def latest(care: Care, name: str, day: dt.date) -> Sequence[CheckResult]:
-    """The results of the newest run for that day; none when it was never checked."""
-    raise NotImplementedError
+    """The results of the newest run for that day of a table, in their order; none when it was never checked.
+
+    Raises:
+        StoreError: The table cannot be read.
+    """
+    rows = _rows(care, f"name = {text_literal(name)} AND day = DATE '{day.isoformat()}' AND severity <> '{_FACTS}'")
+    runs = [row for row in rows if row["severity"] != _RELEASE]
+    newest = max(((row["timestamp"], row["run"]) for row in runs), default=None)
+    releases = [row for row in rows if row["severity"] == _RELEASE]
+    ordered = sorted(
+        (row for row in runs if (row["timestamp"], row["run"]) == newest), key=lambda row: int(row["place"])
+    )
+    return [_result(row, releases) for row in ordered]
+
+
+def days(care: Care, name: str, since: dt.date) -> Sequence[dt.date]:
+    """The days of a table, from `since` on, that were checked; the newest first."""
+    rows = _rows(care, f"name = {text_literal(name)} AND day >= DATE '{since.isoformat()}' AND severity = '{_FACTS}'")
+    return sorted({row["day"] for row in rows}, reverse=True)
 
 
 def blocked(care: Care, name: str, day: dt.date) -> Sequence[str]:
-    """The ERROR checks that failed in the newest run and were not released since: the day is not archived."""
-    raise NotImplementedError
+    """The ERROR checks that failed in the newest run and were not released: they keep the day from being archived.
+
+    Raises:
+        StoreError: The table cannot be read.
+    """
+    return [result.check for result in latest(care, name, day) if _blocks(result)]
 
 
 def release(care: Care, name: str, day: dt.date, by: str, reason: str) -> Sequence[str]:
-    """Let the day be archived although checks fail; which ones were released."""
-    raise NotImplementedError
+    """Let the day be archived although checks fail. Holds for later runs in which no more rows fail than now.
+
+    Returns:
+        The checks that were released; none when nothing was blocked, and nothing is written.
+
+    Raises:
+        ConfigError: Nobody is named, or no reason.
+        StoreError: It may or may not be written; the same call may be repeated.
+    """
+    if not by.strip() or not reason.strip():
+        raise ConfigError("a release needs a name and a reason", hint="give --by and --reason")
+    found = [result for result in latest(care, name, day) if _blocks(result)]
+    rows = [
+        {
+            "check_name": result.check,
+            "severity": _RELEASE,
+            "passed": False,
+            "details": {"by": by, "reason": reason, "failing": result.observed.get("failing", 0)},
+        }
+        for result in found
+    ]
+    if rows:
+        _append(care, name, day, rows)
+    return [result.check for result in found]
+
+
+def history(care: Care, name: str, day: dt.date, most: int) -> Sequence[tuple[dt.date, Mapping[str, Any]]]:
+    """The facts of up to `most` days before `day`, each of the newest run, the newest day first."""
+    since = day - dt.timedelta(days=HISTORY_DAYS)
+    rows = _rows(
+        care,
+        f"name = {text_literal(name)} AND day >= DATE '{since.isoformat()}' AND day < DATE '{day.isoformat()}'"
+        f" AND severity = '{_FACTS}'",
+    )
+    newest = {row["day"]: row for row in sorted(rows, key=lambda row: (row["timestamp"], row["run"]))}
+    return [(at, msgspec.json.decode(newest[at]["details"])) for at in sorted(newest, reverse=True)[:most]]
+
+
+def _blocks(result: CheckResult) -> bool:
+    return not result.passed and result.severity is Severity.ERROR and not result.released
+
+
+def _append(care: Care, name: str, day: dt.date, rows: Sequence[Mapping[str, Any]]) -> None:
+    run, at = uuid.uuid4().hex, dt.datetime.fromtimestamp(care.now_ns() / 1e9, dt.UTC)
+    same = {"day": day, "name": name, "timestamp": at, "run": run, "pipeline": pipeline_version()}
+    filled = [
+        {**same, **row, "place": place, "details": _encode(row["details"]).decode()} for place, row in enumerate(rows)
+    ]
+    care.table(QUALITY).add(pa.Table.from_pylist(filled, SCHEMAS[QUALITY]), {})
+
+
+def _rows(care: Care, where: str) -> list[dict[str, Any]]:
+    return pinned_rows(care.table(QUALITY), f"SELECT * FROM {QUALITY} WHERE {where}")
+
+
+def _result(row: Mapping[str, Any], releases: Sequence[Mapping[str, Any]]) -> CheckResult:
+    details = msgspec.json.decode(row["details"])
+    return CheckResult(
+        table=row["name"],
+        day=row["day"],
+        check=row["check_name"],
+        passed=row["passed"],
+        severity=Severity(row["severity"]),
+        description=details["description"],
+        observed=details["observed"],
+        failing=details["failing"],
+        checked=row["timestamp"],
+        released="" if row["passed"] else _released(row["check_name"], details["observed"].get("failing", 0), releases),
+    )
+
+
+def _released(check: str, failing: int, releases: Sequence[Mapping[str, Any]]) -> str:
+    for row in sorted(releases, key=lambda row: row["timestamp"], reverse=True):
+        details = msgspec.json.decode(row["details"])
+        if row["check_name"] == check and failing <= details["failing"]:
+            return f"by {details['by']} on {row['timestamp']:%Y-%m-%d %H:%M}: {details['reason']}"
+    return ""
