@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     bus_url: str = Field("", description="Bus; empty is sqlite:///<data>/bus.db.")
     hot_url: str = Field("", description="Hot store; empty is tantivy:///<data>/hot.")
     lake_url: str = Field("", description="Delta tables: a folder or URL; empty is <data>/lake.")
+    archive_url: str = Field("", description="Delta tables of old days: a folder or URL; empty is <data>/archive.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Level of our own JSON logs.")
 
     bus_partitions: int = Field(2, ge=1, le=1023, description="Partitions of a new topic.")
@@ -39,6 +40,9 @@ class Settings(BaseSettings):
     )
     bus_max_mib: int = Field(
         16384, ge=16, description="Size of the bus file above which appends are refused (503 bus_unavailable)."
+    )
+    bus_risk_percent: float = Field(
+        50.0, gt=0, le=100, description="Share of Kafka's retention past which an unread message raises an alert."
     )
     bus_replication: int = Field(
         0, ge=0, le=32, description="Kafka: copies of a new topic; 0 is those of bus/topics.toml, or of all brokers."
@@ -189,7 +193,8 @@ class Settings(BaseSettings):
     )
     dagster_run_d: int = Field(400, ge=1, description="Batch tiers: how long records of all other runs are kept.")
     dagster_postgres_url: SecretStr = Field(
-        SecretStr(""), description="Batch tiers: Postgres that holds Dagster's records; empty is SQLite in <data>/dagster."
+        SecretStr(""),
+        description="Batch tiers: Postgres that holds Dagster's records; empty is SQLite in <data>/dagster.",
     )
     alert_webhook_url: SecretStr = Field(
         SecretStr(""), description="Batch tiers: URL that a failed run is posted to as JSON; empty is none."
@@ -201,6 +206,9 @@ class Settings(BaseSettings):
     query_clauses: int = Field(256, ge=1, description="Query: most clauses.")
     query_rows: int = Field(10_000, ge=1, description="Query: most rows of a page.")
     query_points: int = Field(11_000, ge=1, description="Query: most points of a metric series.")
+    query_sketch_h: float = Field(
+        24.0, ge=0, description="Query: time range from which percentiles of metrics come from rollups, within 1 %."
+    )
     query_timeout_s: float = Field(20.0, gt=0, description="Query: longest run; past it, 504.")
     query_concurrency: int = Field(4, ge=1, description="Query: lake queries in work at once.")
     query_memory_mib: int = Field(256, ge=16, description="Query: memory of one lake query.")
@@ -223,6 +231,10 @@ class Settings(BaseSettings):
     @property
     def lake(self) -> str:
         return self.lake_url or str(self.data / "lake")
+
+    @property
+    def archive(self) -> str:
+        return self.archive_url or str(self.data / "archive")
 
     @property
     def keys_file(self) -> Path:

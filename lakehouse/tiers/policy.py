@@ -114,6 +114,7 @@ class Policy:
 
     Attributes:
         hot_days: Older days leave the hot store; the lake answers for them.
+        rebuilt_days: An older day that was rebuilt in the hot store stays so long after that.
         archive_after_days: Older days move from the lake to the archive.
         keep_days: Older records are deleted, unless a rule says otherwise.
         hot_max_bytes: Above it the oldest days leave the hot store.
@@ -123,6 +124,7 @@ class Policy:
     """
 
     hot_days: int = 7
+    rebuilt_days: int = 2
     archive_after_days: int = 30
     keep_days: int = FOREVER
     hot_max_bytes: int = 0
@@ -146,7 +148,7 @@ class Policy:
         return next((rule.keep_days for rule in found), self.keep_days)
 
     def due(self, kind: Kind, age_days: int) -> str:
-        """Which records of `kind` are past their age on a day that is so old, as a predicate; TRUE: all, FALSE: none."""
+        """Which records of `kind` are past their age on a day that is so old: a predicate; TRUE: all, FALSE: none."""
         expression = TRUE if _over(self.keep_days, age_days) else FALSE
         for rule in reversed(list(self.of(kind))):
             expression = _chosen(rule.sql(), _over(rule.keep_days, age_days), expression)

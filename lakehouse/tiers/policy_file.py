@@ -24,7 +24,7 @@ MAX_DAYS = 36_500
 MAX_GIB = 1 << 24
 MAX_BYTES = 256 << 10
 
-_DAYS = ("hot_days", "archive_after_days", "keep_days")
+_DAYS = ("hot_days", "rebuilt_days", "archive_after_days", "keep_days")
 _SIZES = {"hot_max_gib": "hot_max_bytes", "lake_max_gib": "lake_max_bytes", "archive_max_gib": "archive_max_bytes"}
 _RULE = ("kind", "tenant", "service", "below", "at_least", "keep_days")
 _HINT = "see docs/tiers.md, on retention"
@@ -102,8 +102,8 @@ class _Reading:
         for first, second in conflicts(rules):
             raise ConfigError(
                 f"{self._source}:{second.line}: this rule ({second.words()}: {second.keep_days} days) and the one of"
-                f" line {first.line} ({first.words()}: {first.keep_days} days) may match the same record, and neither is"
-                " more specific in everything",
+                f" line {first.line} ({first.words()}: {first.keep_days} days) may match the same record, and neither"
+                " is more specific in everything",
                 hint="narrow one of them until it lies within the other or apart from it; " + _HINT,
             )
         return rules
