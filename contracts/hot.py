@@ -200,7 +200,8 @@ class HotStore(Protocol):
         `forget` that this rebuild outlives cannot be undone by it.
 
         Raises:
-            StoreError: Another process rebuilds a day of this kind, or the store cannot be written.
+            StoreError: Another process rebuilds a day of this kind (on OpenSearch it is that one that fails, and only
+                when it is the same day), or the store cannot be written.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tantivy
@@ -23,7 +23,11 @@ _SMALLEST_HEAP = 15_000_000  # the engine refuses less
 
 def _without(path: Path) -> str:
     """What to do about an index that is of no use."""
-    return f'stop the flows, delete the folder "{path}" and start them again: that day is then answered by the lake'
+    day = path.name[:10]
+    return (
+        f'stop the flows, delete the folder "{path}" and start them again: that day is then answered by the lake; '
+        f"once it is over, `headwater rebuild-hot --days {day}` is enough"
+    )
 
 
 def _day_error(path: Path, error: BaseException) -> StoreError:
@@ -70,6 +74,11 @@ class DayWriter:
             self._next = read_checkpoints(index)
             self._staged = dict(self._next)
 
+    @property
+    def next_offsets(self) -> Mapping[int, int]:
+        """By bus partition, what was added included."""
+        return dict(self._next)
+
     def has(self, batch: Batch) -> bool:
         """Whether the batch is stored (or added) already."""
         return batch.offset < self._next.get(batch.partition, 0)
@@ -90,6 +99,10 @@ class DayWriter:
             for document in documents:
                 self._writer.add_document(document)
         self.is_broken = False
+
+    def end_at(self, checkpoints: Mapping[int, int]) -> None:
+        """Count everything before `checkpoints` as stored from the next commit on, which will come."""
+        self._next, self.is_dirty = dict(checkpoints), True
 
     def stage_checkpoints(self) -> None:
         """Put the checkpoints that moved into the commit that is about to be made.
@@ -144,6 +157,38 @@ def read_checkpoints(index: tantivy.Index) -> dict[int, int]:
         found[place.partition] = place.offset
         below = pack(Position(place.partition, 0, 0))
     return found
+
+
+def stored_checkpoints(path: Path) -> dict[int, int]:
+    """`read_checkpoints` of the index at `path`; none when it cannot be read as ours."""
+    try:
+        with engine_errors(path):
+            index = tantivy.Index.open(str(path))
+            check_format(index, path)
+            return read_checkpoints(index)
+    except StoreError:
+        return {}
+
+
+class Formats:
+    """Which indexes are written in our format. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._ours: set[tuple[Path, int]] = set()
+
+    def is_ours(self, path: Path) -> bool:
+        """Also true of a damaged one: who reads it says so."""
+        try:
+            key = (path, path.stat().st_ino)
+            if key in self._ours:
+                return True
+            with engine_errors(path):
+                if tantivy.Index.open(str(path)).schema != schema():
+                    return False
+        except (OSError, StoreError):
+            return True
+        self._ours.add(key)
+        return True
 
 
 def check_format(index: tantivy.Index, path: Path) -> None:

@@ -17,20 +17,23 @@ from pathlib import Path
 from tantivy import FieldType, Query
 
 from contracts.errors import StoreError
-from contracts.hot import Found, HotWriter
+from contracts.hot import Found, HotDay, HotRebuild, HotWriter
 from contracts.messages import Kind
 from contracts.query import Node, Position, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse.hot_clause import any_of, integers, tenant_query, time_query
-from lakehouse.hot_folder import KindFolder
+from lakehouse.hot_day import Formats
+from lakehouse.hot_folder import DayIndex, KindFolder
 from lakehouse.hot_match import matcher
 from lakehouse.hot_query import build
 from lakehouse.hot_reader import DayReader, DayReaders, Filter
+from lakehouse.hot_rebuild import TantivyHotRebuild, rebuilt_ns
 from lakehouse.hot_schema import PARTITIONS, pack, unpack
 from lakehouse.hot_writer import TantivyHotWriter
 
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
+_SWITCHES = 3  # of the index of a day, while it is being opened
 
 
 class TantivyHotStore:
@@ -40,14 +43,32 @@ class TantivyHotStore:
         self._settings = settings
         self._folders = {kind: KindFolder(Path(path), kind) for kind in KINDS}
         self._readers = {kind: DayReaders() for kind in KINDS}
+        self._formats = Formats()
 
     def writer(self, kind: Kind) -> HotWriter:
         return TantivyHotWriter(self._folder(kind), kind, self._settings)
 
+    def rebuilder(self, kind: Kind, day: dt.date) -> HotRebuild:
+        return TantivyHotRebuild(self._folder(kind), kind, day, self._settings)
+
     def days(self, kind: Kind) -> Sequence[dt.date]:
+        return [index.day for index, trusted in self._held(kind) if trusted]
+
+    def held(self, kind: Kind) -> Sequence[HotDay]:
+        return [
+            HotDay(index.day, _size_bytes(index.path), trusted, rebuilt_ns(index.path))
+            for index, trusted in self._held(kind)
+        ]
+
+    def _held(self, kind: Kind) -> list[tuple[DayIndex, bool]]:
+        """Every index of a day, and whether it answers for the day."""
         folder = self._folder(kind)
         progress = folder.read_progress()
-        return [day for day in folder.days() if progress.trusts(day)]
+        indexes = folder.indexes().values()
+        return [(index, progress.trusts(index) and self._formats.is_ours(index.path)) for index in indexes]
+
+    def dropped(self, kind: Kind) -> Sequence[dt.date]:
+        return self._folder(kind).dropped()
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
         return self._folder(kind).read_progress().checkpoints
@@ -76,7 +97,8 @@ class TantivyHotStore:
     ) -> Sequence[Found]:
         wanted = self._filter(tenant, kind, where, start_ns, end_ns)
         # Days that are not trusted count here: what the lake lacks is a matter of offsets, not of days.
-        readers = self._day_readers(kind, self._folder(kind).days())
+        days = [index.day for index, _ in self._held(kind) if self._formats.is_ours(index.path)]
+        readers = self._day_readers(kind, days)
         hits = itertools.chain.from_iterable(reader.all(wanted, _past(after)) for reader in readers)
         past = (hit for hit in hits if _is_past(unpack(hit.place[1]), after))
         return [hit.found(kind, tenant) for hit in itertools.islice(past, limit)]
@@ -89,12 +111,12 @@ class TantivyHotStore:
     def drop_day(self, kind: Kind, day: dt.date) -> None:
         self._folder(kind).drop(day)
 
+    def forget(self, kind: Kind, day: dt.date) -> None:
+        self._folder(kind).forget(day)
+
     def size_bytes(self, kind: Kind, day: dt.date) -> int:
-        path = self._folder(kind).day_path(day)
-        try:
-            return sum(entry.stat().st_size for entry in os.scandir(path))
-        except FileNotFoundError:  # dropped, or a segment was merged away while looking
-            return sum(file.stat().st_size for file in path.glob("*") if file.exists())
+        index = self._folder(kind).index(day)
+        return 0 if index is None else _size_bytes(index.path)
 
     def close(self) -> None:
         for readers in self._readers.values():
@@ -107,8 +129,29 @@ class TantivyHotStore:
 
     def _day_readers(self, kind: Kind, days: Sequence[dt.date]) -> list[DayReader]:
         folder, readers = self._folder(kind), self._readers[kind]
-        readers.keep([folder.day_path(day) for day in folder.days()])
-        return [readers.reader(folder.day_path(day)) for day in sorted(set(days))]
+        indexes = folder.indexes()
+        readers.keep([index.path for index in indexes.values()])
+        return [self._day_reader(kind, day, indexes.get(day)) for day in sorted(set(days))]
+
+    def _day_reader(self, kind: Kind, day: dt.date, index: DayIndex | None) -> DayReader:
+        """A rebuild may put another index in the place of the one that was found: then that one is read."""
+        folder, readers = self._folder(kind), self._readers[kind]
+        for _ in range(_SWITCHES):
+            path = folder.day_path(day) if index is None else index.path
+            try:
+                return readers.reader(path)
+            except StoreError:
+                index, before = folder.index(day), index
+                if index == before:
+                    raise
+        return readers.reader(folder.day_path(day) if index is None else index.path)
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(path))
+    except FileNotFoundError:  # dropped, or a segment was merged away while looking
+        return sum(file.stat().st_size for file in path.glob("*") if file.exists())
 
 
 def _past(after: Mapping[int, int]) -> Query:

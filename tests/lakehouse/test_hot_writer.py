@@ -108,8 +108,7 @@ def test_a_damaged_day_is_named_with_what_to_do(damage: str, tmp_path: Path) -> 
     assert "delete the folder" in caught.value.hint
 
 
-def test_a_day_of_another_format_says_so_to_writer_and_readers(tmp_path: Path) -> None:
-    day = tmp_path / "logs" / "2026-03-04"
+def in_another_format(day: Path) -> None:
     day.mkdir(parents=True)
     old = tantivy.SchemaBuilder()
     old.add_text_field("mark", tokenizer_name="raw", index_option="basic")
@@ -117,14 +116,21 @@ def test_a_day_of_another_format_says_so_to_writer_and_readers(tmp_path: Path) -
     writer.commit()
     writer.wait_merging_threads()
 
+
+def test_a_day_of_another_format_is_left_to_the_lake_and_begun_anew_by_rows_that_come(tmp_path: Path) -> None:
+    in_another_format(tmp_path / "logs" / "2026-03-04")
+
     with contextlib.closing(open_at(tmp_path)) as hot:
+        assert hot.days(Kind.LOGS) == []
+        assert [day.trusted for day in hot.held(Kind.LOGS)] == [False]
         with pytest.raises(StoreError, match='logs/2026-03-04" was written in another format') as caught:
-            hot.count(ACME, Kind.LOGS, All(), None, None, hot.days(Kind.LOGS))
-        assert "delete the folder" in caught.value.hint
-        with contextlib.closing(hot.writer(Kind.LOGS)) as appending:
-            with pytest.raises(StoreError, match="another format") as caught:
-                appending.append([batch(log(), offset=0)])
-            assert "delete the folder" in caught.value.hint
+            hot.count(ACME, Kind.LOGS, All(), None, None, [TODAY])
+        assert "rebuild-hot --days 2026-03-04" in caught.value.hint
+        with contextlib.closing(hot.writer(Kind.LOGS)) as writer:
+            writer.append([batch(log(), offset=0)])
+            writer.commit()
+        assert hot.days(Kind.LOGS) == []
+        assert len(hot.tail(ACME, Kind.LOGS, All(), None, None, {}, 9)) == 1
 
 
 def test_checkpoints_of_an_index_are_the_last_of_each_partition(tmp_path: Path) -> None:
