@@ -28,6 +28,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from contracts.errors import StoreError
+from lakehouse.folder_errors import folder_trouble
 from lakehouse.object_store_errors import trouble
 from lakehouse.tables import SCHEMAS, statistics_columns
 
@@ -55,6 +56,8 @@ _BINARY_PACKED = (
     "next_offset",
 )
 _NO_DICTIONARY = ("body", "payload")
+_LOOK = "check the lake's folder or object store"
+_MISSING = "is its folder mounted, and its URL that of before? nothing is made anew in its place"
 
 
 @contextlib.contextmanager
@@ -66,7 +69,7 @@ def translated(what: str) -> Iterator[None]:
         raise
     except (DeltaError, OSError, pa.ArrowException, ValueError) as error:
         text = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
-        words, hint = trouble(str(error)) or (text, "check the lake's folder or object store")
+        words, hint = trouble(str(error)) or folder_trouble(str(error)) or (text, _LOOK)
         raise StoreError(f"{what}: {words}", hint=hint, retry_after_s=5) from error
 
 
@@ -89,11 +92,13 @@ class Layout:
         partition_by: Columns.
         more: Columns beside those of `SCHEMAS`, at the end.
         compression_level: Of zstd.
+        tier: Its name, for messages.
     """
 
     partition_by: tuple[str, ...] = ("day",)
     more: tuple[tuple[str, pa.DataType], ...] = ()
     compression_level: int = 1
+    tier: str = "lake"
 
     def schema(self, name: str) -> pa.Schema:
         return pa.schema([*SCHEMAS[name], *(pa.field(column, dtype) for column, dtype in self.more)])
@@ -116,14 +121,35 @@ def writer_properties(name: str, rows: int, trace_ids: int = 0, compression_leve
     )
 
 
+def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None) -> bool:
+    """Whether table `name` is below `url`.
+
+    Raises:
+        StoreError: That cannot be seen.
+    """
+    with translated(f'table "{name}" cannot be looked for'):
+        return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
+
+
 class Delta:
-    """A handle of table `name` below `url`. Not thread-safe."""
+    """A handle of table `name` below `url`. Not thread-safe.
+
+    Args:
+        create: Whether a table that is missing is made; else that is an error.
+    """
 
     def __init__(
-        self, url: str, name: str, storage_options: Mapping[str, str] | None = None, layout: Layout = WARM
+        self,
+        url: str,
+        name: str,
+        storage_options: Mapping[str, str] | None = None,
+        layout: Layout = WARM,
+        create: bool = True,
     ) -> None:
         self.name = name
+        self.what = f'{layout.tier} table "{name}"'
         self.layout = layout
+        self._creates = create
         self.schema = layout.schema(name)
         self._options = dict(storage_options or {})
         self._url = f"{url.rstrip('/')}/{name}"
@@ -132,10 +158,12 @@ class Delta:
         self._table = self._open()
 
     def _open(self) -> DeltaTable:
-        with translated(f'lake table "{self.name}" cannot be opened'):
+        with translated(f"{self.what} cannot be opened"):
             try:
                 return DeltaTable(self._url, storage_options=self._options)
-            except TableNotFoundError:
+            except TableNotFoundError as error:
+                if not self._creates:
+                    raise StoreError(f"{self.what} is not at {self._url}", hint=_MISSING) from error
                 return self._create()
 
     def _create(self) -> DeltaTable:
@@ -160,7 +188,7 @@ class Delta:
 
     def refresh(self) -> None:
         """Move to the newest version; cheap when there is none."""
-        with translated(f'lake table "{self.name}" cannot be read'):
+        with translated(f"{self.what} cannot be read"):
             self._table.update_incremental()
 
     def reopen(self) -> None:
@@ -172,13 +200,13 @@ class Delta:
 
     def files(self) -> list[dict[str, Any]]:
         """The files of this version: "path", "num_records", "size_bytes", "partition.day", and statistics."""
-        with translated(f'lake table "{self.name}" cannot be read'):
+        with translated(f"{self.what} cannot be read"):
             actions = self._table.get_add_actions(flatten=True)
             return pa.RecordBatchReader.from_stream(actions).read_all().to_pylist()
 
     def register(self, builder: QueryBuilder, name: str = "") -> None:
         """Pin this version in `builder` under `name` (its own when empty); later refreshes do not move it."""
-        with translated(f'lake table "{self.name}" cannot be read'):
+        with translated(f"{self.what} cannot be read"):
             builder.register(name or self.name, self._table)
 
     def landed(self, kind: str) -> dict[int, int]:
@@ -190,7 +218,7 @@ class Delta:
         return dict(landed)
 
     def _look_up(self, kind: str) -> dict[int, int]:
-        with translated(f'lake table "{self.name}" cannot be read'):
+        with translated(f"{self.what} cannot be read"):
             partitions = self._table.transaction_version(f"{kind}:partitions") or 0
             versions = {part: self._table.transaction_version(f"{kind}:{part}") for part in range(partitions)}
         return {part: int(version) for part, version in versions.items() if version is not None}
@@ -211,17 +239,22 @@ class Delta:
         if self.version == before + 1:  # nobody else's commit came in between
             self._known[kind] = (self.version, held | dict(landed))
 
-    def add(self, rows: pa.Table, numbers: Mapping[str, int]) -> None:
+    def add(self, rows: pa.Table | pa.RecordBatchReader, numbers: Mapping[str, int], traced: bool = False) -> None:
         """Append `rows` and note each number under its name, in one commit made from this handle's version.
+
+        Args:
+            rows: A reader is drawn from batch by batch.
+            traced: Whether a reader's rows have trace ids to be found by.
 
         Raises:
             CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
             StoreError: It may or may not be written; look at `noted` after `refresh`.
         """
+        self._traced = self._traced or traced
         self._write(rows, [Transaction(name, number) for name, number in sorted(numbers.items())])
 
-    def _write(self, rows: pa.Table, transactions: list[Transaction]) -> None:
-        with translated(f'lake table "{self.name}" cannot be written'):
+    def _write(self, rows: pa.Table | pa.RecordBatchReader, transactions: list[Transaction]) -> None:
+        with translated(f"{self.what} cannot be written"):
             write_deltalake(
                 self._table,
                 rows,
@@ -231,9 +264,32 @@ class Delta:
                 post_commithook_properties=_HOOKS,
             )
 
+    def replace(self, where: str, rows: pa.RecordBatchReader, numbers: Mapping[str, int]) -> None:
+        """Put `rows` in place of those that match, and note `numbers`, in one commit made from this handle's version.
+
+        Args:
+            where: Over columns that the table is partitioned by; every row of `rows` matches.
+
+        Raises:
+            CommitFailedError: Another process changed the same rows, or noted one of these names; nothing happened.
+            StoreError: It may or may not be done; look at `noted` after `refresh`.
+        """
+        with translated(f"rows of {self.what} cannot be replaced"):
+            write_deltalake(
+                self._table,
+                rows,
+                mode="overwrite",
+                predicate=where,
+                writer_properties=writer_properties(self.name, ROW_GROUP_ROWS, 0, self.layout.compression_level),
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
+                ),
+                post_commithook_properties=_HOOKS,
+            )
+
     def noted(self, name: str) -> int | None:
         """The number that was noted under `name`, as of this version; None when there was none."""
-        with translated(f'lake table "{self.name}" cannot be read'):
+        with translated(f"{self.what} cannot be read"):
             return self._table.transaction_version(name)
 
     def note(self, numbers: Mapping[str, int]) -> None:
@@ -243,7 +299,7 @@ class Delta:
             CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
             StoreError: They may or may not be noted; look after `refresh`.
         """
-        with translated(f'lake table "{self.name}" cannot be written'):
+        with translated(f"{self.what} cannot be written"):
             self._table.create_write_transaction(
                 [],
                 "append",
@@ -268,12 +324,10 @@ class Delta:
             CommitFailedError: Another process changed the same days, or noted one of these names; nothing happened.
             StoreError: They may or may not be gone; look after `refresh`.
         """
-        with translated(f'rows of lake table "{self.name}" cannot be deleted'):
+        with translated(f"rows of {self.what} cannot be deleted"):
             done = self._table.delete(
                 where,
-                writer_properties=writer_properties(
-                    self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout.compression_level
-                ),
+                writer_properties=self._rewriting(),
                 commit_properties=CommitProperties(
                     app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
                 ),
@@ -281,32 +335,36 @@ class Delta:
             )
         return int(done["num_deleted_rows"])
 
-    def _properties(self, rows: pa.Table) -> WriterProperties:
+    def _properties(self, rows: pa.Table | pa.RecordBatchReader) -> WriterProperties:
+        if isinstance(rows, pa.RecordBatchReader):
+            return self._rewriting()
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
         self._traced = self._traced or traces > 1
         return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0, self.layout.compression_level)
 
+    def _rewriting(self) -> WriterProperties:
+        traces = ROW_GROUP_ROWS if self._traced else 0
+        return writer_properties(self.name, ROW_GROUP_ROWS, traces, self.layout.compression_level)
+
     def compact(self, days: Iterable[str]) -> None:
         """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter."""
         for day in days:
-            with contextlib.suppress(CommitFailedError), translated(f'lake table "{self.name}" cannot be compacted'):
+            with contextlib.suppress(CommitFailedError), translated(f"{self.what} cannot be compacted"):
                 self._table.optimize.compact(
                     partition_filters=[("day", "=", day)],
                     target_size=COMPACT_TARGET_BYTES,
                     max_concurrent_tasks=1,
-                    writer_properties=writer_properties(
-                        self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout.compression_level
-                    ),
+                    writer_properties=self._rewriting(),
                 )
 
     def clean_log(self) -> None:
         """Delete log entries that are past their time and behind a checkpoint."""
-        with translated(f'log of lake table "{self.name}" cannot be cleaned'):
+        with translated(f"log of {self.what} cannot be cleaned"):
             self._table.cleanup_metadata()
 
     def vacuum(self) -> None:
         """Delete files that no version of the last 24 h uses."""
-        with contextlib.suppress(CommitFailedError), translated(f'lake table "{self.name}" cannot be vacuumed'):
+        with contextlib.suppress(CommitFailedError), translated(f"{self.what} cannot be vacuumed"):
             self._table.vacuum(retention_hours=VACUUM_H, dry_run=False)
 
     def sweep(self, age_h: int, dry_run: bool) -> list[str]:
@@ -319,8 +377,8 @@ class Delta:
         Returns:
             The paths, from the table on.
         """
-        with translated(f'lake table "{self.name}" cannot be vacuumed'):
+        with translated(f"{self.what} cannot be vacuumed"):
             try:
                 return self._table.vacuum(retention_hours=max(age_h, VACUUM_H), dry_run=dry_run, full=True)
             except CommitFailedError as error:  # the files are gone all the same, only the note of it is not
-                raise StoreError(f'vacuum of lake table "{self.name}" lost a race', retry_after_s=5) from error
+                raise StoreError(f"vacuum of {self.what} lost a race", retry_after_s=5) from error

@@ -10,25 +10,27 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.answers import LedgerTotal
-from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.settings import Settings
 from contracts.tenants import Tenant
+from lakehouse.coverage import places
 from lakehouse.delta import Delta
+from lakehouse.lake_archive import ARCHIVE, MOVES, Archive, Part, days_of
 from lakehouse.lake_literals import text_literal
 from lakehouse.lake_snapshot import QueryPool, Snapshot
+from lakehouse.lake_tables import Tables
+from lakehouse.lake_vacuum import Vacuum, vacuum
 from lakehouse.lake_writer import LakeWriter
 from lakehouse.numbering import Base, base_in, note_bases
-from lakehouse.object_store import object_store, reading_options, writing_options
-from lakehouse.tables import LEDGER
-
-AWAY_REST_S = 1.0  # an object store that failed is left alone for as long as the failure took, and at least so long
+from lakehouse.object_store import writing_options
+from lakehouse.tables import LEDGER, SCHEMAS
+from lakehouse.tiers.removal import gone
 
 _LEDGER_SQL = """
 SELECT tenant, kind, dropped, count(*) AS n, sum(received) AS received, sum(landed) AS landed,
@@ -47,15 +49,6 @@ class TableSize:
     days: int
 
 
-@dataclass(frozen=True, slots=True)
-class Vacuum:
-    """What a vacuum deleted, or would: paths of files, and keys of uploads and probes; of a folder there are none."""
-
-    files: Sequence[str]
-    uploads: Sequence[str]
-    probes: Sequence[str]
-
-
 class Lake:
     """Reads are thread-safe. Opening creates missing tables when they are first looked at.
 
@@ -69,13 +62,11 @@ class Lake:
     def __init__(self, url: str, settings: Settings) -> None:
         self._url = url
         self._settings = settings
-        self._store = object_store(url, settings)
-        self._options = reading_options(url, settings)
-        self._lock = threading.Lock()
-        self._tables: dict[str, Delta] = {}
-        self._asked_s: dict[str, float] = {}  # when the last refresh of a table began
-        self._failure: tuple[float, StoreError] | None = None  # until when the object store is left alone, and why
+        self._tables = Tables(url, settings)
         self._pool = QueryPool(settings)
+        self._archive = Archive(settings, self._pool)
+        self._lock = threading.Lock()
+        self._moves: dict[str, tuple[int, int]] = {}  # by table: as of which version, how many
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def writer(self, kind: Kind) -> LakeWriter:
@@ -89,10 +80,10 @@ class Lake:
         return LakeWriter(self._url, kind, self._settings)
 
     def _ensure_safe(self) -> None:
-        if self._store is not None:
+        if self._tables.store is not None:
             from lakehouse.object_store_probe import ensure_safe
 
-            ensure_safe(self._store, self._settings.data)
+            ensure_safe(self._tables.store, self._settings.data)
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
         """Next offset by bus partition: everything before it is in the lake and accounted for."""
@@ -135,7 +126,39 @@ class Lake:
         """
         with self._newest(kind.value) as table:
             landed = table.landed(kind.value) if with_landed else {}
-            return Snapshot(table, landed, self._pool, self._settings)
+            return Snapshot(table, landed, self._pool, self._settings, self._moves_in(table))
+
+    def _moves_in(self, table: Delta) -> int:
+        version, moves = self._moves.get(table.name, (-1, 0))
+        if version != table.version:
+            moves = table.noted(MOVES) or 0
+            self._moves[table.name] = (table.version, moves)
+        return moves
+
+    def pin_archive(self, kind: Kind, moves: int, into: Snapshot) -> Sequence[Part]:
+        """Make the archive's newest version known in `into`; its files as of `moves`, which was pinned before.
+
+        Raises:
+            StoreError: The archive cannot be read.
+        """
+        return self._archive.pin(kind, moves, into)
+
+    def archived(self, kind: Kind, moves: int) -> Sequence[Part]:
+        """The archive's files as of `moves`, most often from memory; without a move, nothing is asked.
+
+        Raises:
+            StoreError: The archive cannot be read.
+        """
+        return self._archive.known(kind, moves)
+
+    def rollup(self, name: str) -> Snapshot:
+        """Pin the newest version of a rollup table; `landed`: the raw points before these offsets are in it.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
+        with self._newest(name) as table:
+            return Snapshot(table, places(table, Kind.METRICS), self._pool, self._settings)
 
     def scratch(self, kind: Kind) -> Snapshot:
         """An empty table of `kind`, for questions about the hot store's records when the lake cannot be read."""
@@ -147,7 +170,11 @@ class Lake:
     def ledger(self, tenant: Tenant | None) -> Sequence[LedgerTotal]:
         """The account per tenant and kind; None is every tenant. Offsets that expired unread have tenant "".
 
-        `stored` counts the rows before the ledger's own offsets: those that have an account.
+        `stored` counts the rows before the ledger's own offsets: those that have an account; `dropped` has also those
+        that retention or an erasure removed.
+
+        Raises:
+            StoreError: The lake cannot be read; or the archive, once a day was moved there.
         """
         where = "" if tenant is None else f"WHERE tenant = {text_literal(tenant)}"
         with self._newest(LEDGER) as newest:
@@ -156,82 +183,77 @@ class Lake:
         sums: dict[tuple[str, str], dict[str, Any]] = {}
         for row in snapshot.query(_LEDGER_SQL.format(where=where)).to_pylist():
             _add(sums.setdefault((row["tenant"], row["kind"]), {"dropped": {}}), row)
-        stored = {kind: self._stored(Kind(kind), where, known[Kind(kind)]) for kind in {kind for _, kind in sums}}
-        return [
-            LedgerTotal(Tenant(name), Kind(kind), stored=stored[kind].get(name, 0), **total)
-            for (name, kind), total in sorted(sums.items())
-        ]
+        for kind in {kind for _, kind in sums}:
+            totals = {name: total for (name, of), total in sums.items() if of == kind}
+            self._add_stored(Kind(kind), where, known[Kind(kind)], totals)
+        return [LedgerTotal(Tenant(name), Kind(kind), **total) for (name, kind), total in sorted(sums.items())]
 
-    def _stored(self, kind: Kind, where: str, known: Mapping[int, int]) -> dict[str, int]:
-        snapshot = self.snapshot(kind, with_landed=True)
-        past = [
-            f"(bus_partition = {partition:d} AND bus_offset >= {known.get(partition, 0):d})"
-            for partition, landed in snapshot.landed.items()
-            if landed > known.get(partition, 0)
-        ]
-        if past:  # a commit in the making, or a crash in the midst of one
-            where = f"{where} AND" if where else "WHERE"
-            where = f"{where} NOT ({' OR '.join(past)})"
-        sql = f"SELECT tenant, count(*) AS n FROM {kind.value} {where} GROUP BY tenant"
-        return {row["tenant"]: row["n"] for row in snapshot.query(sql).to_pylist()}
+    def _add_stored(self, kind: Kind, where: str, known: Mapping[int, int], totals: dict[str, dict[str, Any]]) -> None:
+        with self._newest(kind.value) as table:  # the lake before the archive, each with what it lost: one moment
+            landed, moves = table.landed(kind.value), self._moves_in(table)
+            snapshot = Snapshot(table, landed, self._pool, self._settings, moves)
+            removed = gone(table, totals)
+        archived, removed_there = self._archive.account(kind, moves, totals)
+        stored = _stored(snapshot, where, known)
+        for tenant, total in totals.items():
+            total["stored"] = stored.get(tenant, 0) + archived.get(tenant, 0)
+            for counts in (removed.get(tenant, {}), removed_there.get(tenant, {})):
+                _add_counts(total["dropped"], counts)
 
     def tables(self) -> Sequence[TableSize]:
-        """Every table's size, from file statistics alone."""
+        """The size of every table of the lake, from file statistics alone.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
         sizes = []
-        for name in [*(kind.value for kind in Kind), LEDGER]:
+        always = [*(kind.value for kind in Kind), LEDGER]
+        for name in [*always, *(name for name in SCHEMAS if name not in always and self._tables.has(name))]:
             with self._newest(name) as table:
                 files = table.files()
             rows, size = (sum(file[column] for file in files) for column in ("num_records", "size_bytes"))
-            sizes.append(TableSize(name, rows, len(files), size, len({file["partition.day"] for file in files})))
+            days = {file["partition.day"] for file in files if "partition.day" in file}
+            sizes.append(TableSize(name, rows, len(files), size, len(days)))
         return sizes
 
+    def archive_tables(self) -> Sequence[TableSize]:
+        """What the archive holds of each kind that a day was moved of; without any, it is not asked.
+
+        Raises:
+            StoreError: The lake or the archive cannot be read.
+        """
+        found = [(kind, self.archived(kind, self.snapshot(kind).moves)) for kind in Kind]
+        return [
+            TableSize(
+                kind.value,
+                sum(part.rows for part in parts),
+                len(parts),
+                sum(part.bytes for part in parts),
+                len(days_of(parts)),
+            )
+            for kind, parts in found
+            if parts
+        ]
+
     def vacuum(self, dry_run: bool = False, clock: Callable[[], float] = time.time) -> Vacuum:
-        """Delete what is `lake_vacuum_h` old and of no use: files that no version of that time holds, also those that a
-        crash left before their commit, and unfinished uploads. Never in the way of readers and writers. Idempotent.
+        """Delete what is `lake_vacuum_h` old and of no use, in the lake and in the archive: files that no version of
+        that time holds, also those that a crash left before their commit, and unfinished uploads. Never in the way of
+        readers and writers. Idempotent.
 
         Raises:
             StoreError: It could not be finished; the same call may be repeated.
         """
-        age_h, names = self._settings.lake_vacuum_h, [*(kind.value for kind in Kind), LEDGER]
-        options = writing_options(self._url, self._settings)
-        files = [f"{name}/{path}" for name in names for path in Delta(self._url, name, options).sweep(age_h, dry_run)]
-        if self._store is None:
-            return Vacuum(files, (), ())
-        from lakehouse.object_store_cleanup import abort_uploads, delete_probes
+        done = vacuum(self._url, self._settings, dry_run, clock())
+        return done + vacuum(self._settings.archive, self._settings, dry_run, clock(), ARCHIVE)
 
-        uploads = abort_uploads(self._store, names, age_h, dry_run, clock())
-        return Vacuum(files, uploads, delete_probes(self._store, age_h, dry_run, clock()))
-
-    @contextmanager
-    def _newest(self, name: str) -> Iterator[Delta]:
-        """The table as it was after this call began, for one thread at a time."""
-        called_s = time.monotonic()
-        with self._lock:
-            if self._asked_s.get(name, 0.0) < called_s:  # else others refreshed it while this call waited
-                self._refresh(name)
-            yield self._tables[name]
-
-    def _refresh(self, name: str) -> None:
-        if self._failure is not None and time.monotonic() < self._failure[0]:
-            known = self._failure[1]
-            raise StoreError(str(known), hint=known.hint, retry_after_s=known.retry_after_s) from known
-        began_s = time.monotonic()
-        try:
-            if name not in self._tables:
-                self._tables[name] = Delta(self._url, name, self._options)
-            self._tables[name].refresh()
-        except StoreError as error:
-            if self._store is not None:
-                took_s = time.monotonic() - began_s
-                self._failure = (time.monotonic() + max(took_s, AWAY_REST_S), error)
-            raise
-        self._asked_s[name], self._failure = began_s, None
+    def _newest(self, name: str) -> AbstractContextManager[Delta]:
+        return self._tables.newest(name)
 
     def close(self) -> None:
         """Let go; queries in flight finish on their own. Idempotent."""
+        self._tables.close()
+        self._archive.close()
         with self._lock:
-            self._tables.clear()
-            self._asked_s.clear()
             if self._scratch is not None:
                 self._scratch.cleanup()
 
@@ -241,4 +263,22 @@ def _add(total: dict[str, Any], row: Mapping[str, Any]) -> None:
         total[name] = total.get(name, 0) + row[name]
     for reason, count in json.loads(row["dropped"]).items():
         # Rows with equal `dropped` text were grouped: count how many there were.
-        total["dropped"][reason] = total["dropped"].get(reason, 0) + count * row["n"]
+        _add_counts(total["dropped"], {reason: count * row["n"]})
+
+
+def _add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    for reason, count in counts.items():
+        total[reason] = total.get(reason, 0) + count
+
+
+def _stored(snapshot: Snapshot, where: str, known: Mapping[int, int]) -> dict[str, int]:
+    past = [
+        f"(bus_partition = {partition:d} AND bus_offset >= {known.get(partition, 0):d})"
+        for partition, landed in snapshot.landed.items()
+        if landed > known.get(partition, 0)
+    ]
+    if past:  # a commit in the making, or a crash in the midst of one
+        where = f"{where} AND" if where else "WHERE"
+        where = f"{where} NOT ({' OR '.join(past)})"
+    sql = f"SELECT tenant, count(*) AS n FROM {snapshot.name} {where} GROUP BY tenant"
+    return {row["tenant"]: row["n"] for row in snapshot.query(sql).to_pylist()}

@@ -26,7 +26,7 @@ class QueryPool:
         self._timeout_s = settings.query_timeout_s
         self._places = threading.BoundedSemaphore(settings.query_concurrency)
 
-    def run(self, builder: QueryBuilder, name: str, sql: str) -> pa.Table:
+    def run(self, builder: QueryBuilder, what: str, sql: str) -> pa.Table:
         """Run `sql`, waiting for a free place included, within the deadline.
 
         Raises:
@@ -37,13 +37,13 @@ class QueryPool:
             raise StoreError(f"{self._timeout_s:g} s passed before a lake query could start", retry_after_s=5)
         future: concurrent.futures.Future[pa.Table] = concurrent.futures.Future()
         late = threading.Event()
-        threading.Thread(target=self._work, args=(future, builder, name, sql, late), daemon=True).start()
+        threading.Thread(target=self._work, args=(future, builder, what, sql, late), daemon=True).start()
         try:
             return future.result(max(0.0, ends - time.monotonic()))
         except concurrent.futures.TimeoutError as error:
             late.set()
             raise StoreError(
-                f'query of lake table "{name}" took longer than {self._timeout_s:g} s',
+                f"query of {what} took longer than {self._timeout_s:g} s",
                 hint="narrow the time range, or raise HEADWATER_QUERY_TIMEOUT_S",
             ) from error
 
@@ -51,20 +51,20 @@ class QueryPool:
         self,
         future: concurrent.futures.Future[pa.Table],
         builder: QueryBuilder,
-        name: str,
+        what: str,
         sql: str,
         late: threading.Event,
     ) -> None:
         try:
-            future.set_result(_read(builder, name, sql, late))
+            future.set_result(_read(builder, what, sql, late))
         except BaseException as error:  # handed to the caller, who waits for it
             future.set_exception(error)
         finally:
             self._places.release()
 
 
-def _read(builder: QueryBuilder, name: str, sql: str, late: threading.Event) -> pa.Table:
-    with translated(f'lake table "{name}" cannot be queried'):
+def _read(builder: QueryBuilder, what: str, sql: str, late: threading.Event) -> pa.Table:
+    with translated(f"{what} cannot be queried"):
         # The library's own reader holds the interpreter lock for the whole query; Arrow's does not.
         reader = pa.RecordBatchReader.from_stream(builder.execute(sql))
         batches = []
@@ -81,22 +81,31 @@ class Snapshot:
     Attributes:
         version: Of the Delta table.
         landed: Next bus offset by partition in this very version, of the kind that was asked for.
+        moves: How many moves to the archive are finished in this version.
     """
 
-    def __init__(self, table: Delta, landed: Mapping[int, int], pool: QueryPool, settings: Settings) -> None:
+    def __init__(
+        self, table: Delta, landed: Mapping[int, int], pool: QueryPool, settings: Settings, moves: int = 0
+    ) -> None:
         self.name = table.name
         self.version = table.version
         self.landed = landed
+        self.moves = moves
+        self._what = table.what
         self._pool = pool
         self._builder = QueryBuilder()
         with translated("lake query cannot be set up"):
             self._builder.execute(f"SET datafusion.runtime.memory_limit = '{settings.query_memory_mib}M'")
         table.register(self._builder)
 
-    def query(self, sql: str) -> pa.Table:
-        """Run one SELECT over this version.
+    def add(self, table: Delta, name: str) -> None:
+        """Pin the version of another table too, under `name`."""
+        table.register(self._builder, name)
+
+    def query(self, sql: str, what: str = "") -> pa.Table:
+        """Run one SELECT over this version. `what` is read, for messages; "" is this table.
 
         Raises:
             StoreError: Deadline, memory, or a file that cannot be read.
         """
-        return self._pool.run(self._builder, self.name, sql)
+        return self._pool.run(self._builder, what or self._what, sql)

@@ -106,7 +106,9 @@ def object_store(url: str, settings: Settings) -> ObjectStore | None:
         return None
     parts = urlsplit(url)
     if parts.scheme not in ("s3", "s3a") or not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
-        raise ConfigError(f'lake URL "{url}" is neither a folder nor s3://bucket/prefix', hint="set HEADWATER_LAKE_URL")
+        tier = "archive" if url == settings.archive_url else "lake"
+        hint = f"set HEADWATER_{tier.upper()}_URL"
+        raise ConfigError(f'{tier} URL "{url}" is neither a folder nor s3://bucket/prefix', hint=hint)
     access, secret = settings.s3_access_key, settings.s3_secret_key
     if bool(access.get_secret_value()) != bool(secret.get_secret_value()):
         missing = "HEADWATER_S3_SECRET_KEY" if access.get_secret_value() else "HEADWATER_S3_ACCESS_KEY"

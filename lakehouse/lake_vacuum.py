@@ -1,0 +1,43 @@
+"""Vacuum: every table below a URL -> what is old and of no use any more, deleted or only told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.settings import Settings
+from lakehouse.delta import WARM, Delta, Layout, exists
+from lakehouse.object_store import object_store, writing_options
+from lakehouse.tables import SCHEMAS
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuum:
+    """What a vacuum deleted, or would: paths of files, and keys of uploads and probes; of a folder there are none."""
+
+    files: Sequence[str]
+    uploads: Sequence[str] = ()
+    probes: Sequence[str] = ()
+
+    def __add__(self, other: Vacuum) -> Vacuum:
+        return Vacuum([*self.files, *other.files], [*self.uploads, *other.uploads], [*self.probes, *other.probes])
+
+
+def vacuum(url: str, settings: Settings, dry_run: bool, now_s: float, layout: Layout = WARM) -> Vacuum:
+    """Delete what is `lake_vacuum_h` old and that no version of that time holds; see `Lake.vacuum`.
+
+    Raises:
+        StoreError: It could not be finished; the same call may be repeated.
+    """
+    age_h, options = settings.lake_vacuum_h, writing_options(url, settings)
+    names = [name for name in SCHEMAS if exists(url, name, options)]
+    files = [
+        f"{name}/{path}" for name in names for path in Delta(url, name, options, layout, False).sweep(age_h, dry_run)
+    ]
+    store = object_store(url, settings)
+    if store is None or not names:
+        return Vacuum(files)
+    from lakehouse.object_store_cleanup import abort_uploads, delete_probes
+
+    uploads = abort_uploads(store, names, age_h, dry_run, now_s)
+    return Vacuum(files, uploads, delete_probes(store, age_h, dry_run, now_s))
