@@ -195,6 +195,10 @@ class Delta:
         self._table = self._open()
 
     @property
+    def url(self) -> str:
+        return self._url
+
+    @property
     def version(self) -> int:
         return int(self._table.version())
 
@@ -366,6 +370,15 @@ class Delta:
         """Delete files that no version of the last 24 h uses."""
         with contextlib.suppress(CommitFailedError), translated(f"{self.what} cannot be vacuumed"):
             self._table.vacuum(retention_hours=VACUUM_H, dry_run=False)
+
+    def unused(self, everything: bool) -> list[str]:
+        """Paths, from the table on, of files that this version does not use: those that commits took out of it, or also
+        those that never were part of a version. Deletes nothing.
+        """
+        with translated(f"{self.what} cannot be listed"):
+            return self._table.vacuum(
+                retention_hours=0, dry_run=True, enforce_retention_duration=False, full=everything
+            )
 
     def sweep(self, age_h: int, dry_run: bool) -> list[str]:
         """Delete also the files that never became part of a version, as a crash leaves them; lists the whole table.
