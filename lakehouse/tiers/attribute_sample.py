@@ -33,7 +33,7 @@ def sampled_keys(pinned: Pinned, rows: str, count: int) -> dict[str, Seen]:
     every = max(1, count // SAMPLE_ROWS)
     texts = pinned.table(
         f"SELECT attributes FROM {rows} WHERE attributes IS NOT NULL AND attributes <> ''"
-        f" AND (bus_offset * 7919 + bus_index) % {every:d} = 0 LIMIT {2 * SAMPLE_ROWS:d}"
+        f" AND (bus_offset * 7919 + bus_index) % {every:d} = 0"
     ).column("attributes")
     counts: dict[str, int] = {}
     types: dict[str, set[str]] = {}
