@@ -1,6 +1,6 @@
 """One Delta table: URL -> a handle, created when missing, refreshed cheaply, written once per app transaction.
 
-The file format settings live here. `deltalake` does not reject a replayed app transaction of an older version by
+`deltalake` does not reject a replayed app transaction of an older version by
 itself, so a writer refreshes its handle, looks at `landed`, and writes on that same handle: a commit that another
 process made in between is then a conflict.
 """
@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from deltalake import (
-    BloomFilterProperties,
-    ColumnProperties,
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
@@ -28,11 +25,11 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from contracts.errors import StoreError
+from lakehouse.delta_layout import ROW_GROUP_ROWS, WARM, Layout, writer_properties
 from lakehouse.folder_errors import folder_trouble
 from lakehouse.object_store_errors import trouble
-from lakehouse.tables import SCHEMAS, statistics_columns
+from lakehouse.tables import statistics_columns
 
-ROW_GROUP_ROWS = 131_072
 COMPACT_TARGET_BYTES = 16 << 20  # every compaction reads again what is smaller: bounds its time and memory
 VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
 CHECKPOINT_COMMITS = 20
@@ -46,16 +43,6 @@ _CONFIGURATION = {
 }
 # Else every commit lists the whole log for what has expired; `clean_log` does it now and then.
 _HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-_BINARY_PACKED = (
-    "timestamp",
-    "observed_timestamp",
-    "sequence",
-    "bus_offset",
-    "bus_index",
-    "first_offset",
-    "next_offset",
-)
-_NO_DICTIONARY = ("body", "payload")
 _LOOK = "check the lake's folder or object store"
 _MISSING = "is its folder mounted, and its URL that of before? nothing is made anew in its place"
 
@@ -71,54 +58,6 @@ def translated(what: str) -> Iterator[None]:
         text = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
         words, hint = trouble(str(error)) or folder_trouble(str(error)) or (text, _LOOK)
         raise StoreError(f"{what}: {words}", hint=hint, retry_after_s=5) from error
-
-
-def _column_properties(name: str, column: str) -> ColumnProperties:
-    # Minima and maxima of columns that no read prunes by cost a third of the whole write.
-    pruned = [*statistics_columns(name), "severity_number", "trace_id"]
-    packed = column in _BINARY_PACKED
-    return ColumnProperties(
-        dictionary_enabled=not packed and column not in _NO_DICTIONARY,
-        encoding="DELTA_BINARY_PACKED" if packed else None,
-        statistics_enabled="PAGE" if column in pruned else "NONE",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How the tables of one tier are laid out.
-
-    Attributes:
-        partition_by: Columns.
-        more: Columns beside those of `SCHEMAS`, at the end.
-        compression_level: Of zstd.
-        tier: Its name, for messages.
-    """
-
-    partition_by: tuple[str, ...] = ("day",)
-    more: tuple[tuple[str, pa.DataType], ...] = ()
-    compression_level: int = 1
-    tier: str = "lake"
-
-    def schema(self, name: str) -> pa.Schema:
-        return pa.schema([*SCHEMAS[name], *(pa.field(column, dtype) for column, dtype in self.more)])
-
-
-WARM = Layout()
-
-
-def writer_properties(name: str, rows: int, trace_ids: int = 0, compression_level: int = 1) -> WriterProperties:
-    """Parquet settings of table `name` for a file of `rows` rows, `trace_ids` of them distinct."""
-    columns = {column: _column_properties(name, column) for column in SCHEMAS[name].names}
-    if trace_ids:  # sized by what is there: a full-size filter weighs more than a small file
-        bloom = BloomFilterProperties(True, 0.01, min(trace_ids, ROW_GROUP_ROWS))
-        columns["trace_id"] = ColumnProperties(dictionary_enabled=False, bloom_filter_properties=bloom)
-    return WriterProperties(
-        compression="ZSTD",
-        compression_level=compression_level,
-        max_row_group_size=min(ROW_GROUP_ROWS, max(rows, 1)),
-        column_properties=columns,
-    )
 
 
 def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None) -> bool:
@@ -239,31 +178,44 @@ class Delta:
         before, held = self.version, self.landed(kind)
         if partitions > max(held, default=-1) + 1:
             transactions.append(Transaction(f"{kind}:partitions", partitions))
-        self._write(rows, transactions)
+        self._write(rows, self._properties(rows), transactions)
         if self.version == before + 1:  # nobody else's commit came in between
             self._known[kind] = (self.version, held | dict(landed))
 
-    def add(self, rows: pa.Table | pa.RecordBatchReader, numbers: Mapping[str, int], traced: bool = False) -> None:
+    def add(
+        self,
+        rows: pa.Table | pa.RecordBatchReader,
+        numbers: Mapping[str, int],
+        traced: bool = False,
+        group_rows: int = ROW_GROUP_ROWS,
+    ) -> None:
         """Append `rows` and note each number under its name, in one commit made from this handle's version.
 
         Args:
             rows: A reader is drawn from batch by batch.
             traced: Whether a reader's rows have trace ids to be found by.
+            group_rows: Of a reader, at most: the writer holds so many.
 
         Raises:
             CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
             StoreError: It may or may not be written; look at `noted` after `refresh`.
         """
         self._traced = self._traced or traced
-        self._write(rows, [Transaction(name, number) for name, number in sorted(numbers.items())])
+        properties = self._rewriting(group_rows) if isinstance(rows, pa.RecordBatchReader) else self._properties(rows)
+        self._write(rows, properties, [Transaction(name, number) for name, number in sorted(numbers.items())])
 
-    def _write(self, rows: pa.Table | pa.RecordBatchReader, transactions: list[Transaction]) -> None:
+    def _write(
+        self,
+        rows: pa.Table | pa.RecordBatchReader,
+        properties: WriterProperties,
+        transactions: list[Transaction],
+    ) -> None:
         with translated(f"{self.what} cannot be written"):
             write_deltalake(
                 self._table,
                 rows,
                 mode="append",
-                writer_properties=self._properties(rows),
+                writer_properties=properties,
                 commit_properties=CommitProperties(app_transactions=transactions),
                 post_commithook_properties=_HOOKS,
             )
@@ -339,16 +291,15 @@ class Delta:
             )
         return int(done["num_deleted_rows"])
 
-    def _properties(self, rows: pa.Table | pa.RecordBatchReader) -> WriterProperties:
-        if isinstance(rows, pa.RecordBatchReader):
-            return self._rewriting()
+    def _properties(self, rows: pa.Table) -> WriterProperties:
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
         self._traced = self._traced or traces > 1
         return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0, self.layout.compression_level)
 
-    def _rewriting(self) -> WriterProperties:
-        traces = ROW_GROUP_ROWS if self._traced else 0
-        return writer_properties(self.name, ROW_GROUP_ROWS, traces, self.layout.compression_level)
+    def _rewriting(self, group_rows: int = ROW_GROUP_ROWS) -> WriterProperties:
+        return writer_properties(
+            self.name, group_rows, group_rows if self._traced else 0, self.layout.compression_level
+        )
 
     def compact(self, days: Iterable[str]) -> None:
         """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter."""

@@ -19,10 +19,11 @@ import pyarrow as pa
 from contracts.errors import ConfigError
 from contracts.messages import Kind
 from contracts.settings import Settings
-from lakehouse.delta import Delta, Layout
+from lakehouse.delta import Delta
+from lakehouse.delta_layout import Layout
 from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_tables import Tables
-from lakehouse.tiers.removal import gone
+from lakehouse.tallies import gone
 
 ARCHIVE = Layout(("day", "move"), (("move", pa.int32()),), compression_level=9, tier="archive")
 MOVES = "moves"  # app transaction of the lake's table: the number of the last finished move

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from contracts.errors import StoreError
 from contracts.settings import Settings
-from lakehouse.delta import WARM, Delta, Layout, exists
+from lakehouse.delta import Delta, exists
+from lakehouse.delta_layout import WARM, Layout
 from lakehouse.object_store import object_store, reading_options
 
 AWAY_REST_S = 1.0  # and at least so long

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.settings import Settings
-from lakehouse.delta import WARM, Delta, Layout, exists
+from lakehouse.delta import Delta, exists
+from lakehouse.delta_layout import WARM, Layout
 from lakehouse.object_store import object_store, writing_options
 from lakehouse.tables import SCHEMAS
 

@@ -1,0 +1,237 @@
+"""Archive: one closed day of a table of the lake -> the archive's table, each record visible once at every instant.
+
+A move is: claim it, clear what an unfinished one left, copy, read the copy back and compare, then delete the day in the
+lake and note, in that same commit, that the move is finished (`lakehouse.lake_archive`). Killed anywhere, the next run
+completes it: until the last commit readers have the lake's rows, from then on the archive's. The lake's files stay
+until vacuum. Two moves of one table at once: the later claim makes the earlier one fail before it can do harm.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deltalake.exceptions import CommitFailedError
+
+from contracts.errors import StoreError
+from contracts.failpoints import failpoint, reach
+from contracts.messages import Kind
+from contracts.tenants import Tenant
+from lakehouse import check_lake
+from lakehouse.delta import Delta
+from lakehouse.lake_archive import ARCHIVE, MOVES, archive_url
+from lakehouse.object_store import object_store, writing_options
+from lakehouse.tiers import copying
+from lakehouse.tiers.care import Care
+from lakehouse.tiers.removal import RETENTION, remove
+
+ATTEMPTS = 5
+CLAIM = "moves:claim"  # app transaction of both tables: who moves now
+
+CLAIMED = failpoint("archive.claimed", "the move is claimed in both tables")
+CLEARED = failpoint("archive.cleared", "what an unfinished move had left in the archive is gone")
+COPIED = failpoint("archive.copied", "the copy is in the archive, and the lake still has the day")
+VERIFIED = failpoint("archive.verified", "the copy was read back and is equal, and the lake still has the day")
+SWITCHED = failpoint("archive.switched", "the day is the archive's")
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a move did; of a day without rows in the lake, nothing.
+
+    Attributes:
+        bytes_before: Of the day's files in the lake.
+        bytes_after: Of its files in the archive that this move made.
+        move: Its number; 0 when there was nothing to move.
+    """
+
+    kind: Kind
+    day: dt.date
+    rows: int
+    files_before: int
+    files_after: int
+    bytes_before: int
+    bytes_after: int
+    move: int
+    took_s: float
+
+
+def archive_table(care: Care, kind: Kind) -> Delta:
+    """The archive's table of a kind, to write. Rows with a `move` above the lake's "moves" are not there yet.
+
+    It is made when it is missing, unless days were moved there: then somebody else has to bring it back.
+
+    Raises:
+        ConfigError: HEADWATER_ARCHIVE_URL cannot work.
+        StoreError: It cannot be opened.
+    """
+    return _archive_of(care, kind, care.table(kind.value))
+
+
+def _archive_of(care: Care, kind: Kind, warm: Delta) -> Delta:
+    url, first = archive_url(care.settings), warm.noted(MOVES) is None
+    return Delta(url, kind.value, writing_options(url, care.settings), ARCHIVE, create=first)
+
+
+def moved_note(day: dt.date) -> str:
+    """App transaction of the lake's table: the number of the last finished move of a day."""
+    return f"moved:{day.isoformat()}"
+
+
+def day_sql(day: dt.date) -> str:
+    return f"day = DATE '{day.isoformat()}'"
+
+
+def archive_day(care: Care, kind: Kind, day: dt.date) -> Moved:
+    """Move what the lake has of a day to the archive. Blocks for the time of a copy; idempotent.
+
+    A day whose late rows landed after its move is moved again.
+
+    Raises:
+        ConfigError: HEADWATER_ARCHIVE_URL cannot work.
+        StoreError: The day is open; lake or archive cannot be read or written; the copy is not equal; another move of
+            this table took over. The lake has the day still, and the same call may be repeated.
+    """
+    if day >= care.today():
+        raise StoreError(f"{day} is not over: it cannot be moved to the archive", hint="see that the clock is right")
+    url = archive_url(care.settings)
+    check_lake(url, care.settings)
+    for attempt in range(ATTEMPTS):
+        started_s = time.perf_counter()
+        warm = care.table(kind.value)
+        before = [file for file in warm.files() if file["partition.day"] == day]
+        if not before:
+            return Moved(kind, day, 0, 0, 0, 0, 0, 0, time.perf_counter() - started_s)
+        archive = _archive_of(care, kind, warm)
+        try:
+            move = _move(care, warm, archive, day)
+        except CommitFailedError:
+            time.sleep(min(0.1 * 2**attempt, 2.0))
+            continue
+        after = [file for file in archive.files() if file["partition.day"] == day and file["partition.move"] == move]
+        rows, bytes_after = (sum(file[name] for file in after) for name in ("num_records", "size_bytes"))
+        bytes_before = sum(file["size_bytes"] for file in before)
+        took_s = time.perf_counter() - started_s
+        return Moved(kind, day, rows, len(before), len(after), bytes_before, bytes_after, move, took_s)
+    raise StoreError(
+        f'{day} of lake table "{kind.value}" was changed by others {ATTEMPTS} times in a row',
+        hint="nothing is lost; the same call may be repeated",
+        retry_after_s=60,
+    )
+
+
+def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
+    """One attempt, from the versions that the claim made; the number of the move.
+
+    Raises:
+        CommitFailedError: Somebody changed the day meanwhile; the lake has it still.
+    """
+    claim = _claim(warm, archive)
+    reach(CLAIMED)
+    move = (warm.noted(MOVES) or 0) + 1
+    archive.delete(f"move >= {move:d}", {CLAIM: claim})
+    _delete_uncommitted(care, archive, day, move)
+    reach(CLEARED)
+    try:
+        copied = _copy(warm, archive, day, move, claim)
+        reach(COPIED)
+        _verify(archive, day, move, copied)
+        reach(VERIFIED)
+        _switch(warm, day, move, claim)
+    except (CommitFailedError, StoreError):
+        _check_claim(warm, claim)
+        raise
+    reach(SWITCHED)
+    return move
+
+
+def _claim(warm: Delta, archive: Delta) -> int:
+    """Note in both tables that a move begins; whoever claimed before cannot commit to either from now on."""
+    claim = max(warm.noted(CLAIM) or 0, archive.noted(CLAIM) or 0) + 1
+    for table in (warm, archive):
+        table.note({CLAIM: claim})
+        table.refresh()
+        if table.noted(CLAIM) != claim:
+            raise _taken_over(table)
+    return claim
+
+
+def _check_claim(warm: Delta, claim: int) -> None:
+    warm.refresh()
+    if warm.noted(CLAIM) != claim:
+        raise _taken_over(warm)
+
+
+def _taken_over(table: Delta) -> StoreError:
+    return StoreError(f"another move of {table.what} took over", hint="let one run at a time", retry_after_s=60)
+
+
+def _copy(warm: Delta, archive: Delta, day: dt.date, move: int, claim: int) -> copying.Prints:
+    return copying.copy(warm, archive, day_sql(day), {"move": move}, {CLAIM: claim})
+
+
+def _verify(archive: Delta, day: dt.date, move: int, copied: copying.Prints) -> None:
+    archive.refresh()
+    found = copying.prints(archive, f"{day_sql(day)} AND move = {move:d}")
+    if found != copied:
+        raise StoreError(
+            f"the copy of {day} in {archive.what} is not equal: {found.differs(copied)}",
+            hint="the lake keeps the day; check the archive's disk or object store",
+            retry_after_s=60,
+        )
+
+
+def _switch(warm: Delta, day: dt.date, move: int, claim: int) -> None:
+    warm.delete(day_sql(day), {MOVES: move, moved_note(day): move, CLAIM: claim})
+
+
+def _delete_uncommitted(care: Care, archive: Delta, day: dt.date, move: int) -> None:
+    """Files that a killed copy, or one that found the disk full, left without a commit. A bucket's wait for vacuum."""
+    url = archive_url(care.settings)
+    if object_store(url, care.settings) is None:
+        shutil.rmtree(f"{url}/{archive.name}/day={day.isoformat()}/move={move:d}", ignore_errors=True)
+
+
+def remove_leftovers(care: Care, kind: Kind) -> int:
+    """Remove what an unfinished move left in the archive; how many rows that were. A move that runs now fails.
+
+    Raises:
+        StoreError: The archive cannot be read or written, or another move took over.
+    """
+    warm = care.table(kind.value)
+    archive = _archive_of(care, kind, warm)
+    where = f"move > {warm.noted(MOVES) or 0:d}"
+    if not any(file["partition.move"] > (warm.noted(MOVES) or 0) for file in archive.files()):
+        return 0
+    try:
+        return archive.delete(where, {CLAIM: _claim(warm, archive)})
+    except CommitFailedError as error:
+        raise _taken_over(warm) from error
+
+
+def archived_days(care: Care, kind: Kind) -> tuple[dt.date, ...]:
+    """Days that the archive holds rows of, ascending; without a move, it is not asked.
+
+    Raises:
+        StoreError: Lake or archive cannot be read.
+    """
+    moves = care.table(kind.value).noted(MOVES)
+    if moves is None:
+        return ()
+    files = archive_table(care, kind).files()
+    return tuple(sorted({file["partition.day"] for file in files if file["partition.move"] <= moves}))
+
+
+def drop_archived(care: Care, kind: Kind, day: dt.date) -> Mapping[Tenant, int]:
+    """Delete a day's rows from the archive and count them as removed by retention; how many, by tenant. Idempotent.
+
+    Raises:
+        StoreError: Lake or archive cannot be read or written; the same call may be repeated.
+    """
+    moves = care.table(kind.value).noted(MOVES)
+    if moves is None:
+        return {}
+    return remove(archive_table(care, kind), f"{day_sql(day)} AND move <= {moves:d}", RETENTION)
