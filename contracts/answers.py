@@ -49,9 +49,13 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class SeriesAnswer:
+    """`resolution`: "raw", or the coarsest rollup that was read ("1m", "1h"). `approximate`: values are within 1 %."""
+
     series: Sequence[Series]
     partial: bool
     tiers: Mapping[str, TierUse]
+    resolution: str = "raw"
+    approximate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ class LedgerTotal:
     """What the flows have landed of one tenant and kind, summed over the ledger.
 
     `received == landed + duplicates + dead_lettered + sum(dropped.values())`, by the flows' own count; `stored` is
-    what the Delta table really holds, counted independently. `lost` counts bus offsets that expired unread.
+    what the Delta table really holds, counted independently. `lost` counts bus offsets that expired unread;
+    `imported` rows that came into the table past the bus, and are in none of the flows' counts.
     """
 
     tenant: Tenant
@@ -92,3 +97,4 @@ class LedgerTotal:
     dropped: Mapping[str, int] = field(default_factory=dict)
     lost: int = 0
     stored: int = 0
+    imported: int = 0

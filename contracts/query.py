@@ -127,6 +127,8 @@ class MetricQuery:
         step_ns: Width of a point, at least 1 s; points start at multiples of the step.
         group_by: service, env, host or attribute keys; () is one series.
         where: Further filter.
+        resolution: "raw", "1m" or "1h": what the answer is made of; "auto": the coarsest rollup that answers exactly,
+            and for percentiles of long ranges one that answers within 1 %.
     """
 
     name: str
@@ -136,3 +138,4 @@ class MetricQuery:
     end_ns: int
     where: Node
     group_by: tuple[str, ...] = ()
+    resolution: str = "auto"

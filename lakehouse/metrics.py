@@ -9,8 +9,12 @@ predecessors.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
 from contracts.answers import Series, SeriesAnswer
-from contracts.errors import QueryError
+from contracts.errors import QueryError, StoreError
 from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import And, MetricQuery, Term
@@ -20,10 +24,12 @@ from lakehouse.lake import Lake
 from lakehouse.lake_attributes import value_sql
 from lakehouse.lake_literals import text_literal, time_literal
 from lakehouse.lake_query import ATTRIBUTE, time_sql, where_sql
-from lakehouse.lake_tail import Ask, ask
+from lakehouse.lake_tail import Answer, Ask, ask
+from lakehouse.metrics_windows import SHARES, Windows, added_up, pin, points_sql, windows_sql
 
 LOOK_BACK_S = 300
 MOST_POINTS = 500_000  # of all series together
+KEYS_PER_POINT = 4  # of sketches, on average over all points
 
 _RESOURCE = ("service", "env", "host")
 _COLUMNS = (*_RESOURCE, "unit", "metric_kind", "attributes", "timestamp", "value")
@@ -52,30 +58,74 @@ def answer(hot: HotStore | None, lake: Lake, settings: Settings, tenant: Tenant,
         raise QueryError(
             f"more than {settings.query_points} points a series: use a longer step", code="too_many_points"
         )
+    try:
+        windows = pin(lake, settings, query)
+    except StoreError:  # the raw points' tiers say what is missing
+        windows = None
+    if windows is None:
+        return _from_points(hot, lake, tenant, query)
+    return _from_windows(hot, lake, tenant, query, windows)
+
+
+def _from_points(hot: HotStore | None, lake: Lake, tenant: Tenant, query: MetricQuery) -> SeriesAnswer:
     start_ns = query.start_ns
     if query.agg == "rate":
         start_ns = max(0, start_ns - max(query.step_ns, LOOK_BACK_S * 10**9))
+    found = _ask(hot, lake, tenant, query, start_ns, "TRUE", lambda points: _series_sql(query, points))
+    _check(len(found.rows))
+    return SeriesAnswer(_series(query, found.rows), found.partial, found.tiers)
+
+
+def _from_windows(
+    hot: HotStore | None, lake: Lake, tenant: Tenant, query: MetricQuery, windows: Windows
+) -> SeriesAnswer:
+    most = MOST_POINTS * (KEYS_PER_POINT if query.agg in SHARES else 1)
+
+    def labelled(rows: str) -> str:
+        return f"SELECT *, {', '.join(_labels(query))} FROM ({rows})"
+
+    def sql(points: str) -> str:
+        return points_sql(query, points, labelled, most + 1)
+
+    found = _ask(hot, lake, tenant, query, query.start_ns, windows.raw_sql(), sql)
+    started, rows = time.perf_counter(), []
+    for part in windows.pinned:
+        rows += part.snapshot.query(windows_sql(part, tenant, query, labelled, most + 1)).to_pylist()
+    _check(len(found.rows) + len(rows), most)
+    series = _series(query, added_up(query, [*found.rows, *rows]))
+    use = found.tiers["lake"]
+    took_ms = round(use.took_ms + (time.perf_counter() - started) * 1000, 3)
+    tiers = {**found.tiers, "lake": replace(use, rows=use.rows + sum(row["n"] for row in rows), took_ms=took_ms)}
+    return SeriesAnswer(series, found.partial, tiers, windows.resolution, query.agg in SHARES)
+
+
+def _ask(
+    hot: HotStore | None,
+    lake: Lake,
+    tenant: Tenant,
+    query: MetricQuery,
+    start_ns: int,
+    which: str,
+    sql: Callable[[str], str],
+) -> Answer:
+    """Run `sql` over the raw points of the lake and the hot store's tail that match the query and `which`."""
     where = And((Term("name", query.name), query.where))
     question = Ask(tenant, Kind.METRICS, where, start_ns, query.end_ns)
     conditions = [f"tenant = {text_literal(tenant)}", *time_sql(start_ns, query.end_ns), where_sql(where, Kind.METRICS)]
     columns = (*_COLUMNS, *_PLACE)
+    table = f"SELECT {', '.join(columns)} FROM metrics WHERE {' AND '.join([*conditions, which])}"
+    return ask(
+        hot, lake, question, columns, lambda tail: sql(f"{table} UNION ALL SELECT * FROM ({tail}) WHERE {which}")
+    )
 
-    def sql(tail: str) -> str:
-        table = f"SELECT {', '.join(columns)} FROM metrics WHERE {' AND '.join(conditions)}"
-        return _series_sql(query, f"{table} UNION ALL {tail}")
 
-    found = ask(hot, lake, question, columns, sql)
-    if len(found.rows) > MOST_POINTS:
-        raise QueryError(
-            f"more than {MOST_POINTS} points in all: group by less, or use a longer step", code="too_many_points"
-        )
-    return SeriesAnswer(_series(query, found.rows), found.partial, found.tiers)
+def _check(points: int, most: int = MOST_POINTS) -> None:
+    if points > most:
+        raise QueryError(f"more than {most} points in all: group by less, or use a longer step", code="too_many_points")
 
 
 def _series_sql(query: MetricQuery, points: str) -> str:
-    labels = [f"{_label_sql(name)} AS g{at}" for at, name in enumerate(query.group_by)]
     groups = [f"g{at}" for at in range(len(query.group_by))]
-    step = f"CAST(timestamp AS BIGINT) / {query.step_ns // 1000:d} AS step"
     if query.agg == "rate":
         points = _increases(query, points)
         value = f"sum(increase) / {query.step_ns / 1e9!r}"
@@ -83,7 +133,7 @@ def _series_sql(query: MetricQuery, points: str) -> str:
         value = _AGGREGATES[query.agg]
     return (
         f"SELECT {', '.join([*groups, 'step', f'{value} AS value', 'count(*) AS n'])} "
-        f"FROM (SELECT *, {', '.join([*labels, step])} FROM ({points})) "
+        f"FROM (SELECT *, {', '.join(_labels(query))} FROM ({points})) "
         f"GROUP BY {', '.join([*groups, 'step'])} ORDER BY {', '.join([*groups, 'step'])} LIMIT {MOST_POINTS + 1}"
     )
 
@@ -96,6 +146,11 @@ def _increases(query: MetricQuery, points: str) -> str:
         f"SELECT *, {increase} FROM (SELECT *, {before} AS before FROM ({points}) WHERE metric_kind = 'sum') "
         f"WHERE timestamp >= {time_literal(query.start_ns // 1000)}"
     )
+
+
+def _labels(query: MetricQuery) -> list[str]:
+    labels = [f"{_label_sql(name)} AS g{at}" for at, name in enumerate(query.group_by)]
+    return [*labels, f"CAST(timestamp AS BIGINT) / {query.step_ns // 1000:d} AS step"]
 
 
 def _label_sql(name: str) -> str:

@@ -41,6 +41,17 @@ class Agg(StrEnum):
     P99 = "p99"
 
 
+class Resolution(StrEnum):
+    AUTO = "auto"
+    RAW = "raw"
+    MINUTE = "1m"
+    HOUR = "1h"
+
+
+Resolved = Annotated[
+    Resolution,
+    Query(description="What the answer is made of: raw points, or windows of 1m or 1h where the step is a multiple."),
+]
 Aggregation = Annotated[Agg, Query(description="How the points of a step become one; rate is the increase per second.")]
 
 
@@ -56,19 +67,21 @@ def query_metric(
     start: Start = DEFAULT_RANGE,
     end: End = "now",
     group_by: GroupBy = [],  # noqa: B006 - FastAPI reads the default, nobody changes it
+    resolution: Resolved = Resolution.AUTO,
     service: Service = [],  # noqa: B006
     env: Env = [],  # noqa: B006
     host: Host = [],  # noqa: B006
     q: Text = "",
 ) -> Response:
-    """`{"series": [{"labels", "points": [[epoch_ms, value], ...]}], "partial", "tiers", "took_ms"}`. Points stand at
+    """`{"series": [{"labels", "points": [[epoch_ms, value], ...]}], "partial", "tiers", "resolution", "approximate",
+    "took_ms"}`. Points stand at
     multiples of the step; a step without points is left out."""
     now_ns = stores.clock()
     start_ns, end_ns = closed_range(start or DEFAULT_RANGE, end or "now", now_ns)
     step_ns = step_of(step, end_ns - start_ns, stores.settings.query_points)
     values = {"service": service, "env": env, "host": host}
     node = where(Kind.METRICS, q, values, (), now_ns, stores.settings)
-    query = MetricQuery(name, agg.value, step_ns, start_ns, end_ns, node, _groups(group_by))
+    query = MetricQuery(name, agg.value, step_ns, start_ns, end_ns, node, _groups(group_by), resolution.value)
     with asking(stores) as took_ms:
         found = stores.search.metrics(reader.tenant, query)
     return json_answer(
@@ -76,6 +89,8 @@ def query_metric(
             "series": [{"labels": series.labels, "points": series.points} for series in found.series],
             "partial": found.partial,
             "tiers": tiers_shown(found.tiers),
+            "resolution": found.resolution,
+            "approximate": found.approximate,
             "took_ms": took_ms(),
         }
     )

@@ -1,0 +1,212 @@
+"""Rollup tables: each raw point is counted once, whatever is killed, comes late, or is done again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from contracts.messages import Kind
+from lakehouse.delta import Delta
+from lakehouse.tables import ROLLUPS
+from lakehouse.tiers import removal, rollups
+from lakehouse.tiers.care import Care
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, metric
+from tests.lakehouse.tiers.rollup_world import TODAY, Points, care_of, expected, held, rows_in, some_points
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Points:
+    return Points(str(tmp_path / "lake"))
+
+
+def check(care: Care) -> None:
+    for name in ROLLUPS:
+        assert held(care, name) == expected(care, name)
+
+
+def test_every_point_is_in_its_window_of_both_tables(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 400))
+
+    done = rollups.roll_up(care)
+
+    check(care)
+    assert {name: each.rows_in for name, each in done.items()} == {"metrics_1m": 400, "metrics_1h": 400}
+    assert done["metrics_1h"].rows_out == len(expected(care, "metrics_1h")) == rows_in(care, "metrics_1h")
+    assert done["metrics_1h"].windows == len({key[-1] for key in expected(care, "metrics_1h")})
+
+
+def test_rolling_up_again_adds_what_came_since_and_nothing_else(
+    points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "PART_ROWS", 30)  # many commits a run
+    care = care_of(points.url)
+    for seed in range(3):
+        points.land(some_points(seed, 100))
+        assert rollups.roll_up(care)["metrics_1m"].rows_in == 100
+        again = rollups.roll_up(care)["metrics_1m"]
+        assert (again.rows_in, again.rows_out) == (0, 0)
+    check(care)
+
+
+def test_a_late_point_restates_a_window_that_is_long_closed(points: Points) -> None:
+    care = care_of(points.url)
+    points.land([metric(0, 1.0), metric(0, 5.0)])
+    rollups.roll_up(care)
+    rollups.merge(care, "metrics_1h", TODAY)
+
+    points.land([metric(0, 9.0)], NOON_NS + 3 * DAY_NS)
+    rollups.roll_up(care)
+
+    ((count, total, low, high, *_),) = held(care, "metrics_1h").values()
+    assert (count, total, low, high) == (3, 15.0, 1.0, 9.0)
+    check(care)
+
+
+def test_merging_leaves_one_row_a_window_and_the_same_sums(points: Points) -> None:
+    care = care_of(points.url)
+    for seed in range(4):
+        points.land(some_points(seed, 80))
+        rollups.roll_up(care)
+    assert rows_in(care, "metrics_1h") > len(held(care, "metrics_1h"))
+
+    for name in ROLLUPS:
+        done = rollups.merge(care, name, TODAY)
+        assert done.rows_out == rows_in(care, name) == len(held(care, name))
+        assert rollups.merge(care, name, TODAY).version == done.version
+    check(care)
+    points.land(some_points(9, 50))
+    rollups.roll_up(care)
+    check(care)
+
+
+def test_a_day_that_goes_from_raw_by_retention_stays_in_the_rollups(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 60))
+    rollups.roll_up(care)
+    before = expected(care, "metrics_1h")
+
+    removal.remove(care.table("metrics"), "day = DATE '2026-03-04'", removal.RETENTION)
+    rollups.roll_up(care)
+
+    assert held(care, "metrics_1h") == before
+
+
+def test_what_was_erased_from_raw_is_gone_from_a_day_that_is_restated(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 120))
+    rollups.roll_up(care)
+    removal.remove(care.table("metrics"), "value > 5", removal.ERASED)
+
+    for name in ROLLUPS:
+        rollups.restate(care, name, TODAY)
+
+    check(care)
+    points.land(some_points(2, 40))
+    rollups.roll_up(care)
+    check(care)
+
+
+def test_restating_one_service_leaves_the_others_though_raw_has_lost_them(points: Points) -> None:
+    care = care_of(points.url)
+    points.land([metric(0, 1.0, service="a"), metric(0, 2.0, service="b"), metric(0, 3.0, service="b")])
+    rollups.roll_up(care)
+    removal.remove(care.table("metrics"), "service = 'a' OR value = 2.0", removal.RETENTION)
+
+    rollups.restate(care, "metrics_1h", TODAY, "service = 'b'")
+
+    sums = {key[1]: window[1] for key, window in held(care, "metrics_1h").items()}
+    assert sums == {"a": 1.0, "b": 3.0}
+
+
+def test_a_day_of_which_nothing_is_left_is_empty_when_restated(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 20))
+    rollups.roll_up(care)
+    removal.remove(care.table("metrics"), "TRUE", removal.ERASED)
+
+    assert rollups.restate(care, "metrics_1m", TODAY).rows_out == 0
+    assert held(care, "metrics_1m") == {}
+
+
+def test_tenants_are_apart_and_offsets_without_points_are_covered(points: Points) -> None:
+    care = care_of(points.url)
+    writer = care.lake.writer(Kind.METRICS)
+    writer.append([batch(metric(0, 1.0), offset=0, kind=Kind.METRICS)])
+    writer.append([batch(metric(0, 2.0), offset=1, kind=Kind.METRICS, tenant=OTHER)])
+    writer.commit()
+    rollups.roll_up(care)
+
+    assert {key[0]: window[1] for key, window in held(care, "metrics_1h").items()} == {ACME: 1.0, OTHER: 2.0}
+
+
+def test_a_day_is_covered_when_both_tables_have_all_of_it(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 10))
+    assert not rollups.is_covered(care, TODAY)
+
+    rollups.roll_up(care)
+    assert rollups.is_covered(care, TODAY)
+
+    points.land(some_points(2, 1), NOON_NS + DAY_NS)
+    assert rollups.is_covered(care, TODAY)
+    assert not rollups.is_covered(care, TODAY + dt.timedelta(1))
+
+
+def run(url: str, what: str, failpoint: str = "") -> int:
+    command = [sys.executable, "-m", "tests.lakehouse.tiers.rollup_world", url, what]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"HEADWATER_FAILPOINT": failpoint}, check=False
+    ).returncode
+
+
+@pytest.mark.parametrize(
+    ("what", "failpoint"),
+    [
+        ("roll_up", "rollup.appended"),
+        ("roll_up", "rollup.appended#4"),
+        ("merge", "rollup.replaced#1"),
+        ("restate", "rollup.replaced#2"),
+    ],
+)
+def test_killed_between_commits_the_next_run_completes_it(points: Points, what: str, failpoint: str) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 60))
+    rollups.roll_up(care)
+    points.land(some_points(2, 120))
+    if what != "roll_up":
+        rollups.roll_up(care)
+
+    assert run(points.url, what, failpoint) == -signal.SIGKILL
+    assert run(points.url, what) == 0
+
+    check(care)
+
+
+def test_without_the_places_in_the_commit_points_would_be_counted_twice(
+    points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 30))
+    rollups.roll_up(care)
+    monkeypatch.setattr(rollups, "places", lambda table, kind: {} if table.name in ROLLUPS else {0: 15, 1: 15})
+    monkeypatch.setattr(rollups, "_append", _append_and_stop)
+
+    with pytest.raises(InterruptedError):
+        rollups.roll_up(care)
+
+    assert held(care, "metrics_1h") != expected(care, "metrics_1h")
+
+
+def _append_and_stop(table: Delta, rows: pa.Table, covered: object) -> None:
+    table.add(rows, {})
+    raise InterruptedError
