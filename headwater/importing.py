@@ -106,6 +106,7 @@ class _Importer:
         if done >= ALL:
             out.print(f"{self._path}: imported before, nothing to do", markup=False)
             return 0
+        self._import.introduce()
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         with Progress(*columns, console=out, transient=True) as progress:
             task = progress.add_task(self._path.name, total=self._path.stat().st_size)

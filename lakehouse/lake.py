@@ -30,7 +30,7 @@ from lakehouse.lake_writer import LakeWriter
 from lakehouse.numbering import Base, base_in, note_bases
 from lakehouse.object_store import writing_options
 from lakehouse.tables import LEDGER, SCHEMAS
-from lakehouse.tiers.removal import gone
+from lakehouse.tallies import gone, imported
 
 _LEDGER_SQL = """
 SELECT tenant, kind, dropped, count(*) AS n, sum(received) AS received, sum(landed) AS landed,
@@ -192,11 +192,12 @@ class Lake:
         with self._newest(kind.value) as table:  # the lake before the archive, each with what it lost: one moment
             landed, moves = table.landed(kind.value), self._moves_in(table)
             snapshot = Snapshot(table, landed, self._pool, self._settings, moves)
-            removed = gone(table, totals)
+            removed, added = gone(table, totals), imported(table, totals)
         archived, removed_there = self._archive.account(kind, moves, totals)
         stored = _stored(snapshot, where, known)
         for tenant, total in totals.items():
             total["stored"] = stored.get(tenant, 0) + archived.get(tenant, 0)
+            total["imported"] = added.get(tenant, 0)
             for counts in (removed.get(tenant, {}), removed_there.get(tenant, {})):
                 _add_counts(total["dropped"], counts)
 

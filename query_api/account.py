@@ -40,7 +40,7 @@ class Account:
     """Of one tenant and kind; every count is of records, except `lost`.
 
     Attributes:
-        received: Accepted by the API: what the ledger has, and what is in flight.
+        received: Accepted by the API: what the ledger has, and what is in flight; and what was imported.
         visible: Rows of the Delta table, counted.
         duplicates: Repeats that were recognised.
         dead_lettered: Sent to the dead letters by the flows, landed there or not.
@@ -171,7 +171,7 @@ def _entry(tenant: Tenant, kind: Kind, counts: _Counts) -> Account:
     lags = counts.ahead.get(tenant) or {store: Lag() for store in counts.stores}
     in_flight = lags["lake"].records
     accepted = None if counts.behind is None else counts.behind.get(tenant, 0)
-    read = total.received if accepted is None else accepted
+    read = total.imported + (total.received if accepted is None else accepted)
     accounted = total.stored + total.duplicates + total.dead_lettered + sum(total.dropped.values())
     return Account(
         tenant=tenant,

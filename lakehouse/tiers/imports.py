@@ -7,9 +7,10 @@ equation holds at every instant.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deltalake.exceptions import CommitFailedError
@@ -22,7 +23,9 @@ from contracts.messages import Kind
 from contracts.records import Row
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta
-from lakehouse.tables import pending_table, pipeline_version, record_batch, sorted_rows
+from lakehouse.lake_writer import Account, ledger_rows
+from lakehouse.tables import LEDGER, pending_table, pipeline_version, record_batch, sorted_rows
+from lakehouse.tallies import with_imported
 from lakehouse.tiers.care import Care
 
 ATTEMPTS = 8
@@ -33,12 +36,9 @@ ALL = 1 << 40  # as a number of parts: the whole file
 _NEXT = "imports:next"
 
 
-def imported(table: Delta, tenants: Iterable[str]) -> dict[str, int]:
-    """Rows that were ever imported, by tenant, as of this handle's version; what is 0 is left out."""
-    if table.noted(_NEXT) is None:
-        return {}
-    counts = {tenant: table.noted(f"imported:{tenant}") or 0 for tenant in tenants}
-    return {tenant: count for tenant, count in counts.items() if count}
+def next_offset(table: Delta) -> int:
+    """Of the partition `IMPORTED`, as of this handle's version: every imported row of the table lies before it."""
+    return table.noted(_NEXT) or 0
 
 
 def by_day(batch: Batch) -> list[Batch]:
@@ -78,6 +78,19 @@ class Import:
         """
         return self.care.table(self.kind.value).noted(self._progress) or 0
 
+    def introduce(self) -> None:
+        """Give the tenant an account of this kind, if it has none: the ledger tells whose rows there are. Idempotent.
+
+        Raises:
+            StoreError: The ledger cannot be written now.
+        """
+        ledger = self.care.table(LEDGER)
+        noted = f"import:{self.kind}:{self.tenant}"
+        if ledger.noted(noted) is None:
+            nothing = Account(self.tenant, IMPORTED, 0, 0, self.care.today())
+            with contextlib.suppress(CommitFailedError):  # another import was first
+                ledger.add(ledger_rows(self.kind, [nothing]), {noted: 1})
+
     def land(self, batches: Sequence[Batch], before: int, after: int) -> None:
         """Make the rows durable and note that `after` parts have landed; nothing when that is noted already.
 
@@ -111,6 +124,5 @@ class Import:
         pipeline = f"{pipeline_version()} import {self.name}"
         placed = [replace(batch, partition=IMPORTED, offset=first + at) for at, batch in enumerate(filled)]
         rows = pending_table(self.kind, [record_batch(batch, pipeline) for batch in placed])
-        total = f"imported:{self.tenant}"
-        numbers |= {_NEXT: first + len(placed), total: (table.noted(total) or 0) + rows.num_rows}
+        numbers |= {_NEXT: first + len(placed)} | with_imported(table, {self.tenant: rows.num_rows})
         table.add(sorted_rows(rows), numbers)

@@ -1,13 +1,13 @@
 """Removal: rows that match -> gone from a table, and counted for good in the same commit.
 
-How many rows of a tenant a table ever lost for which reason is noted in the table itself (app transactions
-"gone:<reason>:<tenant>"), by the commit that deletes them: the conservation equation holds at every instant.
+How many rows of a tenant went for which reason is noted in the table by the commit that deletes them (see
+`lakehouse.tallies`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 from deltalake import QueryBuilder
@@ -16,28 +16,11 @@ from deltalake.exceptions import CommitFailedError
 from contracts.errors import StoreError
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta, translated
+from lakehouse.tallies import ERASED as ERASED
+from lakehouse.tallies import RETENTION as RETENTION
+from lakehouse.tallies import with_gone
 
-RETENTION, ERASED = "retention", "erased"
-REASONS = (RETENTION, ERASED)
 ATTEMPTS = 8
-
-_ANY = "gone:any"
-
-
-def _name(reason: str, tenant: str) -> str:
-    return f"gone:{reason}:{tenant}"
-
-
-def gone(table: Delta, tenants: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Rows that were removed, by tenant and reason, as of this handle's version; what is 0 is left out."""
-    if table.noted(_ANY) is None:
-        return {}
-    found: dict[str, dict[str, int]] = {}
-    for tenant in tenants:
-        for reason in REASONS:
-            if count := table.noted(_name(reason, tenant)):
-                found.setdefault(tenant, {})[reason] = count
-    return found
 
 
 def counts(table: Delta, where: str) -> dict[Tenant, int]:
@@ -54,11 +37,14 @@ def counts(table: Delta, where: str) -> dict[Tenant, int]:
     return {Tenant(row["tenant"]): row["n"] for row in rows}
 
 
-def remove(table: Delta, where: str, reason: str, checked: Callable[[], object] = lambda: None) -> Mapping[Tenant, int]:
+def remove(
+    table: Delta, where: str, reason: str, checked: Callable[[], object] = lambda: None, noted: str = ""
+) -> Mapping[Tenant, int]:
     """Delete the rows that match and count them under `reason`, in one commit; how many went, by tenant. Idempotent.
 
     Args:
         where: Made from a validated tree, never a user's text.
+        noted: A further name under which the same commit adds up what went.
         checked: Called on each attempt with the version that would be changed pinned; what it raises ends the removal.
 
     Raises:
@@ -70,8 +56,9 @@ def remove(table: Delta, where: str, reason: str, checked: Callable[[], object] 
         if not found:
             return {}
         checked()
-        numbers = {_name(reason, tenant): (table.noted(_name(reason, tenant)) or 0) + n for tenant, n in found.items()}
-        numbers[_ANY] = (table.noted(_ANY) or 0) + sum(found.values())
+        numbers = with_gone(table, reason, found)
+        if noted:
+            numbers[noted] = (table.noted(noted) or 0) + sum(found.values())
         try:
             table.delete(where, numbers)
             return found

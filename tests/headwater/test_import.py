@@ -29,6 +29,7 @@ from headwater.import_files import Options, options_of, parts
 from headwater.importing import import_files
 from lakehouse import open_lake
 from lakehouse.search import Search
+from query_api.account import account
 
 LOGHUB = Path(__file__).resolve().parents[3] / "shared" / "data" / "loghub"
 ACME = "acme"
@@ -92,6 +93,19 @@ def test_old_records_stand_on_the_days_of_their_own_times(tmp_path: Path, settin
     assert records[7]["attributes"] == {"n": 7}
     assert days(settings) == {"2024-05-01", "2024-05-02"}
     assert len({record["id"] for record in records}) == 120
+
+
+def test_imported_records_are_part_of_the_account(tmp_path: Path, settings: Settings) -> None:
+    now = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
+    path = written(tmp_path / "old.ndjson", [*lines(1500), *lines(20, now)])
+
+    import_files(settings, [path], ACME, logs())
+
+    with contextlib.ExitStack() as stack:
+        bus = stack.enter_context(contextlib.closing(open_bus(settings.bus, settings)))
+        lake = stack.enter_context(contextlib.closing(open_lake(settings.lake, settings)))
+        (entry,) = [each for each in account(bus, lake, tenant_named(ACME)) if each.kind is Kind.LOGS]
+    assert (entry.received, entry.visible, entry.in_flight, entry.difference) == (1520, 1500, 20, 0)
 
 
 def test_a_file_that_was_imported_is_not_imported_again(tmp_path: Path, settings: Settings) -> None:
