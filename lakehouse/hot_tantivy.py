@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tantivy import FieldType, Query
 
+from contracts.batches import IMPORTED
 from contracts.errors import StoreError
 from contracts.hot import Found, HotDay, HotRebuild, HotWriter
 from contracts.messages import Kind
@@ -29,7 +30,7 @@ from lakehouse.hot_match import matcher
 from lakehouse.hot_query import build
 from lakehouse.hot_reader import DayReader, DayReaders, Filter
 from lakehouse.hot_rebuild import TantivyHotRebuild, rebuilt_ns
-from lakehouse.hot_schema import PARTITIONS, pack, unpack
+from lakehouse.hot_schema import OFFSETS, PARTITIONS, pack, unpack
 from lakehouse.hot_writer import TantivyHotWriter
 
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
@@ -157,6 +158,7 @@ def _size_bytes(path: Path) -> int:
 def _past(after: Mapping[int, int]) -> Query:
     """Blocks with a position at or past the next-offset of their partition; of partitions not named, all."""
     ranges, start = [], 0
+    after = {IMPORTED: OFFSETS - 1, **after}
     for partition, offset in sorted(after.items()):
         if start < partition:
             ranges.append((pack(Position(start, 0, 0)), pack(Position(partition, 0, 0)) - 1))
@@ -169,4 +171,6 @@ def _past(after: Mapping[int, int]) -> Query:
 
 
 def _is_past(place: Position, after: Mapping[int, int]) -> bool:
+    if place.partition == IMPORTED:  # a rebuild brought it here, from the lake
+        return False
     return place.offset >= after.get(place.partition, 0)
