@@ -12,6 +12,7 @@ dead letters; the hot store, an index of the lake, says that it misses rows of t
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import functools
 import logging
 import threading
@@ -112,6 +113,18 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
         if self._uncommitted:
             self._commit()
 
+    def forget(self, day: dt.date) -> None:
+        """Let the writer forget a day; what it has is committed before."""
+        self._do("forgetting a day of the hot store", functools.partial(self._forget_once, day))
+
+    def _forget_once(self, day: dt.date) -> None:
+        self._commit_once()
+        try:
+            self._reopen().forget(day)
+        except StoreError:
+            self._fail()
+            raise
+
     def _reopen(self) -> HotWriter:
         """The writer; after a failure a new one that was given everything that is not committed."""
         if self._writer is None:
@@ -210,6 +223,11 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
         self._before_commit = before_commit
         if self._writer is not None:
             self._writer.before_commit = before_commit
+
+    def settle(self) -> bool:
+        """Commit what waits, whatever the clock says; False: told to stop before it worked."""
+        self._commit()
+        return not self._halted
 
     def _opened(self) -> LakeWriter:
         if self._writer is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
@@ -20,6 +21,7 @@ from contracts.messages import Kind
 from flows.arrivals import Item
 from flows.connections import Connections
 from flows.dead_letter_writer import DeadLetterWriter
+from flows.forgetting import Forgetting
 from flows.sinks import HotPart, LakePart
 from lakehouse import check_workers
 
@@ -44,17 +46,31 @@ class StoreSink(DynamicSink[Item]):
         if kind is Kind.DEAD_LETTERS:
             return lake
         hot_store = self._connections.hot
-        return StoresPart(HotPart(lambda: hot_store.writer(kind), settings.hot_commit_s, self._stop), lake)
+        hot = HotPart(lambda: hot_store.writer(kind), settings.hot_commit_s, self._stop)
+        stores = StoresPart(hot, lake)
+        stores.look = Forgetting(kind, hot_store, self._connections.tombstones, stores.settle, hot.forget)
+        return stores
 
 
 class StoresPart(StatelessSinkPartition[Item]):
-    """Both stores, the hot one first."""
+    """Both stores, the hot one first.
+
+    Attributes:
+        look: Called before each write.
+    """
 
     def __init__(self, hot: HotPart, lake: LakePart) -> None:
         self._hot, self._lake = hot, lake
+        self.look: Callable[[], object] = lambda: None
         lake.go_after(hot.settle)
 
+    def settle(self) -> bool:
+        """Both have all that they were given; False: told to stop before that worked."""
+        self._hot.settle()
+        return self._lake.settle()
+
     def write_batch(self, items: list[Item]) -> None:
+        self.look()
         self._hot.write_batch(items)
         self._lake.write_batch(items)
 

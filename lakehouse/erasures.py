@@ -6,6 +6,7 @@ restored folder, is dropped by it. A second row, with the receipt, says that it 
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from deltalake.exceptions import CommitFailedError
 
 from contracts.batches import arrival_day
 from contracts.errors import ConfigError, StoreError
+from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import Node
 from contracts.query_json import from_json, to_json
@@ -136,6 +138,29 @@ def _request(row: dict[str, str]) -> Request:
     return Request(row["id"], tenant, where, stored.query, stored.at_ns, stored.reason, stored.requested_by)
 
 
+def days_with(hot: HotStore, kind: Kind, request: Request) -> list[dt.date]:
+    """Days whose index holds records that match, whenever they were received.
+
+    Raises:
+        StoreError: The hot store cannot be read.
+    """
+    where = request.where.get(kind)
+    if where is None:
+        return []
+    held = [held.day for held in hot.held(kind)]
+    return [day for day in held if hot.count(request.tenant, kind, where, None, None, [day])]
+
+
+def has_table(url: str, name: str, options: dict[str, str]) -> bool:
+    """Whether there is a table `name` below `url`; makes none.
+
+    Raises:
+        StoreError: Nobody can say now.
+    """
+    with translated(f'lake table "{name}" cannot be looked for'):
+        return bool(DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", storage_options=options))
+
+
 class Tombstones:
     """What the flows look at before they let a record pass. Thread-safe; makes no table.
 
@@ -185,9 +210,8 @@ class Tombstones:
 
     def _opened(self) -> bool:
         options = reading_options(self._url, self._settings)
-        with translated("table of erasures cannot be looked for"):
-            if DeltaTable.is_deltatable(f"{self._url.rstrip('/')}/{ERASURES}", storage_options=options):
-                self._table = Delta(self._url, ERASURES, options)
+        if has_table(self._url, ERASURES, options):
+            self._table = Delta(self._url, ERASURES, options)
         return self._table is not None
 
     def _read(self, table: Delta) -> None:

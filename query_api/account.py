@@ -159,9 +159,9 @@ def _counts(ledgers: Ledgers, kind: Kind, landed: Mapping[int, int], totals: Map
 def _of_tenant(tenant: Tenant, counts: Mapping[Kind, _Counts]) -> list[Account]:
     entries = [_entry(tenant, kind, counts[kind]) for kind in Kind if kind is not Kind.DEAD_LETTERS]
     letters = _entry(tenant, Kind.DEAD_LETTERS, counts[Kind.DEAD_LETTERS])
-    # Each dead letter that a flow has told the ledger of must be somewhere, landed or on its way.
+    # Each dead letter that a flow has told the ledger of must be somewhere, landed or on its way, or was removed.
     told = sum(entry.dead_lettered for entry in entries)
-    missing = max(0, told - letters.visible - letters.in_flight)
+    missing = max(0, told - letters.visible - letters.in_flight - sum(letters.dropped.values()))
     return [*entries, replace(letters, difference=letters.difference + missing)]
 
 

@@ -1,0 +1,209 @@
+"""Erasure: a subject (tenant and query) -> none of its records in any tier, nor on the bus, and a receipt.
+
+Each step can be run again, and is: what a crash left is finished by `resume`. In this order:
+
+1. The tombstone, in the table `erasures`: from here on flows drop such records, whatever is replayed.
+2. The flows are waited for: what was accepted before has landed, or will be dropped.
+3. The rows go, from lake, archive and dead letters, until a look finds none.
+4. The hot store forgets the days that held them; closed ones are rebuilt from the lake. Rollups are counted anew.
+5. On the bus file their lines are blanked; Kafka cannot, and its topics keep the bytes until their retention ends.
+6. After a grace for running queries, the files that held them are deleted.
+7. The receipt, as a file and in the table `erasures`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.bus import Bus
+from contracts.errors import StoreError
+from contracts.failpoints import failpoint, reach
+from contracts.messages import Kind
+from lakehouse import erasures
+from lakehouse.erasures import Request, days_with
+from lakehouse.tables import ERASURES
+from lakehouse.tiers import erasure_files, receipts
+from lakehouse.tiers.care import Care
+from lakehouse.tiers.erasure_hot import forget, rebuild
+from lakehouse.tiers.erasure_rollups import restate
+from lakehouse.tiers.erasure_rows import Target, found, noted, remove_found, targets
+from lakehouse.tiers.erasure_state import State
+from lakehouse.tiers.erasure_wait import wait_for_flows
+
+ROUNDS = 5  # rows that move or land meanwhile are met in the next one
+TOLD = failpoint("erase.told", "the tombstone stands, everything else does")
+BLANKED = failpoint("erase.bus_blanked", "some messages of the bus are without the subject's records")
+SIGNED = failpoint("erase.receipt_written", "all is gone and the receipt is a file, the table does not say so yet")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an erasure needs beside the tables.
+
+    Attributes:
+        bus: To see what was accepted and has not landed.
+        redact: Blanks the subject's lines on the bus, calls its second argument after each step, and says by topic what
+            it did.
+        flows_run: Whether flows run; None: found out, which only the embedded hot store can tell.
+        say: Hears what is being done.
+        sleep: Seconds.
+    """
+
+    bus: Bus
+    redact: Callable[[Request, Callable[[], object]], Mapping[str, Mapping[str, Any]]]
+    flows_run: bool | None = None
+    say: Say = lambda _what: None
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an erasure would remove: rows by table ("lake/logs", "archive/logs", "hot/logs") and day."""
+
+    rows: Mapping[str, Mapping[dt.date, int]]
+
+    @property
+    def total(self) -> int:
+        """Of records: what the hot store holds is in the lake too."""
+        return sum(sum(days.values()) for name, days in self.rows.items() if not name.startswith("hot/"))
+
+
+def plan(care: Care, request: Request) -> Plan:
+    """Look at everything, change nothing.
+
+    Raises:
+        StoreError: A tier cannot be read.
+    """
+    rows = {target.name: found(target, request) for target in targets(care, request)}
+    for kind, where in request.where.items():
+        held = days_with(care.hot, kind, request)
+        rows[f"hot/{kind.value}"] = {
+            day: care.hot.count(request.tenant, kind, where, None, None, [day]) for day in held
+        }
+    return Plan({name: days for name, days in rows.items() if days})
+
+
+def erase(care: Care, request: Request, means: Means) -> dict[str, Any]:
+    """Do all of it; the receipt's facts. Blocks for a grace at least. Idempotent: killed, the same call completes it.
+
+    Raises:
+        StoreError, BusError: It could not be finished, and why; the tombstone stands, the same call goes on.
+    """
+    erasures.begin(care.table(ERASURES), erasures.checked(request), care.now_ns())
+    reach(TOLD)
+    return _finish(care, request, means)
+
+
+def unfinished(care: Care) -> Sequence[Request]:
+    """Erasures that began and did not end."""
+    return erasures.unfinished(care.table(ERASURES))
+
+
+def resume(care: Care, erasure: str, means: Means) -> dict[str, Any] | None:
+    """Complete an erasure that began; None when there is none of that id that is unfinished. Raises as `erase`."""
+    request = next((each for each in unfinished(care) if each.id == erasure), None)
+    return None if request is None else _finish(care, request, means)
+
+
+def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
+    state = State.of(care.settings, request.id, care.now_ns())
+    means.say("waiting until the flows have landed what was accepted before")
+    wait_for_flows(care, request, means.bus, means.flows_run, means.sleep)
+    _remove_rows(care, request, state, means)
+    means.say("taking the days that held such records out of the hot store")
+    forget(care, request, state, means.sleep)
+    restate(care, request, state)
+    rebuild(care, state)
+    means.say("blanking such records on the bus")
+    state.bus = {**state.bus, **means.redact(request, lambda: reach(BLANKED))}
+    state.save(care.settings)
+    _delete_files(care, request, state, means)
+    _look_again(care, request)
+    return _sign(care, request, state)
+
+
+def _remove_rows(care: Care, request: Request, state: State, means: Means) -> None:
+    tables = targets(care, request)
+    for _ in range(ROUNDS):
+        rounds = [(target, found(target, request)) for target in tables]
+        if not any(days for _, days in rounds):
+            return
+        for target, days in rounds:
+            for day in sorted(days):
+                means.say(f"removing {days[day]} of {target.name} of {day}")
+                state.touch(target.name, day)
+                state.save(care.settings)
+                remove_found(target, request, day)
+    raise StoreError("records of the subject go on landing", hint="are all flows of this release?", retry_after_s=30)
+
+
+def _delete_files(care: Care, request: Request, state: State, means: Means) -> None:
+    rows = {target.name: target for target in targets(care, request)}
+    waiting: list[tuple[Kind | None, erasure_files.Unused]] = [
+        (target.kind, erasure_files.unused(target.table)) for target in rows.values()
+    ]
+    waiting += [(None, erasure_files.unused(care.table(name))) for name in state.rollups]
+    began_s = time.time()
+    if any(files.taken_out or files.orphans for _, files in waiting):
+        means.say(f"leaving running queries {care.settings.erase_grace_s:g} s, then deleting the files that held them")
+        means.sleep(care.settings.erase_grace_s)
+    for kind, files in waiting:
+        gone = erasure_files.delete(care, files, request, kind, began_s)
+        state.files = sorted({*state.files, *gone})
+        state.save(care.settings)
+
+
+def _look_again(care: Care, request: Request) -> None:
+    left = plan(care, request)
+    if left.total:
+        names = ", ".join(sorted(left.rows))
+        raise StoreError(f"{left.total} records of the subject came back to {names}", hint="resume the erasure")
+
+
+def _sign(care: Care, request: Request, state: State) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "format": 1,
+        "id": request.id,
+        "tenant": request.tenant,
+        "query": request.query,
+        "kinds": sorted(kind.value for kind in request.where),
+        "received_before": _time(request.at_ns),
+        "reason": request.reason,
+        "requested_by": request.requested_by,
+        "began": _time(state.began_ns),
+        "ended": _time(care.now_ns()),
+        "removed": [_removed(target, request, state) for target in targets(care, request) if target.name in state.days],
+        "hot_days": {kind: sorted(days) for kind, days in sorted(state.hot.items())},
+        "rollups": {name: sorted(days) for name, days in sorted(state.rollups.items()) if days},
+        "bus": state.bus,
+        "files_deleted": list(state.files),
+    }
+    text = receipts.write(care.settings, request.id, facts)
+    reach(SIGNED)
+    erasures.finish(care.table(ERASURES), request, care.now_ns(), text)
+    state.remove(care.settings)
+    return facts
+
+
+def _removed(target: Target, request: Request, state: State) -> dict[str, Any]:
+    """As the table's own commits say."""
+    target.table.refresh()
+    days = {day: target.table.noted(noted(request, dt.date.fromisoformat(day))) for day in state.days[target.name]}
+    counts = {day: count for day, count in sorted(days.items()) if count}
+    return {
+        "tier": target.tier,
+        "kind": target.kind.value,
+        "rows": sum(counts.values()),
+        "days": counts,
+        "version": target.table.version,
+    }
+
+
+def _time(ns: int) -> str:
+    return dt.datetime.fromtimestamp(ns / 1e9, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,61 @@
+"""Rollups in an erasure of metrics: windows with the subject's points -> counted anew from the points that are left.
+
+Where the query asks for what differs within a series (value, timestamp, producer), the windows of every series of the
+tenant are counted anew, on the days where raw points are in the lake.
+"""
+
+from __future__ import annotations
+
+from contracts.failpoints import failpoint, reach
+from contracts.messages import Kind
+from contracts.query import All, And, Node, Not, Or
+from lakehouse.erasures import Request
+from lakehouse.lake_literals import text_literal
+from lakehouse.lake_query import where_sql
+from lakehouse.tables import ROLLUPS
+from lakehouse.tiers import rollups
+from lakehouse.tiers.care import Care
+from lakehouse.tiers.erasure_rows import LAKE
+from lakehouse.tiers.erasure_state import State
+from lakehouse.tiers.pinned import pinned_rows
+
+RESTATED = failpoint("erase.rollup_restated", "a day of a rollup table is without the subject's points")
+_WITHIN_SERIES = {"value", "timestamp", "producer"}
+
+
+def restate(care: Care, request: Request, state: State) -> None:
+    """Idempotent.
+
+    Raises:
+        StoreError: It could not be finished; the same call may be repeated.
+    """
+    node = request.where.get(Kind.METRICS)
+    if node is None:
+        return
+    of_series = not fields(node) & _WITHIN_SERIES
+    where = f"tenant = {text_literal(request.tenant)}"
+    if of_series:
+        where = f"{where} AND {where_sql(node, Kind.METRICS)}"
+    rollups.fence(care)  # a run that has read the points before they were removed would bring them back
+    for name in ROLLUPS:
+        table = care.table(name)
+        days = {row["day"] for row in pinned_rows(table, f"SELECT DISTINCT day FROM {name} WHERE {where}")}
+        if not of_series:
+            days &= {_day for _day in days if _day.isoformat() in state.days.get(f"{LAKE}/{Kind.METRICS.value}", [])}
+        for day in sorted(days):
+            state.restated(name, day)
+            state.save(care.settings)
+            rollups.restate(care, name, day, where)
+            reach(RESTATED)
+
+
+def fields(node: Node) -> set[str]:
+    """The fields that a query asks for."""
+    match node:
+        case All():
+            return set()
+        case And(nodes) | Or(nodes):
+            return {field for inner in nodes for field in fields(inner)}
+        case Not(inner):
+            return fields(inner)
+    return {node.field}

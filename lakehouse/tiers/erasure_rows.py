@@ -1,0 +1,190 @@
+"""The rows of a subject in the tables of lake and archive -> found by day, and removed.
+
+A row is deleted by its place on the bus where there are not very many: the log of the table then says nothing of the
+subject. Dead letters are read one by one (`lakehouse.erased`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from deltalake import QueryBuilder
+from deltalake.exceptions import CommitFailedError
+
+from contracts.errors import StoreError
+from contracts.failpoints import failpoint, reach
+from contracts.messages import ERASED, Kind
+from lakehouse.delta import Delta, translated
+from lakehouse.erased import Tests
+from lakehouse.erasures import Request, has_table
+from lakehouse.lake_archive import ARCHIVE as ARCHIVED
+from lakehouse.lake_archive import MOVES, archive_url, visible_sql
+from lakehouse.lake_literals import text_literal, time_literal
+from lakehouse.lake_query import where_sql
+from lakehouse.object_store import writing_options
+from lakehouse.tiers.care import Care
+from lakehouse.tiers.removal import remove
+
+LAKE, ARCHIVE = "lake", "archive"
+CHUNK_PLACES = 5_000  # named in one commit
+MANY = 50_000  # of a day: they are named by the query
+INDEXES = 1 << 16  # lines of a message, see `contracts.messages`
+REMOVED = failpoint("erase.rows_removed", "some rows of the subject are gone from one table")
+
+_PLACE = f"bus_offset * {INDEXES} + bus_index"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One table that may hold rows of a subject."""
+
+    tier: str
+    kind: Kind
+    table: Delta
+    warm: Delta | None = None  # of an archive: the table that says which moves are finished
+
+    @property
+    def name(self) -> str:
+        return f"{self.tier}/{self.kind.value}"
+
+
+def targets(care: Care, request: Request) -> list[Target]:
+    """Warm before archive: a day that moves meanwhile is met in the archive.
+
+    Raises:
+        StoreError: One of them cannot be opened, or is missing.
+    """
+    kinds = [*request.where, Kind.DEAD_LETTERS]
+    warm = [Target(LAKE, kind, care.table(kind.value)) for kind in kinds]
+    url, settings = archive_url(care.settings), care.settings
+    options = writing_options(url, settings)
+    moved = [each for each in warm if _moves(each.table) or has_table(url, each.kind.value, options)]
+    archived = [Delta(url, each.kind.value, options, ARCHIVED, create=False) for each in moved]
+    return warm + [Target(ARCHIVE, one.kind, table, one.table) for one, table in zip(moved, archived, strict=True)]
+
+
+def _moves(warm: Delta) -> int:
+    """Number of the last finished move; what the archive has of later ones is no part of it yet."""
+    return warm.noted(MOVES) or 0
+
+
+def noted(request: Request, day: dt.date) -> str:
+    """Under which name a table counts the rows of a day that one erasure removed."""
+    return f"erasure:{request.id}:{day.isoformat()}"
+
+
+def matching_sql(request: Request, kind: Kind) -> str:
+    """Rows of a kind that are the subject's; of dead letters, those that may be."""
+    before = time_literal(request.at_ns // 1000)
+    received = "timestamp" if kind is Kind.DEAD_LETTERS else "observed_timestamp"
+    own = f"tenant = {text_literal(request.tenant)} AND {received} < {before}"
+    return own if kind is Kind.DEAD_LETTERS else f"{own} AND {where_sql(request.where[kind], kind)}"
+
+
+def found(target: Target, request: Request) -> dict[dt.date, int]:
+    """How many rows of each day are the subject's, in the newest version.
+
+    Raises:
+        StoreError: The table cannot be read.
+    """
+    target.table.refresh()
+    if target.kind is Kind.DEAD_LETTERS:
+        return {day: len(places) for day, places in _letters(target.table, request).items()}
+    sql = f"SELECT day, count(*) AS n FROM {target.table.name} WHERE {matching_sql(request, target.kind)} GROUP BY day"
+    return {row["day"]: row["n"] for batch in _read(target.table, sql) for row in batch.to_pylist()}
+
+
+Places = list[tuple[int, int]]  # (bus partition, offset and line as one number)
+
+
+def _letters(table: Delta, request: Request) -> dict[dt.date, Places]:
+    tests, found = Tests(request.subject), dict[dt.date, Places]()
+    sql = (
+        f"SELECT day, bus_partition, {_PLACE} AS place, payload, source_kind, source_producer FROM {table.name} "
+        f"WHERE {matching_sql(request, Kind.DEAD_LETTERS)}"
+    )
+    for batch in _read(table, sql):
+        for row in batch.to_pylist():
+            if tests.letter(row["source_kind"], row["source_producer"], row["payload"]):
+                found.setdefault(row["day"], []).append((row["bus_partition"], row["place"]))
+    return found
+
+
+def remove_found(target: Target, request: Request, day: dt.date) -> int:
+    """Remove the subject's rows of one day, counted in the table. Idempotent; how many went.
+
+    Raises:
+        StoreError: They could not all be removed; the same call may be repeated.
+    """
+    target.table.refresh()
+    where = f"day = DATE '{day.isoformat()}' AND tenant = {text_literal(request.tenant)}"
+    if target.kind is Kind.DEAD_LETTERS:
+        places = _letters(target.table, request).get(day, [])
+    else:
+        matching = f"{where} AND {matching_sql(request, target.kind)}"
+        sql = f"SELECT bus_partition, {_PLACE} AS place FROM {target.table.name} WHERE {matching}"
+        places = [place for batch in _read(target.table, sql) for place in zip(*_columns(batch), strict=True)]
+        if len(places) > MANY and (gone := _remove_many(target, request, day, matching)) is not None:
+            return gone
+    return sum(_remove(target, request, day, f"{where} AND {part}") for part in _chunks(places))
+
+
+def _drop_unfinished(target: Target, where: str) -> str:
+    """Delete what matches of moves that have not ended: copies, that nothing counts. What is to be deleted then."""
+    if target.warm is None:
+        return where
+    target.warm.refresh()
+    moves = _moves(target.warm)
+    with contextlib.suppress(CommitFailedError):  # met again in the next round
+        target.table.delete(f"{where} AND move > {moves:d}", {})
+    target.table.refresh()
+    return f"{where} AND {visible_sql(moves)}"
+
+
+def _remove(target: Target, request: Request, day: dt.date, where: str) -> int:
+    counted = _drop_unfinished(target, where)
+    gone = sum(remove(target.table, counted, ERASED, noted=noted(request, day)).values())
+    reach(REMOVED)
+    return gone
+
+
+def _remove_many(target: Target, request: Request, day: dt.date, where: str) -> int | None:
+    """In one commit; None: the engine cannot delete by this query (it cannot write all of them into its log)."""
+    try:
+        return _remove(target, request, day, where)
+    except StoreError as error:
+        if "convert expression" not in str(error):
+            raise
+        return None
+
+
+def _columns(batch: pa.RecordBatch) -> list[list[Any]]:
+    return [column.to_pylist() for column in batch.columns]
+
+
+def _chunks(places: Places) -> Iterator[str]:
+    by_partition: dict[int, list[int]] = {}
+    for partition, place in places:
+        by_partition.setdefault(partition, []).append(place)
+    for partition, numbers in sorted(by_partition.items()):
+        numbers.sort()
+        for at in range(0, len(numbers), CHUNK_PLACES):
+            yield f"bus_partition = {partition:d} AND {_among(numbers[at : at + CHUNK_PLACES])}"
+
+
+def _among(numbers: Sequence[int]) -> str:
+    first, last = numbers[0], numbers[-1]
+    offsets = f"bus_offset >= {first // INDEXES:d} AND bus_offset <= {last // INDEXES:d}"  # files are pruned by these
+    return f"{offsets} AND {_PLACE} IN ({', '.join(str(number) for number in numbers)})"
+
+
+def _read(table: Delta, sql: str) -> Iterator[pa.RecordBatch]:
+    with translated(f'lake table "{table.name}" cannot be read'):
+        builder = QueryBuilder()
+        table.register(builder)
+        yield from pa.RecordBatchReader.from_stream(builder.execute(sql))
