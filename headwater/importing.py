@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ import msgspec
 import zstandard
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from contracts.batches import IMPORTED, Batch, Reject, arrival_day
+from contracts.batches import IMPORTED, Batch, Reject
 from contracts.errors import ConfigError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import BatchHeader, Message, to_headers
@@ -43,11 +43,12 @@ class Outcome:
 
     landed: int = 0
     sent: int = 0
+    erased: int = 0
     rejected: int = 0
     days: set[dt.date] = field(default_factory=set)
 
 
-def import_files(settings: Settings, paths: Sequence[Path], tenant: str, options: Options, recent_days: int = 7) -> int:
+def import_files(settings: Settings, paths: Sequence[Path], tenant: str, options: Options) -> int:
     """1 when records were refused; they stand in files that are named.
 
     Raises:
@@ -56,8 +57,9 @@ def import_files(settings: Settings, paths: Sequence[Path], tenant: str, options
     """
     from bus import open_bus
     from lakehouse.tiers.care import Care
+    from lakehouse.tiers.policy_file import load_policy
 
-    whose = tenant_named(tenant)
+    whose, recent_days = tenant_named(tenant), load_policy(settings).hot_days
     refused = 0
     with contextlib.closing(Care(settings)) as care, contextlib.ExitStack() as opened:
         bus = open_bus(settings.bus, settings)
@@ -86,6 +88,7 @@ class _Importer:
         self, care: Care, bus: Bus, tenant: Tenant, path: Path, options: Options, recent_from: dt.date
     ) -> None:
         from flows.graph import parser
+        from lakehouse.erasures import Tombstones
         from lakehouse.tiers.imports import Import
 
         self._care, self._bus, self._path, self._options, self._recent_from = care, bus, path, options, recent_from
@@ -95,6 +98,7 @@ class _Importer:
         except OSError as error:
             raise ConfigError(f'"{path}" cannot be read: {error.strerror}', hint="check its rights") from error
         self._parse: Parse = parser(options.kind, care.settings)
+        self._tombstones = Tombstones(care.settings.lake, care.settings)
         self._outcome = Outcome()
         self._rejects = care.settings.data / "imports" / f"{self._import.name}.rejects.ndjson"
 
@@ -143,12 +147,28 @@ class _Importer:
         if not isinstance(batch, Batch):
             raise TypeError(f"a parser made {type(batch).__name__} of a part")
         self._refuse(batch.rejects, sequence)
-        old = [row for row in batch.rows if arrival_day(row.timestamp_ns) <= self._recent_from]
-        if len(old) < len(batch.rows):
-            kept = {row.index for row in batch.rows} - {row.index for row in old}
+        days = self._without_erased(by_day(batch))
+        old = [each for each in days if each.day <= self._recent_from]
+        kept = {row.index for each in days if each.day > self._recent_from for row in each.rows}
+        if kept:
             self._send(sequence, [line if at in kept else b"" for at, line in enumerate(lines)])
             self._outcome.sent += len(kept)
-        return by_day(Batch(header, IMPORTED, 0, old, received=len(old)))
+        return old
+
+    def _without_erased(self, days: Sequence[Batch]) -> list[Batch]:
+        """What was erased does not come back out of an old file: records up to the day of the erasure."""
+        from flows.erasing import erased_lines
+
+        left = []
+        tests = self._tombstones.of(self._import.tenant)
+        for each in days:
+            first_ns = min(row.timestamp_ns for row in each.rows)
+            early = replace(each, header=msgspec.structs.replace(each.header, received_ns=first_ns))
+            gone = erased_lines(early, tests)
+            self._outcome.erased += len(gone)
+            if rows := [row for row in each.rows if row.index not in gone]:
+                left.append(replace(each, rows=rows, received=len(rows)))
+        return left
 
     def _header(self, sequence: int, lines: Sequence[bytes]) -> BatchHeader:
         return BatchHeader(
@@ -198,6 +218,8 @@ class _Importer:
         told = [counted(found.landed, "record") + " into the lake" + (f" ({days[0]} to {days[-1]})" if days else "")]
         if found.sent:
             told.append(f"{found.sent:,} of the last days onto the bus")
+        if found.erased:
+            told.append(f"{found.erased:,} left out, of subjects that were erased")
         again = f", after {counted(done, 'part')} that had landed before" if done else ""
         out.print(f"{self._path}: {', '.join(told)}{again}", markup=False)
         if found.rejected:

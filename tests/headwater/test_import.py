@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,20 @@ import pytest
 import zstandard
 
 from bus import open_bus
+from contracts.bus import Bus
 from contracts.errors import ConfigError
-from contracts.messages import Kind, from_headers
-from contracts.query import All, RecordQuery
+from contracts.messages import Kind, Message, from_headers
+from contracts.query import All, RecordQuery, Term
 from contracts.settings import Settings, load_settings
 from contracts.tenants import tenant_named
 from headwater.import_files import Options, options_of, parts
 from headwater.importing import import_files
 from lakehouse import open_lake
+from lakehouse.erasures import Request, begin
 from lakehouse.search import Search
+from lakehouse.tables import ERASURES
+from lakehouse.tiers.care import Care
+from lakehouse.tiers.rebuild import rebuild_hot
 from query_api.account import account
 
 LOGHUB = Path(__file__).resolve().parents[3] / "shared" / "data" / "loghub"
@@ -70,6 +76,11 @@ def found(settings: Settings, kind: Kind = Kind.LOGS) -> list[dict[str, Any]]:
     with searching(settings) as search:
         page = search.records(tenant_named(ACME), RecordQuery(kind, All(), None, None, 100_000, None, False))
     return [dict(record.fields) for record in page.records]
+
+
+def every_message(bus: Bus) -> list[Message]:
+    topic = Kind.LOGS.topic
+    return [each for partition in bus.partitions(topic) for each in bus.reader(topic, partition, 0).poll(10)]
 
 
 def days(settings: Settings) -> set[str]:
@@ -176,15 +187,40 @@ def test_recent_records_pass_the_bus_and_old_ones_do_not(tmp_path: Path, setting
 
     assert len(found(settings)) == 8
     with contextlib.closing(open_bus(settings.bus, settings)) as bus:
-        messages = [
-            message
-            for partition in bus.partitions(Kind.LOGS.topic)
-            for message in bus.reader(Kind.LOGS.topic, partition, 0).poll(10)
-        ]
+        messages = every_message(bus)
     header = from_headers(messages[0].headers)
     assert len(messages) == 1
     assert header is not None
     assert (header.count, header.span, header.tenant) == (4, 12, ACME)
+
+
+def test_a_subject_that_was_erased_does_not_come_back_out_of_an_old_file(tmp_path: Path, settings: Settings) -> None:
+    now_ns = time.time_ns() // 1000 * 1000
+    request = Request("e1", tenant_named(ACME), {Kind.LOGS: Term("body", "7")}, "body:7", now_ns)
+    begin(Care(settings).table(ERASURES), request, now_ns)
+    mixed = [*lines(10), *lines(10, dt.datetime.now(dt.UTC) - dt.timedelta(hours=30))]
+
+    import_files(settings, [written(tmp_path / "old.ndjson", mixed)], ACME, logs())
+
+    assert [record["attributes"]["n"] for record in found(settings)] == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+    with contextlib.closing(open_bus(settings.bus, settings)) as bus:
+        sent = [from_headers(message.headers) for message in every_message(bus)]
+    assert [header.count for header in sent if header] == [9]
+
+
+def test_a_day_that_the_hot_store_holds_gets_the_imported_rows_too(tmp_path: Path, settings: Settings) -> None:
+    import_files(settings, [written(tmp_path / "old.ndjson", lines(20))], ACME, logs())
+    with contextlib.closing(Care(settings)) as care:
+        for day in (OLD.date(), OLD.date() + dt.timedelta(days=1)):
+            if day.isoformat() in days(settings):
+                rebuild_hot(care, Kind.LOGS, day)
+    import_files(settings, [written(tmp_path / "more.ndjson", lines(7, OLD - dt.timedelta(hours=2)))], ACME, logs())
+
+    with contextlib.closing(Care(settings)) as care:
+        search = Search(care.hot, care.lake, settings)
+        page = search.records(tenant_named(ACME), RecordQuery(Kind.LOGS, All(), None, None, 1000, None, False))
+        assert care.hot.days(Kind.LOGS) == [OLD.date()]
+    assert (len(page.records), page.tiers["hot"].rows, page.tiers["lake"].rows) == (27, 27, 0)
 
 
 def test_refused_records_are_named_with_their_reason_and_the_others_pass(
@@ -223,6 +259,7 @@ def test_what_cannot_be_imported_is_said_before_anything_is_stored(tmp_path: Pat
 
 CHILD = """
 import sys
+import time
 from pathlib import Path
 from contracts.settings import load_settings
 from headwater.import_files import options_of
@@ -256,7 +293,7 @@ def test_a_real_log_file_of_another_system_is_read_whole(tmp_path: Path, setting
         for part in parts(path, "lines", logs())
     )
 
-    import_files(settings, [path], ACME, logs(), recent_days=0)
+    import_files(settings, [path], ACME, logs())
 
     assert count == len([line for line in path.read_bytes().split(b"\n") if line.strip()])
     assert len(found(settings)) == count
