@@ -128,7 +128,7 @@ def bus_risk(care: Care, bus: Bus) -> Sequence[Risk]:
     ahead = [each for kind in Kind for each in backlogs(care, bus, kind)]
     waiting = any(each.messages for each in ahead)
     limits = kafka_limits(care.settings) if waiting and care.settings.bus.startswith("kafka://") else {}
-    found = []
+    found: list[Risk] = []
     for each in ahead:
         found += risks_of(each, limits.get((each.kind, each.partition), Limits()), care.now_ns(), care.settings)
     return found

@@ -60,7 +60,7 @@ def test_a_record_has_the_one_age_of_the_most_specific_rule(policy: Policy) -> N
 @given(policies(), st.sampled_from([0, 1, 2, 5, 6, 9, 10]))
 def test_the_predicate_selects_what_is_past_its_age_and_nothing_else(policy: Policy, age: int) -> None:
     due = policy.due(Kind.LOGS, age)
-    found = duckdb.sql(
+    found = duckdb.execute(
         f"SELECT tenant, service, severity_number FROM (VALUES {', '.join(map(row, RECORDS))})"
         f" AS t(tenant, service, severity_number) WHERE {due}"
     ).fetchall()
