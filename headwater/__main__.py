@@ -36,6 +36,10 @@ topics_app = typer.Typer(
 )
 app.add_typer(topics_app, name="topics")
 app.add_typer(lake_app, name="lake")
+retention_app = typer.Typer(help="What is due by the retention policy: show it, do it now.", no_args_is_help=True)
+app.add_typer(retention_app, name="retention")
+receipts_app = typer.Typer(help="What erasures have left as proof.", no_args_is_help=True)
+app.add_typer(receipts_app, name="receipts")
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of everything. [HEADWATER_DATA_DIR, ./data]")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [HEADWATER_HOST, 127.0.0.1]")]
@@ -73,15 +77,15 @@ def up(
     data_dir: DataDir = None,
     host: Host = None,
     port: Port = None,
-    no_batch: Annotated[  # noqa: ARG001  (part of the interface before there is anything to leave out)
-        bool, typer.Option("--no-batch", help="Leave the scheduler of batch jobs out (nothing is scheduled yet).")
+    no_batch: Annotated[
+        bool, typer.Option("--no-batch", help="Leave the batch tiers out: nothing is compacted, checked or moved.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Logs to the console, not to <data>/logs.")] = False,
 ) -> None:
     """Start everything on one port: both APIs and the flows, supervised."""
     from headwater.up import up as start
 
-    start(settings_for(data_dir=data_dir, host=host, port=port), verbose)
+    start(settings_for(data_dir=data_dir, host=host, port=port), verbose, batch=not no_batch)
 
 
 @app.command()
@@ -204,6 +208,42 @@ def lake_vacuum(
     raise typer.Exit(vacuum(settings_for(data_dir=data_dir), dry_run))
 
 
+@retention_app.command("plan")
+def retention_plan(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """What would go now, and when something is due next; changes nothing."""
+    from headwater.retention import plan
+
+    raise typer.Exit(plan(settings_for(data_dir=data_dir), as_json))
+
+
+@retention_app.command("apply")
+def retention_apply(data_dir: DataDir = None) -> None:
+    """Do what is due now; safe beside running services, and again after a crash."""
+    from headwater.retention import apply
+
+    raise typer.Exit(apply(settings_for(data_dir=data_dir)))
+
+
+@app.command("rebuild-hot")
+def rebuild_hot(
+    days: Annotated[str, typer.Option(help="2026-01-31, or 2026-01-01..2026-01-31: UTC days of arrival, closed ones.")],
+    kind: Annotated[list[str] | None, typer.Option(help="logs, metrics or events; may be given again. [all]")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Build days of the hot store anew from the lake, while everything runs; each is swapped in when complete."""
+    from headwater.rebuild import rebuild_hot as run
+
+    raise typer.Exit(run(settings_for(data_dir=data_dir), days, kind or ()))
+
+
+@app.command()
+def tiers(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """What each tier holds, how it grows, its upkeep, and when the disk would be full."""
+    from headwater.tiers import tiers as run
+
+    raise typer.Exit(run(settings_for(data_dir=data_dir), as_json))
+
+
 @topics_app.command("apply")
 def topics_apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
@@ -239,6 +279,41 @@ def import_(
 
     settings = settings_for(data_dir=data_dir)
     raise typer.Exit(import_files(settings, paths, tenant, options_of(kind, form, service, env, host)))
+
+
+@app.command()
+def erase(
+    tenant: Annotated[str, typer.Option(help="Whose records.")] = "",
+    query: Annotated[str, typer.Option(help="Which of them, in Lucene syntax as in a search.")] = "",
+    kind: Annotated[list[str] | None, typer.Option(help="logs, metrics or events; may be given again. [all]")] = None,
+    reason: Annotated[str, typer.Option(help="For the receipt.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Complete what was begun and did not end.")] = False,
+    no_flows: Annotated[bool, typer.Option("--no-flows", help="No flow runs anywhere: wait for none.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Remove every record of a subject from all tiers, the dead letters and the bus, and sign a receipt."""
+    from headwater.erase import Wanted
+    from headwater.erase import erase as run
+    from headwater.erase import resume as go_on
+
+    settings = settings_for(data_dir=data_dir)
+    if resume:
+        raise typer.Exit(go_on(settings, no_flows))
+    if not tenant:
+        raise ConfigError("whose records is not said", hint="give --tenant and --query")
+    raise typer.Exit(run(settings, Wanted(tenant, query, kind or (), reason, no_flows), dry_run, yes))
+
+
+@receipts_app.command("verify")
+def receipts_verify(
+    path: Annotated[Path, typer.Argument(help="A file of <data>/receipts.")], data_dir: DataDir = None
+) -> None:
+    """Whether a receipt is what was signed here."""
+    from headwater.erase import verify
+
+    raise typer.Exit(verify(settings_for(data_dir=data_dir), path))
 
 
 @app.command()

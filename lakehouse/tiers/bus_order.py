@@ -12,7 +12,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,7 +72,7 @@ class _Part:
 
     def __init__(self, folder: Path, schema: pa.Schema, opened: contextlib.ExitStack) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed with the others
+        self._file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed with the others
         opened.callback(self._file.close)
         self._stream = pa.ipc.new_stream(self._file, schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
 
@@ -82,7 +82,7 @@ class _Part:
     def rows(self) -> pa.Table:
         self._stream.close()
         self._file.seek(0)
-        rows = pa.ipc.open_stream(pa.PythonFile(self._file, "r")).read_all()
+        rows = pa.ipc.open_stream(self._file).read_all()
         self._file.truncate(0)
         return rows
 

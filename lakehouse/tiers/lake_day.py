@@ -46,7 +46,7 @@ class LakeDay:
     """
 
     def __init__(self, care: Care, kind: Kind, day: dt.date) -> None:
-        self._kind, self._day, self._folder = kind, day, care.settings.data
+        self._kind, self._day, self._care, self._folder = kind, day, care, care.settings.data
         self._builder = QueryBuilder()
         warm = care.table(kind.value)  # pinned before the archive, whose moves it says the end of
         self.checkpoints = {**warm.landed(kind.value), IMPORTED: next_offset(warm)}
@@ -61,6 +61,10 @@ class LakeDay:
         fields = [_NAMES.get(name, name) for name in _ROWS[kind].__struct_fields__]
         self._columns = [*_HEADER, *_PLACE, *fields]
         self.total = sum(row["n"] for row in self._asked("SELECT count(*) AS n FROM {}"))
+
+    def has_imports_since(self) -> bool:
+        """Whether older records were imported since this was made, maybe of this day."""
+        return next_offset(self._care.table(self._kind.value)) != self.checkpoints[IMPORTED]
 
     def batches(self) -> Iterator[list[Batch]]:
         """All rows, some tens of thousands at a time; those of one bus message are one batch.

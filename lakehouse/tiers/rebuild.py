@@ -57,6 +57,10 @@ def rebuild_hot(care: Care, kind: Kind, day: dt.date, say: Callable[[int, int], 
                 f"{built} rows of {kind.value} of {day} were read from the lake, which has {there.total}",
                 hint="run it again; check the lake if that does not help",
             )
+        if there.has_imports_since():
+            raise StoreError(
+                f"{kind.value} were imported while {day} was rebuilt", hint="run it again", retry_after_s=1
+            )
         building.complete(there.checkpoints)
     return Rebuilt(kind, day, built, care.hot.size_bytes(kind, day), time.perf_counter() - started_s)
 
