@@ -14,18 +14,20 @@ from typing import Any
 
 import msgspec
 
+from contracts.batches import IMPORTED
 from contracts.errors import QueryError, StoreError
-from contracts.hot import Found, HotWriter
+from contracts.hot import Found, HotDay, HotRebuild, HotWriter
 from contracts.messages import Kind
 from contracts.query import Node, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse.hot_match import record_matcher
 from lakehouse.hot_opensearch_client import Client, EngineError
-from lakehouse.hot_opensearch_days import Names, indexes
-from lakehouse.hot_opensearch_document import columns, found, pack
+from lakehouse.hot_opensearch_days import Names, current, forget, indexes
+from lakehouse.hot_opensearch_document import LAST_OFFSET, columns, found, pack
 from lakehouse.hot_opensearch_query import Query, all_of, build, none_of, past, time_range
-from lakehouse.hot_opensearch_state import Day, Days, State
+from lakehouse.hot_opensearch_rebuild import OpenSearchHotRebuild
+from lakehouse.hot_opensearch_state import State
 from lakehouse.hot_opensearch_templates import KINDS
 from lakehouse.hot_opensearch_writer import OpenSearchHotWriter
 
@@ -34,6 +36,7 @@ MOST_LOOKED_AT = 50_000  # records of one search whose values are too long for t
 
 _NEWEST, _OLDEST = ([{"timestamp_ns": way}, {"position": way}] for way in ("desc", "asc"))
 _IN_ORDER_OF_THE_BUS = [{"position": "asc"}]
+_SWITCHED = (404, 500, 503)
 _Sort = list[dict[str, str]]
 
 
@@ -53,14 +56,31 @@ class OpenSearchHotStore:
     def writer(self, kind: Kind) -> HotWriter:
         """Several may be open, in any process; two must not be given the same bus partition."""
         self._known(kind)
+        return OpenSearchHotWriter(self._writing_client(), self._settings, kind)
+
+    def _writing_client(self) -> Client:
         if self._writing is None:
             self._writing = Client(self._url, self._settings, self._settings.opensearch_write_timeout_s)
-        return OpenSearchHotWriter(self._writing, self._settings, kind)
+        return self._writing
 
     def days(self, kind: Kind) -> Sequence[dt.date]:
         names = self._known(kind)
         days = self._states[kind].days()
-        return [day for day, uuid in indexes(self._client, names).items() if days.trusts(day, uuid)]
+        there = current(indexes(self._client, names), days)
+        return [day for day, index in there.items() if days.trusts(day, index.uuid)]
+
+    def held(self, kind: Kind) -> Sequence[HotDay]:
+        names, days = self._known(kind), self._states[kind].days()
+        there = current(indexes(self._client, names), days)
+        return [
+            HotDay(day, self._size_bytes(index.name), days.trusts(day, index.uuid), days.rebuilt_ns(day, index.uuid))
+            for day, index in there.items()
+            if not days.is_dropped(day)
+        ]
+
+    def dropped(self, kind: Kind) -> Sequence[dt.date]:
+        self._known(kind)
+        return sorted(day for day, known in self._states[kind].days().days.items() if known.dropped)
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
         self._known(kind)
@@ -117,8 +137,9 @@ class OpenSearchHotStore:
         clause = build(where, kind)
         # Days that are not trusted count here: what the lake lacks is a matter of offsets, not of days.
         days = self._states[kind].days()
-        there = [day for day in indexes(self._client, names) if not days.is_dropped(day)]
-        filters = [{"term": {"tenant": tenant}}, time_range(start_ns, end_ns), past(after), clause.upper]
+        there = [day for day in current(indexes(self._client, names), days) if not days.is_dropped(day)]
+        beyond = past({IMPORTED: LAST_OFFSET, **after})  # imported rows come by a rebuild, from the lake
+        filters = [{"term": {"tenant": tenant}}, time_range(start_ns, end_ns), beyond, clause.upper]
         aliases = self._readable(names, tenant, there)
         hits, matches = list[Found](), record_matcher(where)
         for record in self._records(kind, tenant, aliases, all_of(filters), _IN_ORDER_OF_THE_BUS, None, limit):
@@ -129,19 +150,22 @@ class OpenSearchHotStore:
         return hits
 
     def drop_day(self, kind: Kind, day: dt.date) -> None:
-        """Mark the day, then remove its index: in this order, so that no crash between them forgets the drop."""
-        names = self._known(kind)
+        forget(self._client, self._known(kind), self._states[kind], day, for_good=True)
 
-        def change(days: Days) -> None:
-            days.days.setdefault(day, Day("")).dropped = True
+    def forget(self, kind: Kind, day: dt.date) -> None:
+        forget(self._client, self._known(kind), self._states[kind], day)
 
-        self._states[kind].create()
-        self._states[kind].change_days(change)
-        self._client.call("DELETE", f"/{names.index(day)}", absent={})
+    def rebuilder(self, kind: Kind, day: dt.date) -> HotRebuild:
+        return OpenSearchHotRebuild(self._writing_client(), self._settings, self._known(kind), day)
 
     def size_bytes(self, kind: Kind, day: dt.date) -> int:
-        path = f"/{self._known(kind).index(day)}/_stats/store"
-        answer = self._client.call("GET", path, params={"filter_path": "_all.total.store.size_in_bytes"}, absent={})
+        names, days = self._known(kind), self._states[kind].days()
+        index = current(indexes(self._client, names, names.of(day)), days).get(day)
+        return 0 if index is None else self._size_bytes(index.name)
+
+    def _size_bytes(self, index: str) -> int:
+        filter_path = {"filter_path": "_all.total.store.size_in_bytes"}
+        answer = self._client.call("GET", f"/{index}/_stats/store", params=filter_path, absent={})
         return int(answer["_all"]["total"]["store"]["size_in_bytes"]) if answer else 0
 
     def close(self) -> None:
@@ -168,9 +192,13 @@ class OpenSearchHotStore:
             with self._lock:
                 self._aliases = self._aliases | seen
             absent = [day for alias, day in unseen.items() if alias not in seen]
-            if absent and not set(absent) <= indexes(self._client, names).keys():
+            if absent and not set(absent) <= self._there(names):
                 raise StoreError(f"the hot store does not hold {min(absent)} (any more)", retry_after_s=1)
         return [alias for alias in wanted if alias in self._aliases]
+
+    def _there(self, names: Names) -> set[dt.date]:
+        days = self._states[names.kind].days()
+        return {day for day in current(indexes(self._client, names), days) if not days.is_dropped(day)}
 
     def _records(
         self,
@@ -206,6 +234,8 @@ class OpenSearchHotStore:
         except UnicodeEncodeError as error:
             raise QueryError("a value of the query is not valid Unicode", code="bad_value") from error
         answer: dict[str, Any] = self._client.call("POST", "/_msearch", lines, lines=True)["responses"][0]
+        if answer.get("error") and answer["status"] in _SWITCHED:  # an index that was rebuilt went under the search
+            answer = self._client.call("POST", "/_msearch", lines, lines=True)["responses"][0]
         if answer.get("error"):
             self._refuse(answer)
         if answer["timed_out"] or answer["_shards"]["failed"]:

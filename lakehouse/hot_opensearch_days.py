@@ -1,24 +1,36 @@
 """Names of indexes and aliases, and the index of one arrival day for writing: found, made from its template, or left.
 
-`<prefix>-logs-2026.11.24` is an index, `<prefix>-logs-2026.11.24@acme` the alias through which one tenant reads it.
+`<prefix>-logs-2026.11.24` is an index, `<prefix>-logs-2026.11.24-2` the same day, rebuilt from the lake, and
+`<prefix>-logs-2026.11.24@acme` the alias through which one tenant reads the one that counts: the one with the alias
+`@-write`, which the state names.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from contracts.errors import StoreError
+from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
-from contracts.tenants import Tenant
 from lakehouse.hot_opensearch_client import Client, EngineError
 from lakehouse.hot_opensearch_state import Day, Days, State
 from lakehouse.hot_opensearch_templates import FORMAT
 
+UNFINISHED_H = 24  # an index that is built for so long is nobody's any more
+
+MARKED = failpoint("hot_opensearch.marked", "a day is marked as dropped or forgotten, its index is there")
+
 log = logging.getLogger("headwater.hot")
+
+_INDEX = re.compile(r"(\d{4}\.\d\d\.\d\d)(?:-([1-9]\d*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +45,106 @@ class Names:
         """A pattern of all its indexes."""
         return f"{self.prefix}-{self.kind.value}-*"
 
-    def index(self, day: dt.date) -> str:
-        return f"{self.prefix}-{self.kind.value}-{day:%Y.%m.%d}"
+    def of(self, day: dt.date) -> str:
+        """A pattern of all indexes of a day."""
+        return f"{self.index(day)}*"
 
-    def alias(self, day: dt.date, tenant: Tenant) -> str:
+    def index(self, day: dt.date, generation: int = 0) -> str:
+        """The first one of the day has no number, those that were rebuilt have one."""
+        return f"{self.prefix}-{self.kind.value}-{day:%Y.%m.%d}" + (f"-{generation}" if generation else "")
+
+    def alias(self, day: dt.date, tenant: str) -> str:
         return f"{self.index(day)}@{tenant}"
 
     def writing(self, day: dt.date) -> str:
-        """The alias that writers use; no tenant's name begins so."""
+        """The alias that writers use, on the one index that is the day; no tenant's name begins so."""
         return f"{self.index(day)}@-write"
 
-    def day(self, index: str) -> dt.date | None:
-        """None: not the name of one of its indexes."""
-        text = index.removeprefix(f"{self.prefix}-{self.kind.value}-")
+    def building(self, day: dt.date, name: str) -> str:
+        """The alias of an index that is not finished."""
+        return f"{self.index(day)}@-build-{name}"
+
+    def parse(self, index: str) -> tuple[dt.date, int] | None:
+        """Day and number; None: not the name of one of its indexes."""
+        match = _INDEX.fullmatch(index.removeprefix(f"{self.prefix}-{self.kind.value}-"))
+        if match is None:
+            return None
         try:
-            day = dt.date.fromisoformat(text.replace(".", "-"))
+            day, generation = dt.date.fromisoformat(match[1].replace(".", "-")), int(match[2] or 0)
         except ValueError:
             return None
-        return day if self.index(day) == index else None
+        return (day, generation) if self.index(day, generation) == index else None
 
 
-def indexes(client: Client, names: Names) -> dict[dt.date, str]:
-    """The day and the unique id of every index that is there, ascending."""
-    answer = client.call("GET", f"/{names.every}/_settings", params={"filter_path": "*.settings.index.uuid"}, absent={})
-    found = {names.day(name): about["settings"]["index"]["uuid"] for name, about in (answer or {}).items()}
-    return {day: found[day] for day in sorted(day for day in found if day is not None)}
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One that is there. `created_ms`: Unix milliseconds, by the engine's clock."""
+
+    name: str
+    day: dt.date
+    generation: int
+    uuid: str
+    created_ms: int
+
+
+def indexes(client: Client, names: Names, pattern: str = "") -> list[Index]:
+    """Those that are there and match `pattern` (empty: all of the kind), by day and number."""
+    about = {"filter_path": "*.settings.index.uuid,*.settings.index.creation_date"}
+    answer = client.call("GET", f"/{pattern or names.every}/_settings", params=about, absent={})
+    found = []
+    for name, each in (answer or {}).items():
+        if (parsed := names.parse(name)) is not None:
+            told = each["settings"]["index"]
+            found.append(Index(name, *parsed, told["uuid"], int(told["creation_date"])))
+    return sorted(found, key=lambda index: (index.day, index.generation))
+
+
+def current(found: Iterable[Index], days: Days) -> dict[dt.date, Index]:
+    """The index that is its day, ascending; one that the state does not know is not the whole day."""
+    chosen: dict[dt.date, Index] = {}
+    for index in found:
+        known = days.days.get(index.day)
+        if (known is not None and known.uuid == index.uuid) or (not index.generation and index.day not in chosen):
+            chosen[index.day] = index
+    return chosen
+
+
+def remove(client: Client, found: Iterable[Index]) -> None:
+    for index in found:
+        client.call("DELETE", f"/{index.name}", absent={})
+
+
+def holder(client: Client, alias: str) -> str | None:
+    """The index that has `alias`; None: there is none."""
+    return next(iter(client.call("GET", f"/_alias/{alias}", absent={})), None)
+
+
+def forget(client: Client, names: Names, state: State, day: dt.date, for_good: bool = False) -> None:
+    """Note that the index of `day` goes, then remove it: in this order, so that no crash between them forgets it."""
+    state.create()
+    state.change_days(lambda days: days.remove(day, for_good))
+    reach(MARKED)
+    remove(client, indexes(client, names, names.of(day)))
+
+
+def sweep(client: Client, names: Names, days: Days, now_ms: int) -> None:
+    """Remove what a process left that was killed: older indexes of rebuilt days, those of dropped days, and unfinished
+    ones that are old."""
+    found = indexes(client, names)
+    many = {day for day, count in Counter(index.day for index in found).items() if count > 1}
+    if not many and not any(days.is_dropped(index.day) for index in found):
+        return
+    unfinished = client.call("GET", f"/_alias/{names.every}@-build-*", absent={})
+    chosen = current(found, days)
+    for index in found:
+        if index.name in unfinished:
+            is_left = now_ms - index.created_ms > UNFINISHED_H * 3_600_000
+        elif index.day in many and not days.is_dropped(index.day):
+            is_left = index.name != (holder(client, names.writing(index.day)) or chosen[index.day].name)
+        else:
+            is_left = days.is_dropped(index.day)
+        if is_left:
+            remove(client, [index])
 
 
 @dataclass(slots=True)
@@ -85,10 +172,14 @@ class DayOpener:
         Raises:
             StoreError: Its mapping is not ours; nothing was changed.
         """
-        if self._state.days().is_dropped(day):
+        days = self._state.days()
+        if days.is_dropped(day):
             return None
-        index = self._names.index(day)
+        index = self._find(day, days)
         about = self._client.call("GET", f"/{index}", absent={})
+        if about and is_older(about.get(index, {})):
+            self._begin_anew(day, index)
+            about = {}
         was_there = bool(about)
         if not about:
             self._create(index)
@@ -96,15 +187,27 @@ class DayOpener:
         found = about.get(index)
         if found is None:
             raise StoreError(f'"{index}" is an alias, not an index', hint="remove that alias", retry_after_s=10)
-        _check_mapping(index, found)
-        begun = self._register(day, found["settings"]["index"]["uuid"], was_there)
+        check_mapping(index, found)
+        begun = self._register(day, index, found["settings"]["index"]["uuid"], was_there)
         if begun.is_dropped(day):
             return None
         opened = OpenDay(day, index, self._names.writing(day))
-        opened.tenants |= {name.removeprefix(f"{index}@") for name in found["aliases"]}
+        opened.tenants |= {name.removeprefix(self._names.alias(day, "")) for name in found["aliases"]}
         if opened.writing not in found["aliases"]:
             self._alias([{"add": {"index": index, "alias": opened.writing}}])
         return opened
+
+    def _find(self, day: dt.date, days: Days) -> str:
+        """The index that takes the rows of a day: the one that has the alias, as a rebuild moves it first of all."""
+        if (name := holder(self._client, self._names.writing(day))) is not None:
+            return name
+        index = current(indexes(self._client, self._names, self._names.of(day)), days).get(day)
+        return self._names.index(day) if index is None else index.name
+
+    def _begin_anew(self, day: dt.date, index: str) -> None:
+        log.warning("%s has an older format and is begun anew: reads of that day take the lake", index)
+        self._state.change_days(lambda days: days.remove(day, for_good=False))
+        self._client.call("DELETE", f"/{index}", absent={})
 
     def _alias(self, actions: list[dict[str, Any]]) -> None:
         self._client.call("POST", "/_aliases", {"actions": actions})
@@ -116,21 +219,22 @@ class DayOpener:
             if error.kind != "resource_already_exists_exception":
                 raise
 
-    def _register(self, day: dt.date, uuid: str, was_there: bool) -> Days:
-        is_foreign = was_there and day not in self._state.days().days and self._holds_rows(day)
+    def _register(self, day: dt.date, index: str, uuid: str, was_there: bool) -> Days:
+        is_foreign = was_there and day not in self._state.days().days and self._holds_rows(index)
 
         def change(days: Days) -> None:
             known = days.days.get(day)
             if known is None:
                 days.days[day] = Day(uuid, distrusted=is_foreign)
             elif not known.dropped and known.uuid != uuid:
-                log.error("the index of %s was removed or replaced: reads of that day take the lake", day)
-                days.days[day] = Day(uuid, distrusted=True)
+                if known.uuid:
+                    log.error("the index of %s was removed or replaced: reads of that day take the lake", day)
+                anew = {"uuid": uuid, "distrusted": True, "rebuilt_ns": None, "format": FORMAT}
+                days.days[day] = msgspec.structs.replace(known, **anew)
 
         return self._state.change_days(change)
 
-    def _holds_rows(self, day: dt.date) -> bool:
-        index = self._names.index(day)
+    def _holds_rows(self, index: str) -> bool:
         self._client.call("POST", f"/{index}/_refresh")
         return bool(self._client.call("GET", f"/{index}/_count")["count"])
 
@@ -139,16 +243,31 @@ class DayOpener:
         new = sorted(set(tenants) - day.tenants)
         if not new:
             return
-        actions = [
-            {"add": {"index": day.index, "alias": f"{day.index}@{name}", "filter": {"term": {"tenant": name}}}}
-            for name in new
-        ]
-        self._alias(actions)
+        self._alias([admission(self._names, day.index, day.day, name) for name in new])
+        if holder(self._client, day.writing) != day.index:  # a rebuild may not have seen them
+            raise StoreError(f"the index of {day.day} was rebuilt meanwhile: its newest rows are written again")
         day.tenants.update(new)
 
 
-def _check_mapping(index: str, found: dict[str, Any]) -> None:
-    mapped = found.get("mappings", {}).get("_meta", {}).get("headwater")
+def admission(names: Names, index: str, day: dt.date, tenant: str) -> dict[str, Any]:
+    """The action that lets `tenant` read its documents in `index`."""
+    return {"add": {"index": index, "alias": names.alias(day, tenant), "filter": {"term": {"tenant": tenant}}}}
+
+
+def _format(found: dict[str, Any]) -> int | None:
+    number: int | None = found.get("mappings", {}).get("_meta", {}).get("headwater")
+    return number
+
+
+def is_older(found: dict[str, Any]) -> bool:
+    """Whether an index was made by a Headwater that wrote documents in another way."""
+    number = _format(found)
+    return number is not None and number < FORMAT
+
+
+def check_mapping(index: str, found: dict[str, Any]) -> None:
+    """Raises StoreError when an index was not made by a Headwater that we know."""
+    mapped = _format(found)
     if mapped == FORMAT:
         return
     if mapped is not None and mapped > FORMAT:

@@ -29,6 +29,7 @@ _encode = msgspec.json.Encoder().encode
 
 _PARTITION_BITS, _OFFSET_BITS, _INDEX_BITS = 10, 38, 16
 _LOWEST = -(1 << 63)
+LAST_OFFSET = (1 << _OFFSET_BITS) - 1
 _SHARED = {  # keyword fields whose values many rows share
     Kind.LOGS: ("service", "env", "host", "severity_text"),
     Kind.EVENTS: ("service", "env", "host", "name"),

@@ -17,6 +17,7 @@ import msgspec
 from contracts.errors import StoreError
 from contracts.messages import Kind
 from lakehouse.hot_opensearch_client import Client, EngineError
+from lakehouse.hot_opensearch_templates import FORMAT
 
 _TRIES = 50
 _STARTING = ("illegal_index_shard_state_exception", "no_shard_available_action_exception")
@@ -26,32 +27,64 @@ T = TypeVar("T")
 
 
 class Day(msgspec.Struct):
-    """One arrival day. `uuid` is of the index that it was begun in: another of that name does not hold the day."""
+    """One arrival day.
+
+    Attributes:
+        uuid: Of the index that it was begun or rebuilt in: another of that name does not hold the day. "": it was
+            forgotten or dropped, and none was begun since.
+        rebuilt_ns: When it was rebuilt from the lake; None: flows wrote it.
+        format: In which its documents are written.
+        removals: How often it was dropped or forgotten: a rebuild that began before comes to nothing.
+        skipped: While it was dropped: next offset of what came and was left out, by bus partition.
+    """
 
     uuid: str
     distrusted: bool = False
     dropped: bool = False
+    rebuilt_ns: int | None = None
+    format: int = FORMAT
+    removals: int = 0
+    skipped: dict[int, int] = {}
 
 
 class Days(msgspec.Struct):
-    """Every day that was begun or dropped.
+    """Every day that was begun, rebuilt or dropped.
 
     Attributes:
-        distrusted_through: This day and all before it may miss rows; None is no day.
+        distrusted_through: This day and all before it may miss rows, as flows wrote them; None is no day.
+        distrusts: How often something was distrusted: a day whose rebuild began before is not trusted.
     """
 
     days: dict[dt.date, Day] = {}
     distrusted_through: dt.date | None = None
+    distrusts: int = 0
 
     def trusts(self, day: dt.date, uuid: str) -> bool:
         """Whether the index `uuid` holds all of `day`."""
         known = self.days.get(day)
-        if known is None or known.dropped or known.distrusted or known.uuid != uuid:
+        if known is None or known.dropped or known.distrusted or known.uuid != uuid or known.format != FORMAT:
             return False
-        return self.distrusted_through is None or day > self.distrusted_through
+        return known.rebuilt_ns is not None or self.distrusted_through is None or day > self.distrusted_through
+
+    def rebuilt_ns(self, day: dt.date, uuid: str) -> int | None:
+        known = self.days.get(day)
+        return known.rebuilt_ns if known is not None and known.uuid == uuid else None
 
     def is_dropped(self, day: dt.date) -> bool:
         return day in self.days and self.days[day].dropped
+
+    def remove(self, day: dt.date, for_good: bool) -> None:
+        """Note that the index of `day` goes: `for_good`, or until more rows come, which are not all of it then."""
+        known = self.days.get(day) or Day("")
+        dropped = for_good or known.dropped
+        self.days[day] = Day("", not dropped, dropped, removals=known.removals + 1, skipped=known.skipped)
+
+    def distrust(self, through: dt.date) -> None:
+        self.distrusted_through = max(through, self.distrusted_through or through)
+        for day, known in self.days.items():
+            if known.rebuilt_ns is not None and day <= through:
+                known.distrusted = True
+        self.distrusts += 1
 
 
 class Checkpoints(msgspec.Struct):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +22,7 @@ from lakehouse import hot_opensearch_document as document
 from lakehouse import hot_opensearch_templates as templates
 from lakehouse.hot_opensearch_bulk import MISSING, Bulk, Refused
 from lakehouse.hot_opensearch_client import Client, EngineError
-from lakehouse.hot_opensearch_days import DayOpener, Names, OpenDay
+from lakehouse.hot_opensearch_days import DayOpener, Names, OpenDay, forget, sweep
 from lakehouse.hot_opensearch_state import Days, State
 
 log = logging.getLogger("headwater.hot")
@@ -40,9 +41,11 @@ class OpenSearchHotWriter:
         self._opener = DayOpener(client, names, self._state)
         templates.apply(client, settings)
         self._state.create()
+        sweep(client, names, self._state.days(), time.time_ns() // 1_000_000)
         self._saved = self._state.checkpoints()
         self._moved: dict[int, int] = {}
         self._days: dict[dt.date, OpenDay | None] = {}
+        self._left_out: dict[dt.date, dict[int, int]] = {}  # next offsets of what came for days that were dropped
         self._touched: set[str] = set()
         self._failure: StoreError | None = None
         self._is_closed = False
@@ -69,10 +72,13 @@ class OpenSearchHotWriter:
             return
         try:
             day = self._day(batch.day)
-            if day is not None:
-                self._opener.admit(day, [batch.header.tenant])
-                self._touched.add(day.index)
-                self._bulk.add(day.writing, lines)
+            if day is None:
+                left = self._left_out.setdefault(batch.day, {})
+                left[batch.partition] = max(left.get(batch.partition, 0), batch.next_offset)
+                return
+            self._opener.admit(day, [batch.header.tenant])
+            self._touched.add(day.writing)
+            self._bulk.add(day.writing, lines)
         except StoreError as error:
             if isinstance(error, EngineError) and error.kind == MISSING and batch.day in self._days:
                 self._bulk.gone.add(self._names.writing(batch.day))
@@ -104,9 +110,25 @@ class OpenSearchHotWriter:
             path = f"/{','.join(sorted(self._touched))}/_refresh"
             self._client.call("POST", path, params={"ignore_unavailable": "true"})
             self._touched.clear()
+        if self._left_out:
+            self._note_left_out()
         if self._moved:
             self._saved = self._state.write_checkpoints(self._saved, self._moved)
             self._moved = {}
+
+    def _note_left_out(self) -> None:
+        """Raises StoreError when one of the days was rebuilt meanwhile: its rows are to be given again."""
+        days = self._state.change_days(self._leave_out)
+        if back := [day for day in self._left_out if not days.is_dropped(day)]:
+            raise StoreError(f"the index of {min(back)} was rebuilt meanwhile: its newest rows are written again")
+        self._left_out.clear()
+
+    def _leave_out(self, days: Days) -> None:
+        for day, offsets in self._left_out.items():
+            if days.is_dropped(day):
+                skipped = days.days[day].skipped
+                for partition, offset in offsets.items():
+                    skipped[partition] = max(offset, skipped.get(partition, 0))
 
     def _look_after(self, gone: set[str]) -> None:
         """What a dropped day misses is not missed. An index that others removed is made anew, and not trusted.
@@ -122,7 +144,7 @@ class OpenSearchHotWriter:
         if anew:
             raise StoreError(
                 f"OpenSearch had lost {', '.join(anew)}, and has it anew: reads of that day take the lake",
-                hint="somebody removed it: let `headwater` drop days by itself",
+                hint="it was forgotten or rebuilt, or somebody removed it: let `headwater` drop days by itself",
                 retry_after_s=1,
             )
 
@@ -142,15 +164,17 @@ class OpenSearchHotWriter:
             for day, opened in self._days.items():
                 if opened is not None and opened.writing in places and day in days.days:
                     days.days[day].distrusted = True
+            days.distrusts += 1
 
         self._state.change_days(change)
 
     def distrust_through(self, day: dt.date) -> None:
-        def change(days: Days) -> None:
-            if days.distrusted_through is None or days.distrusted_through < day:
-                days.distrusted_through = day
+        self._state.change_days(lambda days: days.distrust(day))
 
-        self._state.change_days(change)
+    def forget(self, day: dt.date) -> None:
+        self.commit()
+        self._days.pop(day, None)
+        forget(self._client, self._names, self._state, day)
 
     def _check_usable(self) -> None:
         if self._is_closed:
