@@ -1,11 +1,13 @@
 """Tallies: what a table gained or lost past the flows, by tenant, noted in the table by the very commit that did it.
 
-"gone:<reason>:<tenant>" are rows that were removed, "imported:<tenant>" rows that came by an import, each since the
-table was made: the conservation equation holds at every instant.
+"gone:<reason>:<tenant>" are rows that were removed, "gone:day:<day>" the same rows by their arrival day, and
+"imported:<tenant>" rows that came by an import, each since the table was made: the conservation equation holds at every
+instant.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 
 from contracts.tenants import Tenant
@@ -29,9 +31,15 @@ def gone(table: Delta, tenants: Iterable[str]) -> dict[str, dict[str, int]]:
     return found
 
 
-def with_gone(table: Delta, reason: str, counts: Mapping[Tenant, int]) -> dict[str, int]:
-    """What a commit that removes so many rows of each tenant notes."""
-    return _with(table, {_gone(reason, tenant): count for tenant, count in counts.items()}, _ANY_GONE)
+def gone_of_day(table: Delta, day: dt.date) -> int:
+    """Rows of an arrival day that were removed, of all tenants and for whatever reason, as of this handle's version."""
+    return table.noted(_gone_day(day)) or 0
+
+
+def with_gone(table: Delta, reason: str, counts: Mapping[Tenant, int], days: Mapping[dt.date, int]) -> dict[str, int]:
+    """What a commit that removes so many rows of each tenant, and of each day, notes."""
+    by_day = {name: (table.noted(name) or 0) + count for name, count in ((_gone_day(d), n) for d, n in days.items())}
+    return by_day | _with(table, {_gone(reason, tenant): count for tenant, count in counts.items()}, _ANY_GONE)
 
 
 def imported(table: Delta, tenants: Iterable[str]) -> dict[str, int]:
@@ -49,6 +57,10 @@ def with_imported(table: Delta, counts: Mapping[Tenant, int]) -> dict[str, int]:
 
 def _gone(reason: str, tenant: str) -> str:
     return f"gone:{reason}:{tenant}"
+
+
+def _gone_day(day: dt.date) -> str:
+    return f"gone:day:{day.isoformat()}"
 
 
 def _imported(tenant: str) -> str:

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.errors import ConfigError
 from lakehouse.tiers import quality
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.profiles import Profile, profile
+from lakehouse.tiers.profiles import Frame, Profile, profile
 from lakehouse.tiers.quality import CheckResult, Severity
 
 FAILING_ROWS = 20  # kept of each check, the worst first
@@ -74,13 +75,16 @@ def run(care: Care, name: str, day: dt.date, expectations: Sequence[Expectation]
 def validate(seen: Profile, expectations: Sequence[Expectation]) -> Sequence[CheckResult]:
     """Hold a profile against expectations. Blocks for 5 s the first time, as the library is imported."""
     frames = {expectation.frame: seen.frames[expectation.frame] for expectation in expectations}
-    validator = _Validator(frames)
-    return [_result(seen, expectation, validator) for expectation in expectations]
+    outside = _outside(frames, expectations)
+    return [
+        _result(seen, expectation, frames[expectation.frame], outside.get(expectation.check, ()))
+        for expectation in expectations
+    ]
 
 
-def _result(seen: Profile, expectation: Expectation, validator: _Validator) -> CheckResult:
-    rows = seen.frames[expectation.frame]
-    failing, observed = validator.outside(expectation)
+def _result(seen: Profile, expectation: Expectation, rows: Frame, failing: Sequence[int]) -> CheckResult:
+    below = expectation.at_least is not None and expectation.at_most is None
+    worst_first = sorted(failing, key=lambda index: rows[index][expectation.column], reverse=not below)
     return CheckResult(
         table=seen.name,
         day=seen.day,
@@ -88,54 +92,65 @@ def _result(seen: Profile, expectation: Expectation, validator: _Validator) -> C
         passed=not failing,
         severity=expectation.severity,
         description=expectation.description,
-        observed={**observed, "rows": len(rows), "failing": len(failing)},
-        failing=[dict(rows[index]) for index in _worst_first(rows, failing, expectation)[:FAILING_ROWS]],
+        observed={
+            "column": f"{expectation.frame}.{expectation.column}",
+            "at_least": expectation.at_least,
+            "at_most": expectation.at_most,
+            "rows": len(rows),
+            "failing": len(failing),
+        },
+        failing=[dict(rows[index]) for index in worst_first[:FAILING_ROWS]],
     )
 
 
-def _worst_first(rows: Sequence[Mapping[str, Any]], failing: Sequence[int], expectation: Expectation) -> list[int]:
-    below = expectation.at_least is not None and expectation.at_most is None
-    return sorted(failing, key=lambda index: rows[index][expectation.column], reverse=not below)
+def _outside(frames: Mapping[str, Frame], expectations: Sequence[Expectation]) -> Mapping[str, Sequence[int]]:
+    """The indices of the rows out of bounds, by check. The library's context lives in memory and leaves nothing."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations as gx
+        import pandas as pd  # type: ignore[import-untyped]
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
+
+        in_memory = InMemoryStoreBackendDefaults(
+            init_temp_docs_sites=False
+        )  # else each context leaves a folder in /tmp
+        config = DataContextConfig(store_backend_defaults=in_memory, progress_bars=ProgressBarsConfig(globally=False))
+        context = gx.get_context(mode="ephemeral", project_config=config)
+        # One asset for all frames: the library writes its whole configuration anew for each.
+        asset = context.data_sources.add_pandas("profile").add_dataframe_asset("frame")
+        whole = asset.add_batch_definition_whole_dataframe("day")
+        outside: dict[str, Sequence[int]] = {}
+        for name, rows in frames.items():
+            if rows:
+                batch = whole.get_batch({"dataframe": pd.DataFrame(list(rows))})
+                suite = gx.ExpectationSuite(name, expectations=[_bounds(e) for e in expectations if e.frame == name])
+                for result in batch.validate(suite, result_format={"result_format": "COMPLETE"}).results:
+                    _add_failing(outside, result)
+    return outside
 
 
-class _Validator:
-    """Frames as batches of Great Expectations, in a context that leaves nothing behind."""
+def _bounds(expectation: Expectation) -> Any:
+    from great_expectations.expectations.core import ExpectColumnValuesToBeBetween  # type: ignore[attr-defined]
 
-    def __init__(self, frames: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import great_expectations as gx
-            import pandas as pd  # type: ignore[import-untyped]
-            from great_expectations.data_context.types.base import ProgressBarsConfig
-            from great_expectations.expectations.core import (  # type: ignore[attr-defined]
-                ExpectColumnValuesToBeBetween,
-            )
+    return ExpectColumnValuesToBeBetween(
+        column=expectation.column,
+        min_value=expectation.at_least,
+        max_value=expectation.at_most,
+        meta={"check": expectation.check},
+    )
 
-            self._bounds = ExpectColumnValuesToBeBetween
-            context = gx.get_context(mode="ephemeral")
-            context.variables.progress_bars = ProgressBarsConfig(globally=False)
-            source = context.data_sources.add_pandas("profiles")
-            self._batches = {
-                name: source.add_dataframe_asset(name)
-                .add_batch_definition_whole_dataframe("day")
-                .get_batch({"dataframe": pd.DataFrame(list(rows))})
-                for name, rows in frames.items()
-                if rows
-            }
 
-    def outside(self, expectation: Expectation) -> tuple[list[int], dict[str, Any]]:
-        """The indices of the rows out of bounds, and what was observed."""
-        batch = self._batches.get(expectation.frame)
-        if batch is None:
-            return [], {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            bounds = self._bounds(
-                column=expectation.column, min_value=expectation.at_least, max_value=expectation.at_most
-            )
-            result = batch.validate(bounds, result_format={"result_format": "COMPLETE"})
-        return list(result.result.get("unexpected_index_list") or []), {
-            "least": expectation.at_least,
-            "most": expectation.at_most,
-        }
+def _add_failing(outside: dict[str, Sequence[int]], result: Any) -> None:
+    indices = result.result.get("unexpected_index_list")
+    if indices is None:  # else a list, also when it is empty
+        kwargs = result.expectation_config.kwargs
+        raise ConfigError(
+            f'column "{kwargs.get("column")}" cannot be held against bounds: {result.exception_info}'[:400],
+            hint="see the columns of the profile's frames in docs/quality.md",
+        )
+    outside[result.expectation_config.meta["check"]] = list(indices)

@@ -4,7 +4,7 @@ A bus offset is that of a message, one request of many records; so what has to h
 
 - the accounts of a partition, all tenants together, leave no offset out, and no two of a tenant share one;
 - received = landed + duplicates + dead-lettered + dropped, in every account;
-- landed = the rows that stand at the account's offsets, and those that were removed for a reason that is counted;
+- landed = the rows that stand at the account's offsets, in lake or archive, and those that were removed and counted;
 - no row stands at an offset without an account.
 
 The accounts of a day are those that name it; one that was made across midnight names the later day, so rows of the days
@@ -58,7 +58,7 @@ WHERE day = {day} GROUP BY bus_partition, tenant"""
 
 _ROWS = """
 SELECT bus_partition, tenant, run, count(*) AS n, count(*) FILTER (WHERE day = {day}) AS of_day
-FROM (SELECT day, tenant, bus_partition, bus_offset FROM {name} WHERE {where}) AS found
+FROM {every}
 LEFT JOIN (VALUES {runs}) AS runs (run, run_partition, run_tenant, run_first, run_next)
     ON bus_partition = run_partition AND tenant = run_tenant AND bus_offset >= run_first AND bus_offset < run_next
 GROUP BY bus_partition, tenant, run"""
@@ -82,16 +82,21 @@ class _Share:
     shared: int = 0
     unaccounted: int = 0
 
+    @property
+    def missing(self) -> int:
+        """Negative: there are more rows than have landed."""
+        return self.landed - (self.rows - self.repeated)
+
 
 def offsets_frame(
-    care: Care, kind: Kind, day: dt.date, table: Pinned, repeated: Sequence[Mapping[str, Any]], counted: bool = True
+    care: Care, kind: Kind, day: dt.date, table: Pinned, repeated: Sequence[Mapping[str, Any]], gone: int
 ) -> Sequence[Mapping[str, Any]]:
     """One row per bus partition and tenant.
 
     Args:
-        table: Pinned before the ledger is read, so that an account of every row it has is there, or past all of them.
+        table: With the archive, when any row of the day or of those beside it is there.
         repeated: The frame `ids`: places that are there twice are that check's matter, not this one's.
-        counted: Whether the rows of the day all stand in `table`; else they are not compared.
+        gone: Rows of the day that were removed by retention or erased, of all tenants.
     """
     ledger = Pinned(care.table(LEDGER))
     shares: dict[_Key, _Share] = {}
@@ -101,13 +106,13 @@ def offsets_frame(
             _add(shares.setdefault((run["bus_partition"], run["tenant"]), _Share()), run)
     _add_dropped(shares, ledger, kind, day)
     _add_tiles(shares, ledger, kind, day)
-    if counted:
-        _add_rows(shares, table, day, runs)
-        for row in repeated:
-            if row["what"] == "place" and (row["bus_partition"], row["tenant"]) in shares:
-                shares[row["bus_partition"], row["tenant"]].repeated += row["repeated"]
+    _add_rows(shares, table, day, runs)
+    for row in repeated:
+        if row["what"] == "place" and (row["bus_partition"], row["tenant"]) in shares:
+            shares[row["bus_partition"], row["tenant"]].repeated += row["repeated"]
+    missing = sum(max(share.missing, 0) for share in shares.values())
     gapless = not care.settings.bus.startswith("kafka")  # there, the offsets of transactions of others are left out
-    return [_told(key, share, counted, gapless) for key, share in sorted(shares.items())]
+    return [_told(key, share, gapless, missing <= gone) for key, share in sorted(shares.items())]
 
 
 def _date(day: dt.date) -> str:
@@ -166,7 +171,8 @@ def _add_rows(shares: dict[_Key, _Share], table: Pinned, day: dt.date, runs: Seq
         f"({at}, {run['bus_partition']}, {text_literal(run['tenant'])}, {run['first_offset']}, {run['next_offset']})"
         for at, run in enumerate(runs)
     )
-    for row in table.rows(_ROWS.format(day=_date(day), name=table.name, where=where, runs=values)):
+    every = table.every("day, tenant, bus_partition, bus_offset", where)
+    for row in table.rows(_ROWS.format(day=_date(day), every=every, runs=values)):
         key = row["bus_partition"], row["tenant"]
         if row["run"] is None:
             shares.setdefault(key, _Share()).unaccounted += row["of_day"]
@@ -178,15 +184,14 @@ def _place(partition: int, first: int, after: int) -> str:
     return f"(bus_partition = {partition:d} AND bus_offset >= {first:d} AND bus_offset < {after:d})"
 
 
-def _told(key: _Key, share: _Share, counted: bool, gapless: bool) -> dict[str, Any]:
+def _told(key: _Key, share: _Share, gapless: bool, excused: bool) -> dict[str, Any]:
     unbalanced = share.received - share.landed - share.duplicates - share.dead_lettered - share.dropped
-    missing = share.landed - (share.rows - share.repeated) if counted else 0
     wrong = {
         "offsets without an account": share.gap if gapless else 0,
         "offsets with two accounts": share.shared,
         "records that the accounts do not balance": abs(unbalanced),
-        "rows that landed and are missing": max(missing, 0),
-        "rows more than have landed": max(-missing, 0),
+        "rows that landed and are missing": 0 if excused else max(share.missing, 0),
+        "rows more than have landed": max(-share.missing, 0),
         "rows without an account": share.unaccounted,
     }
     return {
@@ -200,7 +205,8 @@ def _told(key: _Key, share: _Share, counted: bool, gapless: bool) -> dict[str, A
         "dead_lettered": share.dead_lettered,
         "dropped": share.dropped,
         "lost": share.lost,
-        "rows": share.rows if counted else None,
+        "rows": share.rows,
+        "gone": max(share.missing, 0) if excused else 0,
         "gap": share.gap,
         "unexplained": sum(wrong.values()),
         "problem": ", ".join(f"{count} {what}" for what, count in wrong.items() if count),

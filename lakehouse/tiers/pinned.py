@@ -10,25 +10,33 @@ import pyarrow as pa
 from deltalake import QueryBuilder
 
 from lakehouse.delta import Delta, translated
+from lakehouse.lake_archive import MOVES
 
 MEMORY_MIB = 512  # of one query; past it the engine writes to the system's folder for temporary files
 
+_ARCHIVED = "archived"
 _PLAIN = {"string_view": "string", "large_string": "string", "binary_view": "binary", "large_binary": "binary"}
 
 
 class Pinned:
     """Not thread-safe. Later versions of `table` do not move it.
 
+    `archive`, which has to be opened after `table`, adds what was moved there.
+
     Attributes:
         columns: Names and types, as they are in the table, which may be others than `SCHEMAS` says.
     """
 
-    def __init__(self, table: Delta) -> None:
+    def __init__(self, table: Delta, archive: Delta | None = None) -> None:
         self.name, self.version = table.name, table.version
         self._builder = QueryBuilder()
         with translated("lake query cannot be set up"):
             self._builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
         table.register(self._builder)
+        self._parts = [(table.name, "TRUE")]
+        if archive is not None:
+            archive.register(self._builder, _ARCHIVED)
+            self._parts.append((_ARCHIVED, f"move <= {table.noted(MOVES) or 0:d}"))
         self.columns = {
             field.name: _plain(field.type) for field in self.table(f"SELECT * FROM {self.name} LIMIT 0").schema
         }
@@ -53,7 +61,12 @@ class Pinned:
             if name not in self.columns
         }
         columns = ", ".join(f"{lost[name]} AS {name}" if name in lost else name for name in names)
-        return f"(SELECT {columns} FROM {self.name} WHERE day = DATE '{day.isoformat()}') AS rows_of_day"
+        return self.every(columns, f"day = DATE '{day.isoformat()}'")
+
+    def every(self, columns: str, where: str) -> str:
+        """The rows that match, of the archive too when it was given, as a subquery."""
+        parts = [f"SELECT {columns} FROM {name} WHERE ({where}) AND {visible}" for name, visible in self._parts]
+        return f"({' UNION ALL '.join(parts)}) AS every_row"
 
 
 def pinned_rows(table: Delta, sql: str) -> list[dict[str, Any]]:

@@ -17,8 +17,10 @@ from typing import Any
 from contracts.batches import IMPORTED
 from contracts.messages import Kind
 from lakehouse.tables import SCHEMAS
+from lakehouse.tallies import gone_of_day
 from lakehouse.tiers import quality
-from lakehouse.tiers.accounts import offsets_frame
+from lakehouse.tiers.accounts import DAY, offsets_frame
+from lakehouse.tiers.archive import archive_table, moved_note
 from lakehouse.tiers.attribute_sample import attributes_frame, sampled_keys
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.pinned import Pinned
@@ -28,6 +30,7 @@ Frame = Sequence[Mapping[str, Any]]
 
 AHEAD_S = 300  # a record dated later than this after its arrival was made by a clock that is ahead
 LEAST_RECORDS = 100  # fewer of a service, or usual in an hour, are too few to speak of shares
+MOST_GONE = 0.01  # share of a day's rows; when more were removed, its hours are compared with nothing
 LEAST_DAYS = 3  # that an hour is compared with
 HISTORY = 7  # days before
 FRAME_ROWS = 1000  # of a frame, the worst first
@@ -69,14 +72,14 @@ class Profile:
 
 
 def profile(care: Care, name: str, day: dt.date) -> Profile:
-    """Read a day of the table of a kind as it is now; what stands in the archive already is only counted.
+    """Read a day of the table of a kind as it is now, with what was moved to the archive.
 
     Raises:
         StoreError: It cannot be read.
     """
     kind = Kind(name)
     before = quality.history(care, name, day, HISTORY)
-    pinned = Pinned(care.table(name))
+    pinned, gone = _pinned(care, kind, day)
     rows = pinned.day(day, SCHEMAS[name].names, SCHEMAS[name])
     columns, count = columns_frame(pinned, kind, rows)
     hours = hour_counts(pinned, rows)
@@ -86,8 +89,8 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
         "columns": columns,
         "services": [] if kind is Kind.DEAD_LETTERS else services_frame(pinned, kind, rows),
         "sources": [] if kind is Kind.DEAD_LETTERS else sources_frame(pinned, rows, _open_until(care, day)),
-        "hours": hours_frame(hours, before, _ended_hours(care, day)),
-        "offsets": offsets_frame(care, kind, day, pinned, repeated),
+        "hours": hours_frame(hours, [] if gone > MOST_GONE * count else before, _ended_hours(care, day)),
+        "offsets": offsets_frame(care, kind, day, pinned, repeated, gone),
         "ids": repeated,
         "schema": schema_frame(pinned, before),
         "attributes": attributes_frame(keys, [facts.get("attributes", {}) for _, facts in before]),
@@ -100,6 +103,16 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
         "version": pinned.version,
     }
     return Profile(name, day, count, frames, facts)
+
+
+def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[Pinned, int]:
+    """The lake's table, with the archive when it holds rows of the day or one beside it; and rows that were removed."""
+    warm = care.table(kind.value)
+    beside = (day - DAY, day, day + DAY)
+    if all(warm.noted(moved_note(each)) is None for each in beside):
+        return Pinned(warm), gone_of_day(warm, day)
+    archive = archive_table(care, kind)
+    return Pinned(warm, archive), gone_of_day(warm, day) + gone_of_day(archive, day)
 
 
 def _ended_hours(care: Care, day: dt.date) -> int:

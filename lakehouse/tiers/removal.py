@@ -6,7 +6,9 @@ How many rows of a tenant went for which reason is noted in the table by the com
 
 from __future__ import annotations
 
+import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
@@ -29,12 +31,19 @@ def counts(table: Delta, where: str) -> dict[Tenant, int]:
     Raises:
         StoreError: They cannot be read.
     """
+    found: dict[Tenant, int] = {}
+    for (tenant, _), count in _counts(table, where).items():
+        found[tenant] = found.get(tenant, 0) + count
+    return found
+
+
+def _counts(table: Delta, where: str) -> dict[tuple[Tenant, dt.date], int]:
     with translated(f'lake table "{table.name}" cannot be read'):
         builder = QueryBuilder()
         table.register(builder)
-        answer = builder.execute(f"SELECT tenant, count(*) AS n FROM {table.name} WHERE {where} GROUP BY tenant")
+        answer = builder.execute(f"SELECT tenant, day, count(*) AS n FROM {table.name} WHERE {where} GROUP BY 1, 2")
         rows = pa.RecordBatchReader.from_stream(answer).read_all().to_pylist()
-    return {Tenant(row["tenant"]): row["n"] for row in rows}
+    return {(Tenant(row["tenant"]), row["day"]): row["n"] for row in rows}
 
 
 def remove(
@@ -52,16 +61,20 @@ def remove(
     """
     for attempt in range(ATTEMPTS):
         table.refresh()
-        found = counts(table, where)
-        if not found:
+        matching = _counts(table, where)
+        if not matching:
             return {}
         checked()
-        numbers = with_gone(table, reason, found)
+        found, days = Counter[Tenant](), Counter[dt.date]()
+        for (tenant, day), count in matching.items():
+            found[tenant] += count
+            days[day] += count
+        numbers = with_gone(table, reason, found, days)
         if noted:
             numbers[noted] = (table.noted(noted) or 0) + sum(found.values())
         try:
             table.delete(where, numbers)
-            return found
+            return dict(found)
         except CommitFailedError:
             time.sleep(min(0.05 * 2**attempt, 1.0))
             table.reopen()

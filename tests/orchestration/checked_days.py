@@ -21,7 +21,7 @@ FIRST = dt.date(2026, 3, 1)
 DAYS = 4  # the last one is the day that defects are put into
 DAY = FIRST + dt.timedelta(days=DAYS - 1)
 HOUR_NS = 3600 * 10**9
-ROWS = 120  # of a message; two an hour
+ROWS = 60  # of a message; two an hour
 COMMIT_MESSAGES = 13  # not a divisor of a day's messages: commits reach across midnight
 
 
@@ -47,7 +47,7 @@ def _message(day: dt.date, hour: int, partition: int, offset: int, rows: int = R
     at_ns = midnight_ns + hour * HOUR_NS + 1800 * 10**9 + partition
     account: dict[str, Any] = {}
     if hour == 3:
-        account = {"duplicates": 4, "dropped": {"policy": 2}, "rejects": [Reject(119, b"", "bad", "bad", "parse")]}
+        account = {"duplicates": 4, "dropped": {"policy": 2}, "rejects": [Reject(59, b"", "bad", "bad", "parse")]}
     tenant = (ACME, OTHER)[offset % 2]
     return batch(
         *(_row(index, at_ns) for index in range(rows)),
