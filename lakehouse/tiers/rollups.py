@@ -8,35 +8,37 @@ closed. Rows stand under the arrival day of their points.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import QueryBuilder
 from deltalake.exceptions import CommitFailedError
 
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse.coverage import between_sql, numbers, past_sql, places
-from lakehouse.delta import Delta, translated
+from lakehouse.delta import Delta
 from lakehouse.lake_literals import time_literal
 from lakehouse.tables import ROLLUPS, SCHEMAS
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.raw_points import RawPoints, builder_of, query
 from lakehouse.windows import points_sql, sums_sql, windows
 
 PART_ROWS = 250_000  # raw points of a commit: 470 MiB at the peak
-MEMORY_MIB = 512
 FILE_BYTES = 64 << 20  # the library cuts files at 100 MiB; a day with more files than these has some to merge
 ATTEMPTS = 8
 APPENDED = failpoint("rollup.appended", "windows of some points are in a rollup table, with the places they cover")
 REPLACED = failpoint("rollup.replaced", "a day of a rollup table has been merged or restated")
 
+_TURN = "rollup:turn"
+_MOVES = "rollup:moves"  # moves to the archive of which no point is missing here
 _HOUR_US = 3_600_000_000
 
 
@@ -62,13 +64,30 @@ def roll_up(care: Care) -> Mapping[str, RolledUp]:
 
 def is_covered(care: Care, day: dt.date) -> bool:
     """Whether every raw point of arrival day `day` in the lake is in both rollup tables: the day may leave then."""
-    raw = care.table(Kind.METRICS.value)
-    builder = _builder(raw)
+    tables = [care.table(name) for name in ROLLUPS]
+    raw = RawPoints(care, min(table.noted(_MOVES) or 0 for table in tables))
+    past = [past_sql(places(table, Kind.METRICS)) for table in tables]
+    sql = f"SELECT bus_offset FROM {raw.relation} WHERE day = {_date(day)} AND ({' OR '.join(past)}) LIMIT 1"
+    return next(query(raw.builder, sql), None) is None
+
+
+def fence(care: Care) -> None:
+    """Make every run fail that has looked at the raw points before now and not committed, and look again.
+
+    For an erasure, between removing raw points and restating: else such a run would bring them back. Idempotent.
+
+    Raises:
+        StoreError: Others changed the tables all the time, or they cannot be written.
+    """
     for name in ROLLUPS:
-        where = f"day = {_date(day)} AND {past_sql(places(care.table(name), Kind.METRICS))}"
-        if _count(builder, raw.name, where):
-            return False
-    return True
+        table, attempt = care.table(name), 0
+        while True:
+            try:
+                table.note(_turn(table))
+                break
+            except CommitFailedError:
+                attempt = _waited(attempt, name)
+                table.reopen()
 
 
 def merge(care: Care, name: str, day: dt.date) -> RolledUp:
@@ -81,9 +100,9 @@ def merge(care: Care, name: str, day: dt.date) -> RolledUp:
     """
 
     def rewritten(table: Delta) -> Iterator[pa.Table]:
-        builder = _builder(table)
-        for part in _hours(day):
-            yield windows(builder, name, sums_sql(name, f"day = {_date(day)} AND {part}"))
+        builder, here = builder_of(table), f"day = {_date(day)}"
+        for part in _parts(query(builder, _hours_sql(name, here))):
+            yield windows(builder, name, sums_sql(name, f"{here} AND {part}"))
 
     return _replace(care, name, day, rewritten, lambda table: not _is_merged(table, day))
 
@@ -103,67 +122,71 @@ def restate(care: Care, name: str, day: dt.date, where: str = "TRUE") -> RolledU
     """
 
     def recounted(table: Delta) -> Iterator[pa.Table]:
-        raw = care.table(Kind.METRICS.value)
-        builder = _builder(table, raw)
-        covered = between_sql({}, places(table, Kind.METRICS))
-        for part in _hours(day):
-            here = f"day = {_date(day)} AND {part}"
-            yield windows(builder, name, sums_sql(name, f"{here} AND ({where}) IS NOT TRUE"))
-            yield windows(builder, name, points_sql(raw.name, f"{here} AND ({where}) AND {covered}", ROLLUPS[name]))
+        builder, raw = builder_of(table), RawPoints(care)
+        here = f"day = {_date(day)}"
+        kept = f"{here} AND ({where}) IS NOT TRUE"
+        counted = f"{here} AND ({where}) AND {between_sql({}, places(table, Kind.METRICS))}"
+        hours = [*query(builder, _hours_sql(name, kept)), *query(raw.builder, _hours_sql(raw.relation, counted))]
+        for part in _parts(hours):
+            yield windows(builder, name, sums_sql(name, f"{kept} AND {part}"))
+            points = points_sql(raw.relation, f"{counted} AND {part}", ROLLUPS[name])
+            yield windows(raw.builder, name, points)
 
     return _replace(care, name, day, recounted, lambda _: True)
 
 
 def _roll_up(care: Care, name: str) -> RolledUp:
-    started, rows_in, rows_out, seen = time.perf_counter(), 0, 0, set[dt.datetime]()
-    table, raw = care.table(name), care.table(Kind.METRICS.value)
-    builder, landed, attempt = _builder(raw), places(raw, Kind.METRICS), 0
-    while (covered := places(table, Kind.METRICS)) != landed:
-        part = _next_part(builder, raw.name, covered, landed)
-        if part is None:
-            break  # another run has come further
-        rows = windows(builder, name, points_sql(raw.name, between_sql(covered, part), ROLLUPS[name]))
+    started, rows_in, rows_out, seen, attempt = time.perf_counter(), 0, 0, set[dt.datetime](), 0
+    table = care.table(name)
+    raw = RawPoints(care, table.noted(_MOVES) or 0)
+    while (part := _next_part(raw, places(table, Kind.METRICS))) is not None:
+        covered = places(table, Kind.METRICS)
+        rows = windows(raw.builder, name, points_sql(raw.relation, between_sql(covered, part), ROLLUPS[name]))
         try:
-            _append(table, rows, covered | part)
-        except CommitFailedError:
+            _append(table, rows, numbers(covered | part, Kind.METRICS))
+        except CommitFailedError:  # also after an erasure: what it removed must not be read again
             attempt = _waited(attempt, name)
             table.reopen()
+            raw = RawPoints(care, table.noted(_MOVES) or 0)
             continue
         reach(APPENDED)
         rows_in, rows_out = rows_in + _total(rows), rows_out + rows.num_rows
         seen |= _starts(rows)
+    if raw.moves != (table.noted(_MOVES) or 0):
+        with contextlib.suppress(CommitFailedError):  # the next run looks into the archive again
+            table.note({_MOVES: raw.moves})
     return RolledUp(rows_in, rows_out, len(seen), round(time.perf_counter() - started, 3), table.version)
 
 
-def _append(table: Delta, rows: pa.Table, covered: Mapping[int, int]) -> None:
-    noted = numbers(covered, Kind.METRICS)
+def _append(table: Delta, rows: pa.Table, noted: Mapping[str, int]) -> None:
     if rows.num_rows:
-        table.add(rows, noted)
+        table.add(rows, {**noted, **_turn(table)})
     else:
-        table.note(noted)
+        table.note({**noted, **_turn(table)})
 
 
-def _next_part(
-    builder: QueryBuilder, raw: str, covered: Mapping[int, int], landed: Mapping[int, int]
-) -> dict[int, int] | None:
-    """Next offsets after about `PART_ROWS` points past `covered`; None when there is nothing up to `landed`."""
-    ends = {partition: offset for partition, offset in landed.items() if offset > covered.get(partition, 0)}
+def _turn(table: Delta) -> dict[str, int]:
+    """Noted by every commit, so that of two that began with the same version one fails."""
+    return {_TURN: (table.noted(_TURN) or 0) + 1}
+
+
+def _next_part(raw: RawPoints, covered: Mapping[int, int]) -> dict[int, int] | None:
+    """Next offsets after about `PART_ROWS` points past `covered`; None when there is nothing more."""
+    ends = {partition: offset for partition, offset in raw.landed.items() if offset > covered.get(partition, 0)}
     if not ends:
         return None
     part, rows = dict[int, int](), 0
     sql = (
-        f"SELECT bus_partition, bus_offset, count(*) AS n FROM {raw} WHERE {between_sql(covered, ends)} "
+        f"SELECT bus_partition, bus_offset, count(*) AS n FROM {raw.relation} WHERE {between_sql(covered, ends)} "
         "GROUP BY bus_partition, bus_offset ORDER BY bus_partition, bus_offset"
     )
-    with translated("raw points cannot be read"):
-        for batch in pa.RecordBatchReader.from_stream(builder.execute(sql)):
-            for message in batch.to_pylist():
-                if rows >= PART_ROWS:
-                    return part
-                # What lies before in partitions that are done needs no second look.
-                part |= {done: ends[done] for done in part if done != message["bus_partition"]}
-                part[message["bus_partition"]] = message["bus_offset"] + 1
-                rows += message["n"]
+    for message in query(raw.builder, sql):
+        if rows >= PART_ROWS:
+            return part
+        # Partitions come one after the other: those before this one are read to their ends.
+        part |= {done: ends[done] for done in part if done != message["bus_partition"]}
+        part[message["bus_partition"]] = message["bus_offset"] + 1
+        rows += message["n"]
     return ends
 
 
@@ -178,12 +201,11 @@ def _replace(
     while True:
         if not is_due(table):
             return RolledUp(0, 0, 0, round(time.perf_counter() - started, 3), table.version)
-        before = _count(_builder(table), name, f"day = {_date(day)}")
+        before = sum(file["num_records"] for file in table.files() if file["partition.day"] == day)
         tally = _Tally()
         reader = pa.RecordBatchReader.from_batches(SCHEMAS[name], tally.batches(rewritten(table)))
         try:
-            # The places again, unchanged: a run that appends meanwhile makes this commit fail, and is seen by the next.
-            table.replace(f"day = {_date(day)}", reader, numbers(places(table, Kind.METRICS), Kind.METRICS))
+            table.replace(f"day = {_date(day)}", reader, _turn(table))
         except CommitFailedError:
             attempt = _waited(attempt, name)
             table.reopen()
@@ -225,21 +247,6 @@ def _waited(attempt: int, name: str) -> int:
     return attempt + 1
 
 
-def _builder(*tables: Delta) -> QueryBuilder:
-    builder = QueryBuilder()
-    with translated("rollup cannot be set up"):
-        builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
-    for table in tables:
-        table.register(builder)
-    return builder
-
-
-def _count(builder: QueryBuilder, name: str, where: str) -> int:
-    with translated(f'lake table "{name}" cannot be read'):
-        answer = builder.execute(f"SELECT count(*) AS n FROM {name} WHERE {where}")
-        return int(pa.RecordBatchReader.from_stream(answer).read_all().column("n")[0].as_py())
-
-
 def _total(rows: pa.Table) -> int:
     return int(pc.sum(rows.column("count")).as_py() or 0)
 
@@ -252,9 +259,20 @@ def _date(day: dt.date) -> str:
     return f"DATE '{day.isoformat()}'"
 
 
-def _hours(day: dt.date) -> list[str]:
-    """Conditions that split event times, with an hour of the arrival day each: one is in memory at a time."""
-    midnight = int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp()) * 1_000_000
-    ends = [time_literal(midnight + hour * _HOUR_US) for hour in range(25)]
-    within = [f"timestamp >= {low} AND timestamp < {high}" for low, high in itertools.pairwise(ends)]
-    return [f"timestamp < {ends[0]}", *within, f"timestamp >= {ends[-1]}"]
+def _hours_sql(relation: str, where: str) -> str:
+    hour = f"CAST(timestamp AS BIGINT) / {_HOUR_US:d}"
+    return f"SELECT {hour} AS hour, count(*) AS n FROM {relation} WHERE {where} GROUP BY {hour}"
+
+
+def _parts(hours: Iterable[Mapping[str, int]]) -> Iterator[str]:
+    """Conditions that split event times by whole hours, each for about `PART_ROWS` rows: one is in memory at a time."""
+    counts: Counter[int] = Counter()
+    for found in hours:
+        counts[found["hour"]] += found["n"]
+    first, rows, ordered = 0, 0, sorted(counts)
+    for at, hour in enumerate(ordered):
+        rows += counts[hour]
+        if rows >= PART_ROWS or at + 1 == len(ordered):
+            low, high = time_literal(ordered[first] * _HOUR_US), time_literal((hour + 1) * _HOUR_US)
+            yield f"timestamp >= {low} AND timestamp < {high}"
+            first, rows = at + 1, 0

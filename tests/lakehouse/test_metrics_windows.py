@@ -77,7 +77,7 @@ def queries(chance: random.Random) -> Iterator[MetricQuery]:
         Range("attributes.cpu", 1, 2),
     )
     for agg in EXACT:
-        for step_s in (60, 180, 3600, 7200):
+        for step_s in (180, 3600, 7200):
             start_ns = NOON_NS - int(chance.uniform(0.5, 30) * HOUR_NS)
             end_ns = start_ns + int(chance.uniform(0.02, 40) * HOUR_NS)
             groups = chance.choice([(), ("service",), ("cpu", "service")])

@@ -32,7 +32,7 @@ TODAY = dt.date(2026, 3, 4)
 
 
 def care_of(url: str, **overrides: object) -> Care:
-    return Care(settings(lake_url=url, **overrides), lambda: NOON_NS + DAY_NS)
+    return Care(settings(lake_url=url, archive_url=f"{url}-archive", **overrides), lambda: NOON_NS + DAY_NS)
 
 
 def some_points(seed: int, count: int, hours: float = 3) -> list[MetricRow]:
@@ -119,13 +119,13 @@ def rows_in(care: Care, name: str) -> int:
     return sum(file["num_records"] for file in care.table(name).files())
 
 
+def act(care: Care, what: str) -> None:
+    if what == "roll_up":
+        rollups.roll_up(care)
+    for table in ROLLUPS if what != "roll_up" else ():
+        (rollups.merge if what == "merge" else rollups.restate)(care, table, TODAY)
+
+
 if __name__ == "__main__":
-    acted = care_of(sys.argv[1])
     rollups.PART_ROWS = 40
-    if sys.argv[2] == "roll_up":
-        rollups.roll_up(acted)
-    for table in ROLLUPS if sys.argv[2] != "roll_up" else ():
-        if sys.argv[2] == "merge":
-            rollups.merge(acted, table, TODAY)
-        else:
-            rollups.restate(acted, table, TODAY)
+    act(care_of(sys.argv[1]), sys.argv[2])

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import QueryBuilder
 
 from contracts.messages import Kind
 from lakehouse.delta import Delta
 from lakehouse.tables import ROLLUPS
-from lakehouse.tiers import removal, rollups
+from lakehouse.tiers import archive, removal, rollups
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.imports import Import
+from lakehouse.windows import windows
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, metric
-from tests.lakehouse.tiers.rollup_world import TODAY, Points, care_of, expected, held, rows_in, some_points
+from tests.lakehouse.tiers.rollup_world import TODAY, Points, act, care_of, expected, held, rows_in, some_points
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -162,17 +165,84 @@ def test_a_day_is_covered_when_both_tables_have_all_of_it(points: Points) -> Non
     assert not rollups.is_covered(care, TODAY + dt.timedelta(1))
 
 
-def run(url: str, what: str, failpoint: str = "") -> int:
-    command = [sys.executable, "-m", "tests.lakehouse.tiers.rollup_world", url, what]
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"HEADWATER_FAILPOINT": failpoint}, check=False
-    ).returncode
+def test_points_that_moved_to_the_archive_before_they_were_counted_are_counted(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 60))
+    rollups.roll_up(care)
+    points.land(some_points(2, 60))
+    before = expected(care, "metrics_1h"), expected(care, "metrics_1m")
+    archive.archive_day(care, Kind.METRICS, TODAY)
+    assert rows_in(care, "metrics") == 0
+    assert not rollups.is_covered(care, TODAY)
+
+    assert rollups.roll_up(care)["metrics_1h"].rows_in == 60
+
+    assert (held(care, "metrics_1h"), held(care, "metrics_1m")) == before
+    assert rollups.is_covered(care, TODAY)
+    assert rollups.restate(care, "metrics_1h", TODAY).rows_out == len(before[0])
+    assert held(care, "metrics_1h") == before[0]
+
+
+def test_an_archive_that_is_away_is_not_needed_for_what_is_in_the_lake(points: Points, tmp_path: Path) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 60))
+    archive.archive_day(care, Kind.METRICS, TODAY)
+    rollups.roll_up(care)
+    Path(care.settings.archive).rename(tmp_path / "away")
+    points.land(some_points(2, 30), NOON_NS + DAY_NS)
+
+    assert rollups.roll_up(care)["metrics_1h"].rows_in == 30
+
+
+def test_imported_points_are_counted_once(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 20))
+    rollups.roll_up(care)
+    for part, seed in enumerate((2, 3)):
+        old = batch(*some_points(seed, 25), offset=0, kind=Kind.METRICS)
+        Import(care, Kind.METRICS, ACME, "old").land([old], part, part + 1)
+        assert rollups.roll_up(care)["metrics_1m"].rows_in == 25
+    check(care)
+
+
+def test_a_run_that_looked_before_an_erasure_does_not_bring_points_back(
+    points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 60))
+    real = windows
+
+    def late(builder: QueryBuilder, name: str, sql: str) -> pa.Table:
+        rows = real(builder, name, sql)
+        if removal.remove(care.table("metrics"), "value > 5", removal.ERASED):
+            rollups.fence(care)
+        return rows
+
+    monkeypatch.setattr(rollups, "windows", late)
+    rollups.roll_up(care)
+
+    check(care)
+
+
+def test_two_runs_at_once_count_each_point_once(points: Points) -> None:
+    points.land(some_points(1, 100))
+    runs = [subprocess.Popen(command_of(points.url, "roll_up"), cwd=ROOT) for _ in range(2)]
+    assert [each.wait() for each in runs] == [0, 0]
+    check(care_of(points.url))
+
+
+def command_of(url: str, what: str) -> list[str]:
+    return [sys.executable, "-m", "tests.lakehouse.tiers.rollup_world", url, what]
+
+
+def run(url: str, what: str, failpoint: str) -> int:
+    environment = os.environ | {"HEADWATER_FAILPOINT": failpoint}
+    return subprocess.run(command_of(url, what), cwd=ROOT, env=environment, check=False).returncode
 
 
 @pytest.mark.parametrize(
     ("what", "failpoint"),
     [
-        ("roll_up", "rollup.appended"),
         ("roll_up", "rollup.appended#4"),
         ("merge", "rollup.replaced#1"),
         ("restate", "rollup.replaced#2"),
@@ -187,7 +257,7 @@ def test_killed_between_commits_the_next_run_completes_it(points: Points, what: 
         rollups.roll_up(care)
 
     assert run(points.url, what, failpoint) == -signal.SIGKILL
-    assert run(points.url, what) == 0
+    act(care, what)
 
     check(care)
 
@@ -198,7 +268,7 @@ def test_without_the_places_in_the_commit_points_would_be_counted_twice(
     care = care_of(points.url)
     points.land(some_points(1, 30))
     rollups.roll_up(care)
-    monkeypatch.setattr(rollups, "places", lambda table, kind: {} if table.name in ROLLUPS else {0: 15, 1: 15})
+    monkeypatch.setattr(rollups, "places", lambda table, kind: {})
     monkeypatch.setattr(rollups, "_append", _append_and_stop)
 
     with pytest.raises(InterruptedError):
