@@ -1,10 +1,12 @@
 """Rollups in an erasure of metrics: windows with the subject's points -> counted anew from the points that are left.
 
 Where the query asks for what differs within a series (value, timestamp, producer), the windows of every series of the
-tenant are counted anew, on the days where raw points are in the lake.
+tenant are counted anew, on the days where the lake or the archive had points of the subject.
 """
 
 from __future__ import annotations
+
+import datetime as dt
 
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
@@ -15,7 +17,7 @@ from lakehouse.lake_query import where_sql
 from lakehouse.tables import ROLLUPS
 from lakehouse.tiers import rollups
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.erasure_rows import LAKE
+from lakehouse.tiers.erasure_rows import ARCHIVE, LAKE
 from lakehouse.tiers.erasure_state import State
 from lakehouse.tiers.pinned import pinned_rows
 
@@ -36,12 +38,14 @@ def restate(care: Care, request: Request, state: State) -> None:
     where = f"tenant = {text_literal(request.tenant)}"
     if of_series:
         where = f"{where} AND {where_sql(node, Kind.METRICS)}"
+    places = (f"{tier}/{Kind.METRICS.value}" for tier in (LAKE, ARCHIVE))
+    touched = {dt.date.fromisoformat(day) for place in places for day in state.days.get(place, [])}
     rollups.fence(care)  # a run that has read the points before they were removed would bring them back
     for name in ROLLUPS:
         table = care.table(name)
         days = {row["day"] for row in pinned_rows(table, f"SELECT DISTINCT day FROM {name} WHERE {where}")}
         if not of_series:
-            days &= {_day for _day in days if _day.isoformat() in state.days.get(f"{LAKE}/{Kind.METRICS.value}", [])}
+            days &= touched
         for day in sorted(days):
             state.restated(name, day)
             state.save(care.settings)
