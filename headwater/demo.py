@@ -42,7 +42,7 @@ def demo(*, once: bool, port: int, seconds: float, seed: int) -> int:
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="headwater-demo-") as folder, Stage(Path(folder), port) as stage:
         try:
-            right = _play(stage, seconds, seed, began_s)
+            right = _play(stage, seconds, seed, began_s, batch=not once)
             if not once:
                 _stay(stage)
         except KeyboardInterrupt:
@@ -61,11 +61,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _play(stage: Stage, seconds: float, seed: int, began_s: float) -> bool:
+def _play(stage: Stage, seconds: float, seed: int, began_s: float, batch: bool) -> bool:
     story = tell(seed, dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(seconds=STORY_S))
     view.headline("1. Starting the platform")
     with view.waiting("headwater up, on a temporary data folder …"):
-        stage.start_up(lambda: None)
+        stage.start_up(lambda: None, batch)
     view.note(f"API and flow are ready at {stage.url} after {time.monotonic() - began_s:.1f} s")
     first, end = story.incident
     view.headline(
@@ -158,6 +158,7 @@ It stays up until Ctrl-C. Go on asking, from another terminal:
   {us} search --follow --data-dir {data}
   {us} status --data-dir {data}
   API page: {stage.url}/docs     keys: {data}/keys/default.env
+  compaction, checks, tiers, retention: {stage.batch_url} (Dagster's UI)
 """)
     while True:
         time.sleep(1)

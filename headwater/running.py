@@ -21,9 +21,10 @@ class Running:
 
     pid: int
     url: str
+    batch_url: str = ""  # of Dagster's UI; "" without the batch tiers
 
 
-def hold(data: Path, url: str, patience_s: float = 1.0) -> int:
+def hold(data: Path, url: str, batch_url: str = "", patience_s: float = 1.0) -> int:
     """Take the data folder for this process until it ends; the file descriptor that holds it.
 
     Waits `patience_s`, as a reader of the lock holds it for an instant.
@@ -47,7 +48,7 @@ def hold(data: Path, url: str, patience_s: float = 1.0) -> int:
                 hint=f"use that one, stop it{f' with: kill {other.pid}' if other else ''}, or give another --data-dir",
             ) from None
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(Running(os.getpid(), url))).encode(), 0)
+        os.pwrite(descriptor, json.dumps(asdict(Running(os.getpid(), url, batch_url))).encode(), 0)
         return descriptor
 
 

@@ -27,6 +27,7 @@ def create_app(settings: Settings) -> FastAPI:
     import ingestion_api.app
     import lakehouse
     import query_api.app
+    from headwater.batch_metrics import BatchFailures
     from lakehouse.search import Search
     from web.service import close_at_end, create_service
 
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_service("Headwater", settings)
     ingestion_api.app.mount(app, queue, settings)
     query_api.app.mount(app, Search(hot, lake, settings), queue, lake, hot, settings)
+    app.state.registry.register(BatchFailures(settings.data))
     close_at_end(app, hot, lake, queue)
     return app
 

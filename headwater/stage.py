@@ -34,6 +34,7 @@ class Stage:
         self.folder = folder
         self.settings: Settings = load_settings(_env_file=None, data_dir=folder / "data", port=port)
         self.url = ""
+        self.batch_url = ""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -44,14 +45,17 @@ class Stage:
     ) -> None:
         self.stop()
 
-    def start_up(self, waiting: Callable[[], None]) -> None:
+    def start_up(self, waiting: Callable[[], None], batch: bool = False) -> None:
         """Start `headwater up` and wait until it is ready; `waiting` is called meanwhile.
+
+        Args:
+            batch: With the batch tiers; they are ready some seconds later.
 
         Raises:
             StoreError: It did not become ready; its last words are in the hint.
         """
-        words = ["up", "--no-batch", "--data-dir", str(self.settings.data), "--port", str(self.settings.port)]
-        self._start("up", words, {})
+        words = ["up", "--data-dir", str(self.settings.data), "--port", str(self.settings.port)]
+        self._start("up", words if batch else [*words, "--no-batch"], {"HEADWATER_DAGSTER_PORT": "0"})
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline and self._processes["up"].poll() is None:
             here = running(self.settings.data)
@@ -60,7 +64,7 @@ class Stage:
                 and answers_ready("127.0.0.1", int(here.url.rpartition(":")[2]))
                 and "everything is ready" in self.log("up")
             ):
-                self.url = here.url
+                self.url, self.batch_url = here.url, here.batch_url
                 return
             waiting()
             time.sleep(0.1)

@@ -32,9 +32,10 @@ class Spec:
         command: Words; no shell.
         env: Added to the supervisor's own.
         log: File of its output; "" is the console.
-        probe: Host and port whose /health/ready says that it is ready; None: when `ready_line` was seen.
+        probe: Host and port where `probe_path` says that it is ready; None: when `ready_line` was seen.
         ready_line: Text in its output that says it is ready.
         stop_s: How long it may take to stop after SIGTERM.
+        late: Started when all others are ready, so that it does not hold them up.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Spec:
     probe: tuple[str, int] | None = None
     ready_line: str = ""
     stop_s: float = 3.0
+    probe_path: str = "/health/ready"
+    late: bool = False
 
 
 class Child:
@@ -103,7 +106,7 @@ class Child:
     def probe(self) -> bool:
         """Whether it is ready now; asks at most once, for at most a second."""
         if not self.ready and self.spec.probe:
-            self.ready = answers_ready(*self.spec.probe)
+            self.ready = answers_ready(*self.spec.probe, path=self.spec.probe_path)
         return self.ready
 
     def buried(self, now_s: float) -> float:
@@ -133,9 +136,9 @@ def exit_reason(code: int) -> str:
     return f"signal {-code}"
 
 
-def answers_ready(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Whether GET /health/ready answers 200; by a bare socket, as an HTTP library would double the supervisor."""
+def answers_ready(host: str, port: int, timeout_s: float = 1.0, path: str = "/health/ready") -> bool:
+    """Whether GET `path` answers 200; by a bare socket, as an HTTP library would double the supervisor."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout_s) as connection:
-        connection.sendall(f"GET /health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         return connection.recv(64).startswith(b"HTTP/1.1 200")
     return False

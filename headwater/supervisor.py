@@ -44,8 +44,9 @@ class Supervisor:
         while not self._signals:
             now_s = time.monotonic()
             for child in self._children:
-                self._care(child, now_s)
-            if not self._greeted and all(child.told_ready for child in self._children):
+                if self._greeted or not child.spec.late:
+                    self._care(child, now_s)
+            if not self._greeted and all(child.told_ready or child.spec.late for child in self._children):
                 self._greeted = True
                 self._say("up", f"everything is ready after {time.monotonic() - began_s:.1f} s", "good")
                 self._print(self._plan.greeting)

@@ -23,26 +23,32 @@ from headwater.keyring import default_env, make_first_keys
 from headwater.plan import Plan, write_plan
 from headwater.running import hold
 from headwater.supervised import Spec
+from lakehouse.tiers.policy_file import load_policy
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
 
+STOP_BATCH_S = 1.0
 STOP_API_S = 3.0
-STOP_FLOW_S = 6.0  # together under the 10 s in which `up` promises to be gone
+STOP_FLOW_S = 5.5  # together under the 10 s in which `up` promises to be gone
+LEAN = {"MALLOC_ARENA_MAX": "2"}  # many threads that wait: an arena of each would only hold memory
 
 
-def up(settings: Settings, verbose: bool) -> NoReturn:
+def up(settings: Settings, verbose: bool, batch: bool = True) -> NoReturn:
     """Does not return: ends in the supervisor.
 
     Raises:
         ConfigError: The folder cannot be written or is held, the port cannot be had, or an engine can never serve, as
             an S3 server that would lose commits.
     """
+    load_policy(settings)  # what it refuses is refused before anything starts
     _make_folder(settings)
     engines = engines_of(settings)
     port = take_port(settings.host, settings.port)
     url = f"http://{_reachable(settings.host)}:{port}"
-    descriptor = hold(settings.data, url)
+    ui = _take_batch_port(settings) if batch else 0
+    ui_url = f"http://{_reachable(settings.dagster_host)}:{ui}" if ui else ""
+    descriptor = hold(settings.data, url, ui_url)
     os.set_inheritable(descriptor, True)
     made = make_first_keys(settings, url)
     print(f"Headwater on {url}, data in {settings.data}", flush=True)
@@ -51,21 +57,21 @@ def up(settings: Settings, verbose: bool) -> NoReturn:
     if made:
         print(f"first start: made tenant default; its keys are in {default_env(settings)}")
     print("starting the API and the flow …", flush=True)
-    plan = Plan(children(settings, port, verbose), greeting(settings, url), sys.stdout.isatty())
+    plan = Plan(children(settings, port, verbose, ui), greeting(settings, url, ui_url), sys.stdout.isatty())
     words = [sys.executable, "-m", "headwater.supervisor", write_plan(plan)]
     kept = {name: value for name, value in environment().items() if name != "HEADWATER_CHILD_OF"}
     os.execve(sys.executable, words, kept)  # noqa: S606  (our own words, no shell)
 
 
-def children(settings: Settings, port: int, verbose: bool) -> tuple[Spec, ...]:
-    """In the order in which they are stopped: the API first, so that the flow can drain what was accepted."""
+def children(settings: Settings, port: int, verbose: bool, batch_port: int = 0) -> tuple[Spec, ...]:
+    """In the order in which they are stopped: the API before the flow, so that it can drain what was accepted."""
     env = {
         "HEADWATER_DATA_DIR": str(settings.data),
         "HEADWATER_HOST": settings.host,
         "HEADWATER_PORT": str(port),
     }
     logs = settings.data / "logs"
-    return tuple(
+    apps = tuple(
         Spec(
             name=name,
             command=[sys.executable, "-m", f"headwater.{module}"],
@@ -77,6 +83,32 @@ def children(settings: Settings, port: int, verbose: bool) -> tuple[Spec, ...]:
         )
         for name, module, stop_s in (("api", "serve", STOP_API_S), ("flow", "flow", STOP_FLOW_S))
     )
+    if not batch_port:
+        return apps
+    batch = Spec(
+        name="batch",
+        command=[sys.executable, "-m", "headwater.batch"],
+        env={**env, "HEADWATER_DAGSTER_PORT": str(batch_port), **LEAN},
+        log="" if verbose else str(logs / "batch.log"),
+        probe=(_reachable(settings.dagster_host), batch_port),
+        probe_path="/server_info",
+        stop_s=STOP_BATCH_S,
+        late=True,
+    )
+    return (batch, *apps)
+
+
+def _take_batch_port(settings: Settings) -> int:
+    from orchestration.failures import checked_webhook
+    from orchestration.instance import configuration
+
+    checked_webhook(settings.alert_webhook_url.get_secret_value())
+    configuration(settings)
+    try:
+        return take_port(settings.dagster_host, settings.dagster_port)
+    except ConfigError as error:
+        hint = "take another with HEADWATER_DAGSTER_PORT (0 takes a free one), or leave the batch tiers out: --no-batch"
+        raise ConfigError(f"the UI of the batch tiers: {error}", hint=hint) from error
 
 
 def take_port(host: str, port: int, patience_s: float = 1.0) -> int:
@@ -129,14 +161,15 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  (compared, not bound)
 
 
-def greeting(settings: Settings, url: str) -> str:
+def greeting(settings: Settings, url: str, batch_url: str = "") -> str:
     """Where to look next."""
     env = default_env(settings)
     keys = str(env) if env.exists() else "headwater keys create --tenant default --role read"
     data = "" if str(settings.data_dir) == "data" else f" --data-dir {settings.data_dir}"
     us = command()
+    batch = f"\n  batch UI   {batch_url}" if batch_url else ""
     return f"""
-  API page   {url}/docs
+  API page   {url}/docs{batch}
   health     {url}/health/ready    metrics  {url}/metrics
   keys       {keys}
   logs       {settings.data / "logs"}

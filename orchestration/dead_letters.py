@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contracts.messages import Kind
 from orchestration.expectations import ERROR, Expectation
+from orchestration.table import assets_of
 
 EXPECTATIONS = (
     Expectation(
@@ -22,3 +24,5 @@ EXPECTATIONS = (
         frame="schema", column="changed", at_most=0,
     ),
 )  # fmt: skip
+
+ASSETS = assets_of(Kind.DEAD_LETTERS, "Records that could not be used", EXPECTATIONS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contracts.messages import Kind
 from orchestration.expectations import ERROR, WARN, Expectation
+from orchestration.table import assets_of
 
 EXPECTATIONS = (
     Expectation(
@@ -50,3 +52,5 @@ EXPECTATIONS = (
         frame="attributes", column="distinct", at_most=10_000,
     ),
 )  # fmt: skip
+
+ASSETS = assets_of(Kind.EVENTS, "Events", EXPECTATIONS)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contracts.messages import Kind
+from orchestration import rollups
 from orchestration.expectations import ERROR, WARN, Expectation
+from orchestration.table import assets_of
 
 EXPECTATIONS = (
     Expectation(
@@ -54,3 +57,5 @@ EXPECTATIONS = (
         frame="attributes", column="distinct", at_most=10_000,
     ),
 )  # fmt: skip
+
+ASSETS = [*assets_of(Kind.METRICS, "Metric points", EXPECTATIONS), *rollups.ASSETS]

@@ -1,0 +1,23 @@
+"""All of it, gathered: the files of this room -> what Dagster loads.
+
+dagster dev -m orchestration.definitions
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from orchestration import dead_letters, events, jobs, landing, ledger, logs, metrics, schedules, sensors, upkeep
+from orchestration.resources import Upkeep
+
+FILES = (logs, metrics, events, dead_letters, ledger, upkeep)
+
+defs = dg.Definitions(
+    assets=[asset for file in FILES for asset in file.ASSETS],
+    asset_checks=landing.CHECKS,
+    jobs=jobs.ALL,
+    schedules=schedules.SCHEDULES,
+    sensors=[landing.landing, sensors.pipeline_failure],
+    resources={"upkeep": Upkeep()},
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,45 @@
+"""Names: kinds and tables -> the keys, pools and owner that their assets carry."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from contracts.messages import Kind
+
+OWNER = "team:observability"
+RETRY = dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL)  # an engine that is away for a minute
+
+SHORT = {"headwater/run": "short"}  # tags of runs that come often: their records are kept for days, not for a year
+
+
+def topic(kind: Kind) -> dg.AssetKey:
+    return dg.AssetKey(["bus", kind.topic.replace(".", "_")])
+
+
+def landed(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["lake", name])
+
+
+def opened(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["lake", f"{name}_open_day"])
+
+
+def compacted(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["lake", f"{name}_compacted"])
+
+
+def retained(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["lake", f"{name}_retained"])
+
+
+def hot(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["hot", name])
+
+
+def archived(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["archive", name])
+
+
+def pool(name: str) -> str:
+    """Of the steps that rewrite a table: one at a time."""
+    return f"lake/{name}"

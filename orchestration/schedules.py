@@ -1,0 +1,93 @@
+"""Schedules: the clock, and what is due in the tables -> runs. All are on from the start, in UTC.
+
+A tick asks the tables what they need; when nothing is due it says so and starts nothing. So a day that was missed,
+because nothing ran, is caught up at the next tick.
+"""
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from contracts.messages import Kind
+from lakehouse.tables import ROLLUPS
+from lakehouse.tiers.care import Care
+from orchestration import due, jobs
+from orchestration.beats import BEATS
+from orchestration.holder import hold
+from orchestration.names import compacted, hot, retained
+from orchestration.pace import at_work, requests
+from orchestration.resources import Upkeep
+
+Answer = Sequence[dg.RunRequest] | dg.SkipReason
+Look = Callable[[dg.ScheduleEvaluationContext, Upkeep], Answer]
+
+
+def schedule(job: UnresolvedAssetJobDefinition, look: Look, what: str) -> dg.ScheduleDefinition:
+    """A schedule named as its job, on from the start."""
+
+    @dg.schedule(
+        name=job.name,
+        job=job,
+        cron_schedule=BEATS[job.name].cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=what,
+    )
+    def tick(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
+        hold(upkeep.settings().data, "its schedules")
+        if at_work(context.instance, job.name):
+            return dg.SkipReason(f"a run of {job.name} waits or is at work")
+        return look(context, upkeep) or dg.SkipReason("nothing is due")
+
+    return tick
+
+
+def _always(_context: dg.ScheduleEvaluationContext, _upkeep: Upkeep) -> Answer:
+    return [dg.RunRequest()]
+
+
+def closed_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
+    with upkeep.care() as care, upkeep.bus() as queue:
+        days = due.turned(due.to_compact(care, queue))
+    assets = {day: [compacted(name) for name in _with_rollups(names)] for day, names in days.items()}
+    return requests(context.instance, jobs.closed_day.name, assets, upkeep.now_ns())
+
+
+def _with_rollups(names: Sequence[str]) -> list[str]:
+    return [*names, *ROLLUPS] if Kind.METRICS in names else list(names)
+
+
+def hot_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
+    with upkeep.care() as care, upkeep.bus() as queue:
+        days = due.turned(due.to_rebuild(care, queue))
+    assets = {day: [hot(name) for name in names] for day, names in days.items()}
+    return requests(context.instance, jobs.heal_hot.name, assets, upkeep.now_ns())
+
+
+def over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
+    with upkeep.care() as care, upkeep.bus() as queue:
+        steps = due.by_policy(care, queue).steps
+    kinds = sorted({step.kind.value for step in steps})
+    return [dg.RunRequest(asset_selection=[retained(kind) for kind in kinds])] if kinds else []
+
+
+def points(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
+    with upkeep.care() as care:
+        return [dg.RunRequest()] if _uncovered(care) else []
+
+
+def _uncovered(care: Care) -> bool:
+    landed = care.table(Kind.METRICS.value).landed(Kind.METRICS.value)
+    return any(care.table(name).landed(Kind.METRICS.value) != landed for name in ROLLUPS)
+
+
+SCHEDULES = [
+    schedule(jobs.open_day, _always, "Each hour."),
+    schedule(jobs.closed_day, closed_days, "Each hour: days that are over and not yet rewritten, the oldest first."),
+    schedule(jobs.retention, over, "Each hour: what the retention policy makes due."),
+    schedule(jobs.heal_hot, hot_days, "Every ten minutes: days that the hot store has lost."),
+    schedule(jobs.roll_up, points, "Every five minutes, when metric points have landed."),
+    schedule(jobs.vacuum, _always, "Each night."),
+    schedule(jobs.old_runs, _always, "Each night."),
+]
