@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from contracts.errors import ConfigError, HeadwaterError
 from headwater.child import die_with_parent
-
-if TYPE_CHECKING:
-    from contracts.settings import Settings
+from headwater.options import AsHost, DataDir, Env, Host, Json, Port, settings_for
+from headwater.quality_commands import quality_app
 
 app = typer.Typer(
     name="headwater",
@@ -38,22 +37,9 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(lake_app, name="lake")
 retention_app = typer.Typer(help="What is due by the retention policy: show it, do it now.", no_args_is_help=True)
 app.add_typer(retention_app, name="retention")
+app.add_typer(quality_app, name="quality")
 receipts_app = typer.Typer(help="What erasures have left as proof.", no_args_is_help=True)
 app.add_typer(receipts_app, name="receipts")
-
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of everything. [HEADWATER_DATA_DIR, ./data]")]
-Host = Annotated[str | None, typer.Option(help="Address to listen on. [HEADWATER_HOST, 127.0.0.1]")]
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [HEADWATER_PORT, 8080]")]
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
-Env = Annotated[str, typer.Option(help="Environment of every record, e.g. prod.")]
-AsHost = Annotated[str | None, typer.Option("--host", help="Host name of every record. [this machine's]")]
-
-
-def settings_for(**given: object) -> Settings:
-    """Settings from the environment, under what the command line gave."""
-    from contracts.settings import load_settings
-
-    return load_settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def all_paths(paths: list[str], more: list[str]) -> list[str]:
@@ -279,6 +265,20 @@ def import_(
 
     settings = settings_for(data_dir=data_dir)
     raise typer.Exit(import_files(settings, paths, tenant, options_of(kind, form, service, env, host)))
+
+
+@app.command()
+def trace(
+    record: Annotated[str, typer.Argument(help="A record's id, or partition:offset:index with --kind.")],
+    kind: Annotated[str, typer.Option(help="logs, metrics, events or dead_letters; needed for a place.")] = "",
+    tenant: Annotated[str, typer.Option(help="Only records of this tenant.")] = "",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Where a record stands on the bus and in the lake or archive, who sent it, and what made its row."""
+    from headwater.trace import trace as run
+
+    raise typer.Exit(run(settings_for(data_dir=data_dir), record, kind, tenant, as_json))
 
 
 @app.command()
