@@ -225,7 +225,7 @@ class DayOpener:
         def change(days: Days) -> None:
             known = days.days.get(day)
             if known is None:
-                days.days[day] = Day(uuid, distrusted=is_foreign)
+                days.days[day] = Day(uuid, is_foreign, format=FORMAT)
             elif not known.dropped and known.uuid != uuid:
                 if known.uuid:
                     log.error("the index of %s was removed or replaced: reads of that day take the lake", day)

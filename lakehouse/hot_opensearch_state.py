@@ -42,7 +42,7 @@ class Day(msgspec.Struct):
     distrusted: bool = False
     dropped: bool = False
     rebuilt_ns: int | None = None
-    format: int = FORMAT
+    format: int = 1  # that of days which were begun before it was noted
     removals: int = 0
     skipped: dict[int, int] = {}
 
