@@ -15,7 +15,7 @@ WHAT = {"metrics_1m": "a minute", "metrics_1h": "an hour"}
 
 
 @dg.multi_asset(
-    name="roll_up",
+    name="metric_windows",
     specs=[
         dg.AssetSpec(
             landed(name),
