@@ -18,15 +18,17 @@ class TierUse:
 
     Attributes:
         rows: Rows of the answer that came from it.
-        days: Arrival days it answered for; () where it does not apply.
+        days: Arrival days it answered for, or would have; () where it does not apply.
         took_ms: Wall time.
         error: Why it gave nothing although it was needed, or "".
+        skipped: It may hold records of the answer in those `days`, and was not asked for.
     """
 
     rows: int = 0
     days: tuple[dt.date, ...] = ()
     took_ms: float = 0.0
     error: str = ""
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Page:
     records: Sequence[Found]
     next: Cursor | None
     partial: bool
-    tiers: Mapping[str, TierUse]  # "hot", "lake"
+    tiers: Mapping[str, TierUse]  # by `contracts.query.Tier`
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class LedgerTotal:
     """What the flows have landed of one tenant and kind, summed over the ledger.
 
     `received == landed + duplicates + dead_lettered + sum(dropped.values())`, by the flows' own count; `stored` is
-    what the Delta table really holds, counted independently. `lost` counts bus offsets that expired unread;
+    what the Delta tables of lake and archive really hold, counted independently, and `dropped` has also what was
+    removed from them, for "retention" or "erased". `lost` counts bus offsets that expired unread;
     `imported` rows that came into the table past the bus, and are in none of the flows' counts.
     """
 

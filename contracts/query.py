@@ -15,6 +15,7 @@ value. `Exists`: the field is present and not empty. `Not` is the complement wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from contracts.messages import Kind
 
@@ -25,6 +26,17 @@ KEYWORD_FIELDS = {
     Kind.EVENTS: frozenset({"service", "env", "host", "name", "producer"}),
     Kind.METRICS: frozenset({"service", "env", "host", "name", "unit", "metric_kind", "producer"}),
 }
+
+
+class Tier(StrEnum):
+    """Where records are: the index of the last days, the lake's tables, the archive of old days."""
+
+    HOT = "hot"
+    LAKE = "lake"
+    ARCHIVE = "archive"
+
+
+DEFAULT_TIERS = frozenset({Tier.HOT, Tier.LAKE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,16 +148,24 @@ def _after_sql(after: Cursor, newest_first: bool) -> str:
     return f"(timestamp {past}= {time} AND (timestamp {past} {time} OR {tie}))"
 
 
-def records_sql(tenant: Tenant, query: RecordQuery, not_days: Sequence[dt.date], columns: Sequence[str]) -> str:
-    """One page of `query` over all arrival days but `not_days`."""
-    conditions = [f"tenant = {text_literal(tenant)}", *time_sql(query.start_ns, query.end_ns), *days_sql(not_days)]
+def records_sql(
+    tenant: Tenant,
+    query: RecordQuery,
+    not_days: Sequence[dt.date],
+    columns: Sequence[str],
+    table: str = "",
+    which: str = TRUE,
+) -> str:
+    """One page of `query` over all arrival days but `not_days`, of `table` ("" is the kind's own), of rows `which`."""
+    conditions = [which] if which != TRUE else []
+    conditions += [f"tenant = {text_literal(tenant)}", *time_sql(query.start_ns, query.end_ns), *days_sql(not_days)]
     if query.after is not None:
         conditions.append(_after_sql(query.after, query.newest_first))
     conditions.append(where_sql(query.where, query.kind))
     way = "DESC" if query.newest_first else "ASC"
     order = ", ".join(f"{column} {way}" for column in ("timestamp", "bus_partition", "bus_offset", "bus_index"))
     return (
-        f"SELECT {', '.join(columns)} FROM {query.kind.value} WHERE {' AND '.join(conditions)} "
+        f"SELECT {', '.join(columns)} FROM {table or query.kind.value} WHERE {' AND '.join(conditions)} "
         f"ORDER BY {order} LIMIT {query.limit:d}"
     )
 

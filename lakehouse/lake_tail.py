@@ -6,20 +6,24 @@ the query as one text literal a column, which the engine splits: cheaper to plan
 
 from __future__ import annotations
 
+import datetime as dt
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts.answers import TierUse
 from contracts.errors import StoreError
 from contracts.hot import Found, HotStore
 from contracts.messages import Kind
-from contracts.query import Node
+from contracts.query import DEFAULT_TIERS, Node, Tier
 from contracts.records import attributes_text
 from contracts.tenants import Tenant
 from lakehouse.lake import Lake
+from lakehouse.lake_archive import table_name, visible_sql
 from lakehouse.lake_literals import text_literal
+from lakehouse.lake_pages import Below, archive_name, check_any, since, use_of
+from lakehouse.lake_query import days_sql, time_sql, where_sql
 from lakehouse.lake_snapshot import Snapshot
 
 TAIL_ROWS = 50_000  # a few seconds of records; more means that the lake is behind, and is said
@@ -46,6 +50,7 @@ class Ask:
     where: Node
     start_ns: int
     end_ns: int
+    tiers: Collection[str] = DEFAULT_TIERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,48 +61,91 @@ class Answer:
 
 
 def ask(hot: HotStore | None, lake: Lake, question: Ask, columns: Sequence[str], sql: Callable[[str], str]) -> Answer:
-    """Run `sql(tail)` over the newest version of the table and the hot store's tail past it.
+    """Run `sql(more)` over the newest version of the table, with what the other tiers that are asked for have.
 
-    `tail` is a SELECT of `columns`, to be joined by UNION ALL. Without the lake, the hot store's records alone are
-    asked: `sql` is then given a tail and the relation of the table is empty.
+    `more` is a SELECT of `columns`, to be joined by UNION ALL: the hot store's records past the lake's, and the
+    archive's. Without the lake, that is all there is: the relation of the table is then empty.
 
     Raises:
         StoreError: No tier could answer.
     """
-    snapshot, lake_error, started = None, "", time.perf_counter()
+    started, tiers = time.perf_counter(), dict[str, TierUse]()
+    below = Below(lake, question.kind, question.tiers, with_landed=True)
+    lake_asked = Tier.LAKE in question.tiers
+    tail, days = (), ()  # type: tuple[Sequence[Found], Sequence[dt.date]]
+    if hot is not None and Tier.HOT in question.tiers:
+        tail, days, tiers[Tier.HOT] = _tail(hot, question, below.snapshot, lake_asked)
+    source = (below.snapshot if lake_asked else None) or lake.scratch(question.kind)
+    archive = below.archive(source, question.tenant, question.start_ns, question.end_ns, days)
+    if lake_asked:
+        tiers[Tier.LAKE] = TierUse(error=below.error)
+    if archive is not None:
+        tiers[Tier.ARCHIVE] = use_of(archive, 0)
+    failed = check_any(tiers)
+    more = _relation(tail, columns)
+    rows = _with_archive(question, source, below, days, columns, lambda old: sql(f"{more} UNION ALL {old}"), tiers)
+    if rows is None:
+        rows = source.query(sql(more)).to_pylist()
+    if lake_asked:
+        others = len(tail) + (tiers[Tier.ARCHIVE].rows if archive is not None else 0)
+        spent_ms = since(started) - sum(use.took_ms for use in tiers.values())
+        total = sum(row["n"] for row in rows)
+        tiers[Tier.LAKE] = replace(tiers[Tier.LAKE], rows=max(total - others, 0), took_ms=round(spent_ms, 3))
+    failed = failed or any(use.error and not use.skipped for use in tiers.values())
+    return Answer(rows, failed, tiers)
+
+
+def _with_archive(
+    question: Ask,
+    source: Snapshot,
+    below: Below,
+    not_days: Sequence[dt.date],
+    columns: Sequence[str],
+    sql: Callable[[str], str],
+    tiers: dict[str, TierUse],
+) -> list[dict[str, Any]] | None:
+    """The rows of `sql(archive)`; None where the archive has no part in it, or cannot be read, which is noted."""
+    use = tiers.get(Tier.ARCHIVE)
+    if below.snapshot is None or use is None or use.skipped or use.error or not use.days:
+        return None
+    started, kind = time.perf_counter(), question.kind
+    times = time_sql(question.start_ns, question.end_ns)
+    conditions = [visible_sql(below.snapshot.moves), f"tenant = {text_literal(question.tenant)}", *times]
+    conditions += [*days_sql(not_days), where_sql(question.where, kind)]
+    matching = f"FROM {table_name(kind)} WHERE {' AND '.join(conditions)}"
     try:
-        snapshot = lake.snapshot(question.kind, with_landed=True)
+        (count,) = source.query(f"SELECT count(*) AS n {matching}", archive_name(kind)).to_pylist()
+        took_ms = use.took_ms + since(started)
+        rows = source.query(sql(f"SELECT {', '.join(columns)} {matching}"), archive_name(kind)).to_pylist()
     except StoreError as error:
-        lake_error = str(error)
-    tail, use = _tail(hot, question, snapshot)
-    if snapshot is None and (hot is None or use.error):
-        raise StoreError(f"no tier can answer: {lake_error}", hint=use.error, retry_after_s=5)
-    source = snapshot or lake.scratch(question.kind)
-    hot_done = time.perf_counter()
-    rows = source.query(sql(_relation(tail, columns))).to_pylist()
-    took_ms = round((time.perf_counter() - hot_done + hot_done - started - use.took_ms / 1000) * 1000, 3)
-    total = sum(row["n"] for row in rows)
-    tiers = {"lake": TierUse(max(total - len(tail), 0), (), took_ms, lake_error)}
-    if hot is not None:
-        tiers["hot"] = use
-    return Answer(rows, bool(lake_error or use.error), tiers)
+        tiers[Tier.ARCHIVE] = replace(use, took_ms=use.took_ms + since(started), error=str(error))
+        return None
+    tiers[Tier.ARCHIVE] = replace(use, rows=count["n"], took_ms=round(took_ms, 3))
+    return rows
 
 
-def _tail(hot: HotStore | None, question: Ask, snapshot: Snapshot | None) -> tuple[Sequence[Found], TierUse]:
-    if hot is None:
-        return (), TierUse()
+def _tail(
+    hot: HotStore, question: Ask, snapshot: Snapshot | None, lake_asked: bool
+) -> tuple[Sequence[Found], Sequence[dt.date], TierUse]:
+    """What the hot store has past the lake; or, without the lake, all it has, and of which days others need not be
+    asked."""
     started = time.perf_counter()
-    after = {} if snapshot is None else snapshot.landed
+    landed: Mapping[int, int] = {} if snapshot is None else snapshot.landed
+    found, days, error = (), (), ""  # type: tuple[Sequence[Found], Sequence[dt.date], str]
     asked = (question.tenant, question.kind, question.where, question.start_ns, question.end_ns)
-    found: Sequence[Found] = ()
-    error = ""
     try:
-        found = hot.tail(*asked, after, TAIL_ROWS)
+        checkpoints = {} if lake_asked else hot.checkpoints(question.kind)
+        # A hot store that is being filled again holds no day in full.
+        whole = not lake_asked and all(checkpoints.get(part, 0) >= offset for part, offset in landed.items())
+        days = hot.days(question.kind) if whole else ()
+        found = hot.tail(*asked, {} if whole else landed, TAIL_ROWS)
         if len(found) >= TAIL_ROWS:
             error = f"the lake is behind; only {TAIL_ROWS} of the newest records are counted"
+            if not lake_asked:
+                error = f"only {TAIL_ROWS} of the newest records are counted: ask the lake too"
     except StoreError as failure:
-        error = f"{failure}; records of the last seconds may be missing"
-    return found, TierUse(len(found), (), round((time.perf_counter() - started) * 1000, 3), error)
+        days, error = (), f"{failure}; records of the last seconds may be missing"
+    return found, days, TierUse(len(found), tuple(days), since(started), error)
 
 
 def _relation(tail: Sequence[Found], columns: Sequence[str]) -> str:

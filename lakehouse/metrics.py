@@ -10,14 +10,14 @@ predecessors.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from contracts.answers import Series, SeriesAnswer
 from contracts.errors import QueryError, StoreError
 from contracts.hot import HotStore
 from contracts.messages import Kind
-from contracts.query import And, MetricQuery, Term
+from contracts.query import DEFAULT_TIERS, And, MetricQuery, Term, Tier
 from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse.lake import Lake
@@ -29,7 +29,7 @@ from lakehouse.metrics_windows import SHARES, Windows, added_up, pin, points_sql
 
 LOOK_BACK_S = 300
 MOST_POINTS = 500_000  # of all series together
-KEYS_PER_POINT = 4  # of sketches, on average over all points
+MOST_KEYS = 2_000_000  # of the sketches of all points together
 
 _RESOURCE = ("service", "env", "host")
 _COLUMNS = (*_RESOURCE, "unit", "metric_kind", "attributes", "timestamp", "value")
@@ -43,7 +43,14 @@ _AGGREGATES = {
 } | {f"p{percent}": f"percentile_cont({percent / 100}) WITHIN GROUP (ORDER BY value)" for percent in (50, 90, 95, 99)}
 
 
-def answer(hot: HotStore | None, lake: Lake, settings: Settings, tenant: Tenant, query: MetricQuery) -> SeriesAnswer:
+def answer(
+    hot: HotStore | None,
+    lake: Lake,
+    settings: Settings,
+    tenant: Tenant,
+    query: MetricQuery,
+    tiers: Collection[str] = DEFAULT_TIERS,
+) -> SeriesAnswer:
     """Series sorted by their labels.
 
     Raises:
@@ -59,44 +66,44 @@ def answer(hot: HotStore | None, lake: Lake, settings: Settings, tenant: Tenant,
             f"more than {settings.query_points} points a series: use a longer step", code="too_many_points"
         )
     try:
-        windows = pin(lake, settings, query)
+        windows = pin(lake, settings, query) if Tier.LAKE in tiers else None
     except StoreError:  # the raw points' tiers say what is missing
         windows = None
     if windows is None:
-        return _from_points(hot, lake, tenant, query)
-    return _from_windows(hot, lake, tenant, query, windows)
+        return _from_points(hot, lake, tenant, query, tiers)
+    return _from_windows(hot, lake, tenant, query, tiers, windows)
 
 
-def _from_points(hot: HotStore | None, lake: Lake, tenant: Tenant, query: MetricQuery) -> SeriesAnswer:
+def _from_points(
+    hot: HotStore | None, lake: Lake, tenant: Tenant, query: MetricQuery, tiers: Collection[str]
+) -> SeriesAnswer:
     start_ns = query.start_ns
     if query.agg == "rate":
         start_ns = max(0, start_ns - max(query.step_ns, LOOK_BACK_S * 10**9))
-    found = _ask(hot, lake, tenant, query, start_ns, "TRUE", lambda points: _series_sql(query, points))
+    found = _ask(hot, lake, tenant, query, tiers, start_ns, "TRUE", lambda points: _series_sql(query, points))
     _check(len(found.rows))
     return SeriesAnswer(_series(query, found.rows), found.partial, found.tiers)
 
 
 def _from_windows(
-    hot: HotStore | None, lake: Lake, tenant: Tenant, query: MetricQuery, windows: Windows
+    hot: HotStore | None, lake: Lake, tenant: Tenant, query: MetricQuery, tiers: Collection[str], windows: Windows
 ) -> SeriesAnswer:
-    most = MOST_POINTS * (KEYS_PER_POINT if query.agg in SHARES else 1)
-
-    def labelled(rows: str) -> str:
-        return f"SELECT *, {', '.join(_labels(query))} FROM ({rows})"
+    labels, most = _labels(query), MOST_KEYS if query.agg in SHARES else MOST_POINTS
 
     def sql(points: str) -> str:
-        return points_sql(query, points, labelled, most + 1)
+        return points_sql(query, points, labels, most)
 
-    found = _ask(hot, lake, tenant, query, query.start_ns, windows.raw_sql(), sql)
+    found = _ask(hot, lake, tenant, query, tiers, query.start_ns, windows.raw_sql(), sql)
     started, rows = time.perf_counter(), []
     for part in windows.pinned:
-        rows += part.snapshot.query(windows_sql(part, tenant, query, labelled, most + 1)).to_pylist()
-    _check(len(found.rows) + len(rows), most)
+        rows += part.snapshot.query(windows_sql(part, tenant, query, labels, most)).to_pylist()
+    _check(len(found.rows) + len(rows))
+    _check(sum(len(row["keys"]) for row in (*found.rows, *rows)), MOST_KEYS)
     series = _series(query, added_up(query, [*found.rows, *rows]))
     use = found.tiers["lake"]
     took_ms = round(use.took_ms + (time.perf_counter() - started) * 1000, 3)
-    tiers = {**found.tiers, "lake": replace(use, rows=use.rows + sum(row["n"] for row in rows), took_ms=took_ms)}
-    return SeriesAnswer(series, found.partial, tiers, windows.resolution, query.agg in SHARES)
+    uses = {**found.tiers, "lake": replace(use, rows=use.rows + sum(row["n"] for row in rows), took_ms=took_ms)}
+    return SeriesAnswer(series, found.partial, uses, windows.resolution, query.agg in SHARES)
 
 
 def _ask(
@@ -104,13 +111,14 @@ def _ask(
     lake: Lake,
     tenant: Tenant,
     query: MetricQuery,
+    tiers: Collection[str],
     start_ns: int,
     which: str,
     sql: Callable[[str], str],
 ) -> Answer:
     """Run `sql` over the raw points of the lake and the hot store's tail that match the query and `which`."""
     where = And((Term("name", query.name), query.where))
-    question = Ask(tenant, Kind.METRICS, where, start_ns, query.end_ns)
+    question = Ask(tenant, Kind.METRICS, where, start_ns, query.end_ns, tiers)
     conditions = [f"tenant = {text_literal(tenant)}", *time_sql(start_ns, query.end_ns), where_sql(where, Kind.METRICS)]
     columns = (*_COLUMNS, *_PLACE)
     table = f"SELECT {', '.join(columns)} FROM metrics WHERE {' AND '.join([*conditions, which])}"

@@ -1,7 +1,8 @@
-"""The one door for reads: hot store and lake -> one answer, each record once, with where it came from.
+"""The one door for reads: hot store, lake and archive -> one answer, each record once, with where it came from.
 
-Records: the hot store answers for the arrival days it holds, the lake for all others; hot is pinned first, so that a
-day it gives up in between is already whole in the lake. A hot store that is
+Records: the hot store answers for the arrival days it holds, lake and archive for all others; hot is pinned first, so
+that a day it gives up in between is already whole below, and the lake before the archive (`lake_archive`). The archive
+answers when it is asked for; else the answer says on which days it may have more. A hot store that is
 behind the lake in any partition is being filled again, and holds no day in full: then the lake answers, and the hot
 store adds what it has past it. Metrics and services: the lake up to its landed offsets, and what the hot store has past
 them. A tier that fails is said in the answer (`partial`), never hidden.
@@ -13,33 +14,22 @@ import datetime as dt
 import heapq
 import itertools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-from contracts.answers import Page, SeriesAnswer, ServicesAnswer, TierUse
+from contracts.answers import Page, SeriesAnswer, ServicesAnswer
 from contracts.errors import StoreError
 from contracts.hot import Found, HotStore
 from contracts.messages import Kind
-from contracts.query import MetricQuery, RecordQuery
+from contracts.query import DEFAULT_TIERS, MetricQuery, RecordQuery, Tier
 from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse import metrics, services
 from lakehouse.lake import Lake
-from lakehouse.lake_query import records_sql
-from lakehouse.lake_records import COLUMNS, found_records
+from lakehouse.lake_pages import Below, Share, check_any, since, use_of
 from lakehouse.lake_tail import TAIL_ROWS
 
 MISSING_HINT = "records of the last seconds may be missing"
-
-
-@dataclass(slots=True)
-class _Tier:
-    """One tier's part of a page, or why there is none."""
-
-    found: Sequence[Found] = ()
-    days: tuple[dt.date, ...] = ()
-    took_ms: float = 0.0
-    error: str = ""
 
 
 class Search:
@@ -50,8 +40,8 @@ class Search:
         self._lake = lake
         self._settings = settings
 
-    def records(self, tenant: Tenant, query: RecordQuery) -> Page:
-        """One page by (timestamp, position).
+    def records(self, tenant: Tenant, query: RecordQuery, tiers: Collection[str] = DEFAULT_TIERS) -> Page:
+        """One page by (timestamp, position), of the tiers that are asked for.
 
         Following `next` visits every record that was stored when the first page was asked for, once; a record that
         arrives meanwhile is in a later page when it lies past the cursor.
@@ -61,83 +51,85 @@ class Search:
             QueryError: The query has no answer as written.
         """
         wanted = replace(query, limit=query.limit + 1)  # one more tells whether there is a next page
-        if self._hot is not None and _is_behind(self._hot, self._lake, query.kind):
-            lake, hot = self._lake_and_tail(self._hot, tenant, wanted)
-        else:
-            hot = self._from_hot(tenant, wanted)
-            lake = self._from_lake(tenant, wanted, () if hot.error else hot.days)
-        if lake.error and (hot.error or self._hot is None):
-            raise StoreError(f"no tier can answer: {lake.error}", hint=hot.error, retry_after_s=5)
-        merged = heapq.merge(hot.found, lake.found, key=_place, reverse=query.newest_first)
+        shares = self._shares(tenant, wanted, tiers)
+        partial = check_any({tier: use_of(share, 0) for tier, share in shares.items()})
+        merged = heapq.merge(*(share.found for share in shares.values()), key=_place, reverse=query.newest_first)
         rows = list(itertools.islice(merged, wanted.limit))
         page = rows[: query.limit]
         more = page[-1].cursor if len(rows) > query.limit else None
         kept = {id(record) for record in page}
-        tiers = {"lake": _use(lake, kept)} | ({"hot": _use(hot, kept)} if self._hot is not None else {})
-        return Page(page, more, bool(hot.error or lake.error), tiers)
+        uses = {
+            tier: use_of(share, sum(id(record) in kept for record in share.found)) for tier, share in shares.items()
+        }
+        return Page(page, more, partial, uses)
 
-    def _from_hot(self, tenant: Tenant, query: RecordQuery) -> _Tier:
-        if self._hot is None:
-            return _Tier()
-        started = time.perf_counter()
+    def _shares(self, tenant: Tenant, query: RecordQuery, tiers: Collection[str]) -> dict[str, Share]:
+        """Each tier's part of the page; every record in one part. Of an archive not asked for, its days."""
+        hot = self._hot if Tier.HOT in tiers else None
+        shares: dict[str, Share] = {}
         days: Sequence[dt.date] = ()
-        try:
-            days = self._hot.days(query.kind)
-            try:
-                found = self._hot.search(tenant, query, days)
-            except StoreError:
-                days, before = self._hot.days(query.kind), days
-                if set(days) == set(before):
-                    raise
-                found = self._hot.search(tenant, query, days)  # a day was dropped meanwhile: the lake has it
-        except StoreError as error:
-            return _Tier((), tuple(days), _since(started), f"{error}; {MISSING_HINT}")
-        return _Tier(found, tuple(days), _since(started))
+        below: Below | None = None
+        if hot is not None and set(tiers) != {Tier.HOT} and _is_behind(hot, self._lake, query.kind):
+            below = Below(self._lake, query.kind, tiers, with_landed=True)
+            if below.snapshot is not None:  # below has all up to its landed offsets, and hot what is past them
+                shares[Tier.HOT] = _tail(hot, tenant, query, below.snapshot.landed)
+        if hot is not None and Tier.HOT not in shares:
+            shares[Tier.HOT] = _from_hot(hot, tenant, query)
+            days = () if shares[Tier.HOT].error else shares[Tier.HOT].days
+        if below is None:
+            below = Below(self._lake, query.kind, tiers)
+        if Tier.LAKE in tiers:
+            shares[Tier.LAKE] = below.lake_page(tenant, query, days)
+        archive = below.archive_page(tenant, query, days)
+        return shares if archive is None else {**shares, Tier.ARCHIVE: archive}
 
-    def _from_lake(self, tenant: Tenant, query: RecordQuery, not_days: Sequence[dt.date]) -> _Tier:
-        started = time.perf_counter()
-        sql = records_sql(tenant, query, not_days, COLUMNS[query.kind])
-        try:
-            found = found_records(query.kind, self._lake.snapshot(query.kind).query(sql))
-        except StoreError as error:
-            return _Tier(took_ms=_since(started), error=str(error))
-        return _Tier(found, (), _since(started))
-
-    def _lake_and_tail(self, hot: HotStore, tenant: Tenant, query: RecordQuery) -> tuple[_Tier, _Tier]:
-        """The lake up to its landed offsets and the hot store past them: each record once."""
-        started = time.perf_counter()
-        try:
-            snapshot = self._lake.snapshot(query.kind, with_landed=True)
-            sql = records_sql(tenant, query, (), COLUMNS[query.kind])
-            lake = _Tier(found_records(query.kind, snapshot.query(sql)), (), _since(started))
-        except StoreError as error:
-            return _Tier(took_ms=_since(started), error=str(error)), self._from_hot(tenant, query)
-        started = time.perf_counter()
-        asked = (tenant, query.kind, query.where, query.start_ns, query.end_ns)
-        try:
-            tail = hot.tail(*asked, snapshot.landed, TAIL_ROWS)
-        except StoreError as error:
-            return lake, _Tier(took_ms=_since(started), error=f"{error}; {MISSING_HINT}")
-        short = f"the lake is behind; only {TAIL_ROWS} of the newest records are looked at"
-        missing = short if len(tail) >= TAIL_ROWS else ""
-        return lake, _Tier(_page(tail, query), (), _since(started), missing)
-
-    def metrics(self, tenant: Tenant, query: MetricQuery) -> SeriesAnswer:
+    def metrics(self, tenant: Tenant, query: MetricQuery, tiers: Collection[str] = DEFAULT_TIERS) -> SeriesAnswer:
         """Aggregated series; see `lakehouse.metrics`.
 
         Raises:
             StoreError: No tier could answer.
             QueryError: The query has no answer as written.
         """
-        return metrics.answer(self._hot, self._lake, self._settings, tenant, query)
+        return metrics.answer(self._hot, self._lake, self._settings, tenant, query, tiers)
 
-    def services(self, tenant: Tenant, start_ns: int, end_ns: int) -> ServicesAnswer:
+    def services(
+        self, tenant: Tenant, start_ns: int, end_ns: int, tiers: Collection[str] = DEFAULT_TIERS
+    ) -> ServicesAnswer:
         """Services with logs whose event time is in the range; see `lakehouse.services`.
 
         Raises:
             StoreError: No tier could answer.
         """
-        return services.answer(self._hot, self._lake, tenant, start_ns, end_ns)
+        return services.answer(self._hot, self._lake, tenant, start_ns, end_ns, tiers)
+
+
+def _from_hot(hot: HotStore, tenant: Tenant, query: RecordQuery) -> Share:
+    started = time.perf_counter()
+    days: Sequence[dt.date] = ()
+    try:
+        days = hot.days(query.kind)
+        try:
+            found = hot.search(tenant, query, days)
+        except StoreError:
+            days, before = hot.days(query.kind), days
+            if set(days) == set(before):
+                raise
+            found = hot.search(tenant, query, days)  # a day was dropped meanwhile: the lake has it
+    except StoreError as error:
+        return Share((), tuple(days), since(started), f"{error}; {MISSING_HINT}")
+    return Share(found, tuple(days), since(started))
+
+
+def _tail(hot: HotStore, tenant: Tenant, query: RecordQuery, landed: Mapping[int, int]) -> Share:
+    """What the hot store has past the lake's landed offsets."""
+    started = time.perf_counter()
+    asked = (tenant, query.kind, query.where, query.start_ns, query.end_ns)
+    try:
+        tail = hot.tail(*asked, landed, TAIL_ROWS)
+    except StoreError as error:
+        return Share(took_ms=since(started), error=f"{error}; {MISSING_HINT}")
+    short = f"the lake is behind; only {TAIL_ROWS} of the newest records are looked at"
+    return Share(_page(tail, query), (), since(started), short if len(tail) >= TAIL_ROWS else "")
 
 
 def _is_behind(hot: HotStore, lake: Lake, kind: Kind) -> bool:
@@ -162,12 +154,3 @@ def _page(found: Sequence[Found], query: RecordQuery) -> list[Found]:
 def _place(record: Found) -> tuple[int, int, int, int]:
     position = record.position
     return record.timestamp_ns, position.partition, position.offset, position.index
-
-
-def _since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)
-
-
-def _use(tier: _Tier, kept: set[int]) -> TierUse:
-    rows = sum(id(record) in kept for record in tier.found)
-    return TierUse(rows, tier.days, tier.took_ms, tier.error)

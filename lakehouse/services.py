@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from contracts.answers import ServicesAnswer, ServiceSummary
 from contracts.hot import HotStore
 from contracts.messages import Kind
-from contracts.query import All
+from contracts.query import DEFAULT_TIERS, All
 from contracts.tenants import Tenant
 from lakehouse.lake import Lake
 from lakehouse.lake_literals import text_literal
@@ -16,7 +18,14 @@ ERROR_SEVERITY = 17
 _COLUMNS = ("service", "env", "host", "timestamp", "severity_number")
 
 
-def answer(hot: HotStore | None, lake: Lake, tenant: Tenant, start_ns: int, end_ns: int) -> ServicesAnswer:
+def answer(
+    hot: HotStore | None,
+    lake: Lake,
+    tenant: Tenant,
+    start_ns: int,
+    end_ns: int,
+    tiers: Collection[str] = DEFAULT_TIERS,
+) -> ServicesAnswer:
     """Sorted by (name, env); logs without a service name are left out.
 
     Raises:
@@ -33,7 +42,7 @@ def answer(hot: HotStore | None, lake: Lake, tenant: Tenant, start_ns: int, end_
             f"GROUP BY service, env ORDER BY service, env"
         )
 
-    found = ask(hot, lake, Ask(tenant, Kind.LOGS, All(), start_ns, end_ns), _COLUMNS, sql)
+    found = ask(hot, lake, Ask(tenant, Kind.LOGS, All(), start_ns, end_ns, tiers), _COLUMNS, sql)
     seconds = max((end_ns - start_ns) / 1e9, 1e-9)
     summaries = [
         ServiceSummary(

@@ -110,5 +110,6 @@ def json_answer(answer: Mapping[str, Any]) -> Response:
 def tiers_shown(tiers: Mapping[str, TierUse]) -> dict[str, dict[str, Any]]:
     return {
         name: {"rows": use.rows, "days": use.days, "took_ms": round(use.took_ms, 2), "error": use.error}
+        | ({"skipped": True} if use.skipped else {})
         for name, use in tiers.items()
     }

@@ -8,7 +8,22 @@ from starlette.responses import Response
 from contracts.messages import Kind
 from query_api.backend import KNOWN_ONLY, PROBLEMS, Reader, Stores
 from query_api.pages import DEFAULT_LIMIT, PageRequest, page
-from query_api.parameters import End, Env, Host, Limit, Name, Order, PageCursor, PageOrder, Service, Start, Text
+from query_api.parameters import (
+    DEFAULT_TIERS_TEXT,
+    End,
+    Env,
+    Host,
+    Limit,
+    Name,
+    Order,
+    PageCursor,
+    PageOrder,
+    Service,
+    Start,
+    Text,
+    Tiers,
+    tiers_of,
+)
 
 router = APIRouter(tags=["query"])
 
@@ -29,8 +44,9 @@ def search_events(
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = "",
     order: PageOrder = Order.DESC,
+    tiers: Tiers = DEFAULT_TIERS_TEXT,
 ) -> Response:
     """`{"records", "next_cursor", "partial", "tiers", "took_ms"}`, as `/logs/search`."""
     values = {"name": name, "service": service, "env": env, "host": host}
-    asked = PageRequest(Kind.EVENTS, q, start, end, values, (), limit, cursor, order)
+    asked = PageRequest(Kind.EVENTS, q, start, end, values, (), limit, cursor, order, tiers_of(tiers))
     return page(stores, reader.tenant, asked)

@@ -8,7 +8,22 @@ from starlette.responses import Response
 from contracts.messages import Kind
 from query_api.backend import KNOWN_ONLY, PROBLEMS, Reader, Stores
 from query_api.pages import DEFAULT_LIMIT, PageRequest, page
-from query_api.parameters import End, Env, Host, Level, Limit, Order, PageCursor, PageOrder, Service, Start, Text
+from query_api.parameters import (
+    DEFAULT_TIERS_TEXT,
+    End,
+    Env,
+    Host,
+    Level,
+    Limit,
+    Order,
+    PageCursor,
+    PageOrder,
+    Service,
+    Start,
+    Text,
+    Tiers,
+    tiers_of,
+)
 
 router = APIRouter(tags=["query"])
 
@@ -27,9 +42,11 @@ def search_logs(
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = "",
     order: PageOrder = Order.DESC,
+    tiers: Tiers = DEFAULT_TIERS_TEXT,
 ) -> Response:
     """`{"records", "next_cursor", "partial", "tiers", "took_ms"}`. `next_cursor` is null on the last page; `partial`
-    is true when a tier that was needed did not answer, and `tiers` says why."""
+    is true when a tier that was needed did not answer, and `tiers` says why; `tiers.archive` with `skipped` names days
+    that may hold more."""
     values = {"service": service, "env": env, "host": host}
-    asked = PageRequest(Kind.LOGS, q, start, end, values, level, limit, cursor, order)
+    asked = PageRequest(Kind.LOGS, q, start, end, values, level, limit, cursor, order, tiers_of(tiers))
     return page(stores, reader.tenant, asked)

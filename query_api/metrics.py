@@ -12,7 +12,7 @@ from contracts.messages import Kind
 from contracts.query import MetricQuery
 from query_api.backend import KNOWN_ONLY, PROBLEMS, Reader, Stores, asking, json_answer, tiers_shown
 from query_api.filters import closed_range, where
-from query_api.parameters import End, Env, Host, Service, Start, Text
+from query_api.parameters import DEFAULT_TIERS_TEXT, End, Env, Host, Service, Start, Text, Tiers, tiers_of
 from query_api.series import step_of
 from web.problems import Problem
 
@@ -72,18 +72,19 @@ def query_metric(
     env: Env = [],  # noqa: B006
     host: Host = [],  # noqa: B006
     q: Text = "",
+    tiers: Tiers = DEFAULT_TIERS_TEXT,
 ) -> Response:
     """`{"series": [{"labels", "points": [[epoch_ms, value], ...]}], "partial", "tiers", "resolution", "approximate",
     "took_ms"}`. Points stand at
     multiples of the step; a step without points is left out."""
-    now_ns = stores.clock()
+    now_ns, asked = stores.clock(), tiers_of(tiers)
     start_ns, end_ns = closed_range(start or DEFAULT_RANGE, end or "now", now_ns)
     step_ns = step_of(step, end_ns - start_ns, stores.settings.query_points)
     values = {"service": service, "env": env, "host": host}
     node = where(Kind.METRICS, q, values, (), now_ns, stores.settings)
     query = MetricQuery(name, agg.value, step_ns, start_ns, end_ns, node, _groups(group_by), resolution.value)
     with asking(stores) as took_ms:
-        found = stores.search.metrics(reader.tenant, query)
+        found = stores.search.metrics(reader.tenant, query, asked)
     return json_answer(
         {
             "series": [{"labels": series.labels, "points": series.points} for series in found.series],

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from contracts.messages import Kind
-from contracts.query import RecordQuery
+from contracts.query import DEFAULT_TIERS, RecordQuery, Tier
 from contracts.tenants import Tenant
 from query_api.backend import Backend, asking, json_answer, tiers_shown
 from query_api.cursors import read_cursor, write_cursor
@@ -33,10 +33,12 @@ class PageRequest:
     limit: int
     cursor: str
     order: Order
+    tiers: frozenset[Tier] = DEFAULT_TIERS
 
     def binding(self, tenant: Tenant) -> tuple[Any, ...]:
         """Everything that must not change between the pages of one answer; the limit may."""
-        return (tenant, self.kind, self.order, self.q, self.start, self.end, dict(self.values), self.levels)
+        where = (self.q, self.start, self.end, dict(self.values), self.levels)
+        return (tenant, self.kind, self.order, *where, sorted(self.tiers))
 
 
 def page(stores: Backend, tenant: Tenant, asked: PageRequest) -> Response:
@@ -57,7 +59,7 @@ def page(stores: Backend, tenant: Tenant, asked: PageRequest) -> Response:
     newest_first = asked.order is Order.DESC
     query = RecordQuery(asked.kind, node, start_ns, end_ns, asked.limit, after, newest_first)
     with asking(stores) as took_ms:
-        found = stores.search.records(tenant, query)
+        found = stores.search.records(tenant, query, asked.tiers)
     return json_answer(
         {
             "records": [record.fields for record in found.records],

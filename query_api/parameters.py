@@ -7,6 +7,11 @@ from typing import Annotated
 
 from fastapi import Query
 
+from contracts.query import DEFAULT_TIERS, Tier
+from web.problems import Problem
+
+DEFAULT_TIERS_TEXT = ",".join(tier for tier in Tier if tier in DEFAULT_TIERS)
+
 _TIME = "RFC 3339, epoch number (s, ms, us or ns by its size), or now, now-15m, now-1d (units ms s m h d w)"
 
 Text = Annotated[
@@ -27,6 +32,12 @@ Level = Annotated[
     list[str],
     Query(description="trace, debug, info, warn, error, fatal or 0-24, alone or after > >= < <=; repeat for more."),
 ]
+Tiers = Annotated[
+    str,
+    Query(
+        description="Where to look: hot, lake, archive, by commas, or all. The archive holds old days, and takes longer."
+    ),
+]
 Limit = Annotated[int, Query(ge=1, description="Records of a page; at most HEADWATER_QUERY_ROWS.")]
 PageCursor = Annotated[str, Query(description="next_cursor of the page before; all other parameters unchanged.")]
 
@@ -39,3 +50,19 @@ class Order(StrEnum):
 
 
 PageOrder = Annotated[Order, Query(description="Newest first (desc) or oldest first (asc).")]
+
+
+def tiers_of(text: str) -> frozenset[Tier]:
+    """The tiers that `text` names; blank is hot and lake.
+
+    Raises:
+        Problem: 400 "bad_tiers".
+    """
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    if "all" in names:
+        names += list(Tier)
+    unknown = [name for name in names if name not in (*Tier, "all")]
+    if unknown:
+        tell = f'"{unknown[0][:40]}" is not a tier: use {", ".join(Tier)} or all, several by commas'
+        raise Problem(400, "bad_tiers", tell, parameter="tiers")
+    return frozenset(Tier(name) for name in names if name != "all") or DEFAULT_TIERS

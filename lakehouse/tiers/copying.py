@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ from lakehouse.delta_layout import ROW_GROUP_ROWS
 from lakehouse.tables import SCHEMAS, sorted_rows
 
 MEMORY_MIB = 128  # of the engine, which sorts nothing here
-WINDOW_ROWS, WINDOW_BYTES = 65_536, 24 << 20  # sorted at once; days are sorted already where they were compacted
+WINDOW_ROWS, WINDOW_BYTES = 16_384, 8 << 20  # sorted at once; days are sorted already where they were compacted
+BATCH_ROWS = 8192  # handed on at once: the writer copies what it is given
 GROUP_BYTES = 64 << 20  # rows of a group, before compression: the writer holds one
 
 _PRINT = "print_of_row"
@@ -56,17 +58,22 @@ class _Sum:
 
     def add(self, batch: pa.RecordBatch) -> None:
         digests = batch.column(_PRINT).cast(pa.binary(8 * _WORDS))
-        words = np.frombuffer(digests.buffers()[1], np.uint64)  # type: ignore[arg-type]  # there are no NULLs
+        words = np.frombuffer(_values_of(digests), np.uint64)
         words = words[digests.offset * _WORDS : (digests.offset + len(digests)) * _WORDS]
         self._words += words.reshape(-1, _WORDS).sum(axis=0, dtype=np.uint64)
         self._rows += len(digests)
-        ends = pc.min_max(batch.column("timestamp")).as_py()
-        times = [*self._times, *(time for time in ends.values() if time is not None)]
+        column = batch.column("timestamp")
+        times = [*self._times, *(time for time in (pc.min(column).as_py(), pc.max(column).as_py()) if time is not None)]
         self._times = [min(times), max(times)] if times else []
 
     def total(self) -> Prints:
         first, last = self._times or (None, None)
         return Prints(self._rows, self._words.tobytes().hex(), first, last)
+
+
+def _values_of(column: pa.Array[Any]) -> memoryview:
+    values = column.buffers()[1]
+    return memoryview(values if values is not None else b"")
 
 
 def prints(table: Delta, where: str) -> Prints:
@@ -108,7 +115,7 @@ def copy(source: Delta, target: Delta, where: str, constants: Mapping[str, int],
             for window in windows:
                 yield from _with(window, constants, schema)
 
-    traced = "trace_id" in names and bool(pc.any(pc.not_equal(first.column("trace_id"), "")).as_py())
+    traced = "trace_id" in names and first.column("trace_id").unique().to_pylist() != [""]
     target.add(pa.RecordBatchReader.from_batches(schema, rows()), numbers, traced, group_rows)
     return total.total()
 
@@ -150,4 +157,4 @@ def _with(window: pa.Table, constants: Mapping[str, int], schema: pa.Schema) -> 
     for name, value in constants.items():
         column = pa.repeat(pa.scalar(value, schema.field(name).type), window.num_rows)
         window = window.append_column(schema.field(name), column)
-    yield from window.to_batches()
+    yield from window.to_batches(max_chunksize=BATCH_ROWS)
