@@ -127,8 +127,6 @@ class SqliteBus:
             size_bytes=self._settings.bus_retention_mib * MIB,
         )
         with self._translated(), closing(connect(self._path, writes=True, synchronous="NORMAL")) as connection:
-            # In pages that stay in use; of the others `bus.sqlite_redaction` takes care.
-            connection.execute("PRAGMA secure_delete = FAST").fetchall()
             return retention.trim(connection, self._path, by_log, limits)
 
     def size_bytes(self) -> int:

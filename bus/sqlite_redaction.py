@@ -1,13 +1,13 @@
 """Redaction: messages of the bus file -> the same messages without some of their records, of which no trace stays.
 
-A message keeps its offset, and its lines keep their numbers. Short transactions, beside readers and writers; what they
-write over and what lies in free pages is overwritten or given back, and the log file is emptied. Idempotent: a call
-that was killed is repeated.
+A message keeps its offset, and its lines keep their numbers. Short transactions, beside readers and writers; then the
+file is written anew, without what once stood in it. Idempotent: a call that was killed is repeated.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from contracts.errors import BusError
 from contracts.messages import Message
 
 CHUNK_ROWS = 64
-VACUUM_PAGES = 256
-CHECKPOINT_S = 30.0
+BUSY_S = 30.0
+COPIES = 2  # a temporary one, and one in the log file
 
 Change = Callable[[int, Message], Message | None]  # (partition, message) -> its replacement; None leaves it
 
@@ -38,7 +38,6 @@ def redact(path: Path, topic: str, change: Change, reached: Callable[[], object]
         return 0, 0
     try:
         with closing(connect(path, writes=True)) as connection:
-            connection.execute("PRAGMA secure_delete = ON").fetchall()
             found = "SELECT partition, id FROM logs WHERE topic = ? ORDER BY partition"
             looked = changed = 0
             for partition, log in connection.execute(found, (topic,)).fetchall():
@@ -75,29 +74,40 @@ def _redact_log(
 
 
 def scrub(path: Path) -> None:
-    """Give back free pages, which may hold what was trimmed, and empty the log file.
+    """Write the file anew without what was deleted, trimmed or moved within it, and empty the log file.
+
+    Blanking alone is not enough: pages hold copies of what once stood in them. Appends wait meanwhile, and are refused
+    (to be sent again) when it takes longer than they wait.
 
     Raises:
-        BusError: A reader or writer was in the way all the time; the same call may be repeated.
+        BusError: There is not enough room, or others were in the way all the time; the same call may be repeated.
     """
     if not path.exists():
         return
+    _check_room(path)
     try:
-        with closing(connect(path, writes=True)) as connection:
-            connection.execute("PRAGMA secure_delete = ON").fetchall()
-            while connection.execute("PRAGMA freelist_count").fetchone()[0]:
-                before = connection.execute("PRAGMA freelist_count").fetchone()[0]
-                connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-                if connection.execute("PRAGMA freelist_count").fetchone()[0] >= before:
-                    break
-            deadline_s = time.monotonic() + CHECKPOINT_S
+        with closing(connect(path, writes=True, busy_s=BUSY_S)) as connection:
+            # The copy that is made meanwhile must not go to a small file system for temporary files.
+            connection.execute(f"PRAGMA temp_store_directory = '{str(path.parent).replace(chr(39), chr(39) * 2)}'")
+            connection.execute("VACUUM")
+            deadline_s = time.monotonic() + BUSY_S
             while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > deadline_s:
                     raise BusError(
-                        f'log file of the bus "{path}" could not be emptied within {CHECKPOINT_S:g} s',
+                        f'log file of the bus "{path}" could not be emptied within {BUSY_S:g} s',
                         hint="a process reads the bus without a pause; repeat the call",
                         retry_after_s=5,
                     )
                 time.sleep(0.05)
     except sqlite3.Error as error:
         raise bus_error(error, path) from error
+
+
+def _check_room(path: Path) -> None:
+    needed = COPIES * path.stat().st_size
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise BusError(
+            f'"{path}" needs {needed >> 20} MiB beside it to be written anew, {free >> 20} MiB are free',
+            hint="free disk space and repeat the call",
+        )

@@ -221,7 +221,7 @@ class Tombstones:
         self._tests, self._open = found, list(unfinished(table))
 
 
-def checked(request: Request) -> Request:
+def checked(request: Request) -> None:
     """Refuse what no erasure may be.
 
     Raises:
@@ -231,4 +231,3 @@ def checked(request: Request) -> Request:
         raise ConfigError("the query fits no kind of record", hint="name a field that logs, metrics or events have")
     if request.at_ns % 1000:
         raise ConfigError(f"time {request.at_ns} is no whole microsecond", hint="cut it to whole microseconds")
-    return request

@@ -28,7 +28,7 @@ from lakehouse.erasures import Request, days_with
 from lakehouse.tables import ERASURES
 from lakehouse.tiers import erasure_files, receipts
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.erasure_hot import forget, rebuild
+from lakehouse.tiers.erasure_hot import forget, note_days, rebuild
 from lakehouse.tiers.erasure_rollups import restate
 from lakehouse.tiers.erasure_rows import Target, found, noted, remove_found, targets
 from lakehouse.tiers.erasure_state import State
@@ -95,7 +95,9 @@ def erase(care: Care, request: Request, means: Means) -> dict[str, Any]:
     Raises:
         StoreError, BusError: It could not be finished, and why; the tombstone stands, the same call goes on.
     """
-    erasures.begin(care.table(ERASURES), erasures.checked(request), care.now_ns())
+    erasures.checked(request)
+    note_days(care, request, State.of(care.settings, request.id, care.now_ns()))  # flows that run soon forget them
+    erasures.begin(care.table(ERASURES), request, care.now_ns())
     reach(TOLD)
     return _finish(care, request, means)
 

@@ -21,6 +21,14 @@ FORGOTTEN = failpoint("erase.hot_forgotten", "a day with records of the subject 
 log = logging.getLogger("headwater.tiers")
 
 
+def note_days(care: Care, request: Request, state: State) -> None:
+    """Which days hold such records now: they are rebuilt in the end, whoever forgets them."""
+    for kind in request.where:
+        for day in days_with(care.hot, kind, request):
+            state.forgot(kind.value, day)
+    state.save(care.settings)
+
+
 def forget(
     care: Care,
     request: Request,

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import os
+import shutil
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
 import zstandard
+from bytewax.testing import run_main
 
 from contracts.hot import Found
 from contracts.messages import Kind, Message
 from contracts.query import All, RecordQuery
 from contracts.tenants import tenant_named
+from flows.graph import build
 from headwater.erase import Wanted, means, open_bus_of, requested
 from lakehouse.erasures import Request
 from lakehouse.search import Search
+from lakehouse.tiers.archive import archive_day
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.erasure import erase
+from lakehouse.tiers.rollups import roll_up
 from query_api.account import account
 from tests.flows.messages import TENANT, line, message
-from tests.flows.running import World
+from tests.flows.running import EPOCH, World
 
 MARKER = "zq7marker"
 QUERY = "user.id:u-42"
@@ -30,7 +40,8 @@ OTHER = tenant_named("other")
 DAY_NS = 86_400 * 10**9
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS, Kind.DEAD_LETTERS)
 QUICK = {"erase_look_s": 0.05, "erase_grace_s": 0, "erase_wait_s": 20}
-SUBJECT, EVE = {"user": {"id": "u-42"}, "note": MARKER}, {"user": {"id": "u-43"}, "note": "kept"}
+OTHERS = "zq8marker"
+ORPHAN = "lake/logs/day=2026-01-01/part-orphan.parquet"
 
 
 def metric(**fields: Any) -> bytes:
@@ -45,27 +56,49 @@ def letter(user: str, text: str) -> bytes:
     return msgspec.json.encode({"bodi": text, "user": user})
 
 
-def filled(folder: Path, **values: Any) -> World:
-    """The subject is in each kind, on two closed days and the open one, packed and plain, repeated, and unreadable."""
-    world = World(folder, **{**QUICK, **values})
+def copied(template: Path, folder: Path) -> World:
+    """A world of its own that holds what `filled` made of `template`."""
+    shutil.copytree(template, folder, dirs_exist_ok=True)
+    return World(folder, **QUICK)
+
+
+def filled(folder: Path) -> None:
+    """The subject is in each kind, on two closed days and the open one, packed and plain, repeated, and unreadable; in
+    the archive, the rollups, and files that compactions left behind. A tenant beside it has the same, and stays."""
+    world = World(folder, **QUICK)
     now_ns = time.time_ns() // 1000 * 1000 - 10**9
     for back in (2, 1, 0):
         at_ns = now_ns - back * DAY_NS
-        epoch = {"received_ns": at_ns, "epoch": 9 - back}
-        lines = [
-            line(f"{back} of {MARKER}", attributes=SUBJECT),
-            line(f"{back} of eve", attributes=EVE),
-            letter("u-42", MARKER),
-            letter("u-43", "kept"),
-        ]
-        sent = message(lines, packed=back == 1, **epoch)
-        world.append(sent, sent, message(lines, tenant=OTHER, producer="other", **epoch))
-        points = [metric(attributes=SUBJECT), metric(attributes=EVE)]
-        world.append(message(points, kind=Kind.METRICS, **epoch), kind=Kind.METRICS)
-        events = [event(MARKER, attributes=SUBJECT), event("of eve", attributes=EVE)]
-        world.append(message(events, kind=Kind.EVENTS, **epoch), kind=Kind.EVENTS)
+        for tenant, note in ((TENANT, MARKER), (OTHER, OTHERS)):
+            _send(world, back, note, {"tenant": tenant, "received_ns": at_ns, "epoch": 9 - back})
     world.run(*KINDS)
-    return world
+    care = Care(world.settings)
+    oldest = care.today() - dt.timedelta(days=2)
+    roll_up(care)
+    for kind in (Kind.LOGS, Kind.METRICS):
+        archive_day(care, kind, oldest)
+    care.table("events").compact([str(care.today())])
+    (world.settings.data / "lake/logs/day=2026-01-01").mkdir()
+    shutil.copy(next((world.settings.data / "lake/logs").rglob("*.parquet")), world.settings.data / ORPHAN)
+    os.utime(world.settings.data / ORPHAN, (1, 1))
+    care.close()
+    world.connections.close()
+
+
+def _send(world: World, back: int, note: str, head: dict[str, Any]) -> None:
+    subject, eve = ({"user": {"id": user}, "note": text} for user, text in (("u-42", note), ("u-43", "kept")))
+    lines = [
+        line(f"{back} of {note}", attributes=subject),
+        line(f"{back} of eve", attributes=eve),
+        letter("u-42", note),
+        letter("u-43", "kept"),
+    ]
+    sent = message(lines, packed=back == 1, **head)
+    world.append(sent, sent)
+    points = [metric(attributes=subject), metric(attributes=eve)]
+    world.append(message(points, kind=Kind.METRICS, **head), kind=Kind.METRICS)
+    events = [event(note, attributes=subject), event("of eve", attributes=eve)]
+    world.append(message(events, kind=Kind.EVENTS, **head), kind=Kind.EVENTS)
 
 
 def ask(world: World, kinds: tuple[str, ...] = ()) -> Request:
@@ -81,8 +114,28 @@ def run(world: World, request: Request, no_flows: bool = True) -> dict[str, Any]
         care.close()
 
 
+@contextlib.contextmanager
+def running(world: World) -> Iterator[threading.Event]:
+    """Flows of all kinds on a thread; the event is set when they end."""
+    stop, ended = threading.Event(), threading.Event()
+    connections = world.connections
+    assert all((connections.hot, connections.lake, connections.bus))
+
+    def run_flows() -> None:
+        run_main(build("test", KINDS, connections, stop), epoch_interval=EPOCH)  # type: ignore[no-untyped-call]  # compiled, without stubs
+        ended.set()
+
+    thread = threading.Thread(target=run_flows)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join()
+
+
 def bodies(world: World, tenant: Any = TENANT) -> list[str]:
-    """Of everything that a search over logs and events finds, and the notes of all points."""
+    """Of everything that a search over logs and events finds, in any tier."""
     search = Search(world.connections.hot, world.connections.lake, world.settings)
     found: list[Found] = []
     for kind in (Kind.LOGS, Kind.EVENTS):
@@ -90,8 +143,10 @@ def bodies(world: World, tenant: Any = TENANT) -> list[str]:
     return sorted(record.fields["body"] for record in found)
 
 
-def kept() -> list[str]:
-    return sorted([*(f"{back} of eve" for back in range(3)), *["of eve"] * 3])
+def kept(note: str = "") -> list[str]:
+    """The bodies of those who stay, and of the subject as it is noted."""
+    others = [*(f"{back} of eve" for back in range(3)), *["of eve"] * 3]
+    return sorted(others + ([*(f"{back} of {note}" for back in range(3)), *[note] * 3] if note else []))
 
 
 def differences(world: World) -> dict[tuple[str, str], int]:
@@ -99,32 +154,27 @@ def differences(world: World) -> dict[tuple[str, str], int]:
     return {(entry.tenant, entry.kind.value): entry.difference for entry in found if entry.difference}
 
 
-def places(world: World, marker: str = MARKER, tenant: str = "") -> list[str]:
-    """Every file of the data folder, referenced or not, that holds `marker`; rows of `tenant` do not count."""
+def places(world: World, marker: str = MARKER) -> list[str]:
+    """Every file of the data folder, referenced or not, that holds `marker`."""
     return sorted(
         str(path.relative_to(world.settings.data))
         for path in world.settings.data.rglob("*")
-        if path.is_file() and _holds(path, marker, tenant)
+        if path.is_file() and _holds(path, marker)
     )
 
 
-def _holds(path: Path, marker: str, tenant: str) -> bool:
-    if path.name == "bus.db":
-        return _bus_holds(path, marker, tenant) or (not tenant and marker.encode() in path.read_bytes())
-    if path.name.startswith("bus.db"):
-        return not tenant and marker.encode() in path.read_bytes()
+def _holds(path: Path, marker: str) -> bool:
+    if marker.encode() in path.read_bytes():
+        return True
     if ".parquet" in path.name:
-        rows = pq.ParquetFile(path).read().to_pylist()
-        return any(marker in repr(row) for row in rows if not tenant or row.get("tenant") != tenant)
-    return not (tenant and "hot" in path.parts) and marker.encode() in path.read_bytes()
+        return any(marker in repr(row) for row in pq.ParquetFile(path).read().to_pylist())
+    return path.name == "bus.db" and _bus_holds(path, marker)
 
 
-def _bus_holds(path: Path, marker: str, tenant: str) -> bool:
+def _bus_holds(path: Path, marker: str) -> bool:
     """Payloads as they are read: unpacked, and dead letters out of their base64."""
-    with sqlite3.connect(path) as connection:
-        for headers, payload in connection.execute("SELECT headers, payload FROM messages"):
-            if tenant and f'\\"tenant\\":\\"{tenant}\\"' in headers:
-                continue
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for (payload,) in connection.execute("SELECT payload FROM messages"):
             text = payload
             if payload.startswith(zstandard.FRAME_HEADER):
                 text = zstandard.ZstdDecompressor().stream_reader(payload).read()

@@ -5,58 +5,92 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
+from contracts.errors import ConfigError, QueryError
 from contracts.messages import ERASED, Kind
+from headwater.erase import Wanted, requested
 from lakehouse.tables import ERASURES
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.erasure import plan, unfinished
 from lakehouse.tiers.rebuild import rebuild_hot
-from tests.flows.messages import TENANT
+from lakehouse.tiers.receipts import receipt_file, verify
+from tests.flows.messages import TENANT, settings
 from tests.flows.running import World
 from tests.headwater.erasing import (
     KINDS,
+    MARKER,
+    ORPHAN,
     OTHER,
+    OTHERS,
     ask,
     bodies,
+    copied,
     differences,
     filled,
     kept,
     places,
     replayed_letters,
     run,
+    running,
+)
+from tests.headwater.processes import headwater
+
+FAILPOINTS = (
+    "erase.told",
+    "erase.rows_removed",
+    "erase.rows_removed#4",
+    "erase.hot_forgotten",
+    "erase.rollup_restated",
+    "erase.bus_blanked",
+    "erase.file_deleted#2",
+    "erase.receipt_written",
 )
 
 
-def test_an_erased_subject_is_in_no_answer_and_no_file_and_everybody_else_is(tmp_path: Path) -> None:
-    world = filled(tmp_path)
-    others = bodies(world, OTHER)
-    held = places(world, tenant=OTHER)
-    assert {"bus.db", "dead_letters", "events", "logs", "metrics"} <= {
-        part for path in held for part in path.split("/")
-    }
-    assert [path for path in places(world) if path.startswith("hot/logs/")]
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    filled(folder)
+    return folder
+
+
+@pytest.fixture
+def world(template: Path, tmp_path: Path) -> World:
+    return copied(template, tmp_path / "world")
+
+
+def gone(world: World) -> None:
+    """No answer and no file has anything of the subject, and everybody else has all."""
+    world.reopen()
+    assert bodies(world) == kept()
+    assert bodies(world, OTHER) == kept(OTHERS)
+    assert places(world) == []
+    assert differences(world) == {}
+
+
+def test_an_erased_subject_is_in_no_answer_and_no_file_and_everybody_else_is(world: World) -> None:
+    held = places(world)
+    parts = {part for path in held for part in path.split("/")}
+    assert {"bus.db", "hot", "archive", "lake", "metrics_1m", "metrics_1h", *map(str, KINDS)} <= parts
+    assert ORPHAN in held
 
     facts = run(world, ask(world))
-    world.reopen()
 
-    assert bodies(world) == kept()
-    assert bodies(world, OTHER) == others
-    assert places(world, tenant=OTHER) == []
-    assert differences(world) == {}
-    assert {entry["kind"]: entry["rows"] for entry in facts["removed"]} == dict.fromkeys(map(str, KINDS), 3)
+    gone(world)
+    assert {(entry["tier"], entry["kind"]): entry["rows"] for entry in facts["removed"]} == {
+        ("lake", "logs"): 2,
+        ("archive", "logs"): 1,
+        ("lake", "metrics"): 2,
+        ("archive", "metrics"): 1,
+        ("lake", "events"): 3,
+        ("lake", "dead_letters"): 3,
+    }
     total = next(entry for entry in world.connections.lake.ledger(TENANT) if entry.kind is Kind.LOGS)
     assert total.dropped == {ERASED: 3}
     assert total.landed == total.stored + 3
-
-
-def test_closed_days_are_in_the_hot_store_again_and_the_open_one_is_answered_by_the_lake(tmp_path: Path) -> None:
-    world = filled(tmp_path)
-    days = list(world.connections.hot.days(Kind.LOGS))
-
-    run(world, ask(world))
-    world.reopen()
-
-    assert list(world.connections.hot.days(Kind.LOGS)) == days[:-1]
-    assert bodies(world) == kept()
+    assert facts["bus"]["logs.raw"]["records"] == 12
+    assert len(world.connections.hot.days(Kind.LOGS)) == 2  # the open day is answered by the lake
 
 
 def replay(world: World) -> None:
@@ -71,81 +105,139 @@ def replay(world: World) -> None:
     care.close()
     world.append(*replayed_letters(world))
     world.run(*KINDS)
-    world.reopen()
 
 
-def test_a_replay_of_bus_and_dead_letters_into_an_empty_hot_store_brings_nothing_back(tmp_path: Path) -> None:
-    world = filled(tmp_path)
+def test_a_replay_of_bus_and_dead_letters_into_an_empty_hot_store_brings_nothing_back(world: World) -> None:
     run(world, ask(world))
     world.connections.close()
     shutil.rmtree(world.settings.data / "hot")
 
     replay(world)
 
-    assert bodies(world) == kept()
-    assert places(world, tenant=OTHER) == []
-    assert differences(world) == {}
+    gone(world)
 
 
-def from_an_old_copy_of_the_bus(folder: Path, keep_tombstones: bool) -> World:
+def from_an_old_copy_of_the_bus(world: World, template: Path, keep_tombstones: bool) -> None:
     """Stores are made anew from a copy of the bus that was taken before the erasure."""
-    world = filled(folder)
-    world.connections.close()
-    shutil.copytree(world.settings.data, folder / "copy")
-    world.reopen()
     run(world, ask(world))
     world.connections.close()
-    for gone in ("hot", "lake"):
-        for path in (world.settings.data / gone).iterdir():
+    for tier in ("hot", "lake", "archive"):
+        for path in (world.settings.data / tier).iterdir():
             if path.name != ERASURES or not keep_tombstones:
                 shutil.rmtree(path)
     for path in world.settings.data.glob("bus.db*"):
         path.unlink()
-    for path in (folder / "copy").glob("bus.db*"):
+    for path in template.rglob("bus.db*"):
         shutil.copy(path, world.settings.data)
     replay(world)
-    return world
+    world.reopen()
 
 
-def test_stores_made_anew_from_an_old_copy_of_the_bus_hold_nothing_of_the_subject(tmp_path: Path) -> None:
-    world = from_an_old_copy_of_the_bus(tmp_path, keep_tombstones=True)
+def test_stores_made_anew_from_an_old_copy_of_the_bus_hold_nothing_of_the_subject(world: World, template: Path) -> None:
+    from_an_old_copy_of_the_bus(world, template, keep_tombstones=True)
 
     assert bodies(world) == kept()
-    assert [path for path in places(world, tenant=OTHER) if path != "bus.db"] == []
+    assert {Path(path).name for path in places(world)} <= {"bus.db", "bus.db-wal"}
     assert differences(world) == {}
 
 
-def test_without_its_tombstone_that_replay_would_bring_the_subject_back(tmp_path: Path) -> None:
-    world = from_an_old_copy_of_the_bus(tmp_path, keep_tombstones=False)
+def test_without_its_tombstone_that_replay_would_bring_the_subject_back(world: World, template: Path) -> None:
+    from_an_old_copy_of_the_bus(world, template, keep_tombstones=False)
 
-    assert bodies(world) != kept()
+    assert bodies(world) == kept(MARKER)
 
 
-def test_stores_made_anew_from_the_blanked_bus_account_for_every_record_that_was_accepted(tmp_path: Path) -> None:
-    world = filled(tmp_path)
+def test_stores_made_anew_from_the_blanked_bus_account_for_every_record_that_was_accepted(world: World) -> None:
     run(world, ask(world))
     world.connections.close()
-    for gone in ("hot", "lake"):
-        shutil.rmtree(world.settings.data / gone)
+    for tier in ("hot", "lake", "archive"):
+        shutil.rmtree(world.settings.data / tier)
 
     replay(world)
 
-    assert bodies(world) == kept()
-    assert places(world, tenant=OTHER) == []
-    assert differences(world) == {}
+    gone(world)
 
 
-def test_a_plan_changes_nothing_and_says_where_the_records_are(tmp_path: Path) -> None:
-    world = filled(tmp_path)
-    before, held = bodies(world), places(world, tenant=OTHER)
+def test_flows_that_run_meanwhile_forget_the_open_day_and_go_on(world: World) -> None:
+    with running(world) as stop:
+        run(world, ask(world), no_flows=False)
+        assert not stop.is_set()
+
+    gone(world)
+
+
+def test_an_erasure_that_is_killed_after_any_step_is_completed_by_the_next_run(world: World) -> None:
+    world.connections.close()
+    quick = {"HEADWATER_ERASE_LOOK_S": "0.05", "HEADWATER_ERASE_GRACE_S": "0"}
+    words = ["erase", "--data-dir", str(world.settings.data)]
+    begin = [*words, "--tenant", "default", "--query", "user.id:u-42", "--yes"]
+    for at, point in enumerate(FAILPOINTS):
+        killed = headwater(
+            world.settings.data, *([*words, "--resume"] if at else begin), env={**quick, "HEADWATER_FAILPOINT": point}
+        )
+        assert killed.returncode == -9, (point, killed.stdout, killed.stderr)
+
+    done = headwater(world.settings.data, *words, "--resume", env=quick)
+
+    assert done.returncode == 0, done.stderr
+    gone(world)
+    (receipt,) = (world.settings.data / "receipts").glob("*.json")
+    facts = verify(world.settings, receipt)
+    assert sum(entry["rows"] for entry in facts["removed"]) == 12
+    care = Care(world.settings)
+    assert not unfinished(care)
+    care.close()
+
+
+def test_a_plan_changes_nothing_and_says_where_the_records_are(world: World) -> None:
+    before, held = bodies(world), places(world)
     care = Care(world.settings)
 
     found = plan(care, ask(world))
 
     assert {name: sum(days.values()) for name, days in found.rows.items()} == {
-        **{f"lake/{kind}": 3 for kind in KINDS},
-        **{f"hot/{kind}": 3 for kind in KINDS if kind is not Kind.DEAD_LETTERS},
+        "lake/logs": 2,
+        "archive/logs": 1,
+        "lake/metrics": 2,
+        "archive/metrics": 1,
+        "lake/events": 3,
+        "lake/dead_letters": 3,
+        **{f"hot/{kind}": 3 for kind in ("logs", "metrics", "events")},
     }
-    assert (bodies(world), places(world, tenant=OTHER)) == (before, held)
+    assert (bodies(world), places(world)) == (before, held)
     assert not unfinished(care)
     care.close()
+
+
+def test_a_receipt_that_was_changed_or_signed_elsewhere_is_refused(world: World, tmp_path: Path) -> None:
+    request = ask(world, ("events",))
+    run(world, request)
+    path = receipt_file(world.settings, request.id)
+    assert verify(world.settings, path)["reason"] == "article 17"
+
+    path.write_text(path.read_text().replace("article 17", "article 71"))
+
+    with pytest.raises(ConfigError, match="not what was signed"):
+        verify(world.settings, path)
+    with pytest.raises(ConfigError, match="is missing"):
+        verify(settings(data_dir=tmp_path), path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "told"),
+    [
+        (Wanted("default", "  "), ConfigError, "empty query"),
+        (Wanted("default", "*"), ConfigError, "would erase everything"),
+        (Wanted("default", "user:("), QueryError, "[a-z]"),
+        (Wanted("default", "bob", ("metrics",)), QueryError, "needs a field"),
+        (Wanted("default", "bob", ("spans",)), ConfigError, "not known"),
+        (Wanted("No Tenant", "bob"), ConfigError, "not allowed"),
+    ],
+)
+def test_what_names_no_subject_is_refused(wanted: Wanted, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        requested(settings(), wanted)
+
+
+def test_words_that_only_some_kinds_have_are_looked_for_in_those() -> None:
+    assert set(requested(settings(), Wanted("default", "bob")).where) == {Kind.LOGS, Kind.EVENTS}
