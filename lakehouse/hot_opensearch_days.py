@@ -11,11 +11,9 @@ import datetime as dt
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import msgspec
 
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
@@ -149,11 +147,16 @@ def sweep(client: Client, names: Names, days: Days, now_ms: int) -> None:
 
 @dataclass(slots=True)
 class OpenDay:
-    """A day that takes rows, through the alias `writing`. `tenants` have their alias."""
+    """A day that takes rows, through the alias `writing`. `tenants` have their alias.
+
+    Attributes:
+        checkpoints: Next offset by bus partition that a rebuild had.
+    """
 
     day: dt.date
     index: str
     writing: str
+    checkpoints: Mapping[int, int]
     tenants: set[str] = field(default_factory=set)
 
 
@@ -191,7 +194,7 @@ class DayOpener:
         begun = self._register(day, index, found["settings"]["index"]["uuid"], was_there)
         if begun.is_dropped(day):
             return None
-        opened = OpenDay(day, index, self._names.writing(day))
+        opened = OpenDay(day, index, self._names.writing(day), begun.days[day].checkpoints)
         opened.tenants |= {name.removeprefix(self._names.alias(day, "")) for name in found["aliases"]}
         if opened.writing not in found["aliases"]:
             self._alias([{"add": {"index": index, "alias": opened.writing}}])
@@ -229,8 +232,8 @@ class DayOpener:
             elif not known.dropped and known.uuid != uuid:
                 if known.uuid:
                     log.error("the index of %s was removed or replaced: reads of that day take the lake", day)
-                anew = {"uuid": uuid, "distrusted": True, "rebuilt_ns": None, "format": FORMAT}
-                days.days[day] = msgspec.structs.replace(known, **anew)
+                removals, skipped = known.removals, known.skipped
+                days.days[day] = Day(uuid, True, format=FORMAT, removals=removals, skipped=skipped)
 
         return self._state.change_days(change)
 

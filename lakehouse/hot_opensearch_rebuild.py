@@ -210,6 +210,7 @@ class OpenSearchHotRebuild:
                 distrusted=distrusted,
                 dropped=False,
                 rebuilt_ns=rebuilt_ns,
+                checkpoints=dict(checkpoints),
                 format=templates.FORMAT,
             )
 

@@ -35,6 +35,7 @@ class Day(msgspec.Struct):
         rebuilt_ns: When it was rebuilt from the lake; None: flows wrote it.
         format: In which its documents are written.
         removals: How often it was dropped or forgotten: a rebuild that began before comes to nothing.
+        checkpoints: Of a day that was rebuilt: next offset by bus partition; what comes from before it is skipped.
         skipped: While it was dropped: next offset of what came and was left out, by bus partition.
     """
 
@@ -44,6 +45,7 @@ class Day(msgspec.Struct):
     rebuilt_ns: int | None = None
     format: int = 1  # that of days which were begun before it was noted
     removals: int = 0
+    checkpoints: dict[int, int] = {}
     skipped: dict[int, int] = {}
 
 

@@ -76,6 +76,8 @@ class OpenSearchHotWriter:
                 left = self._left_out.setdefault(batch.day, {})
                 left[batch.partition] = max(left.get(batch.partition, 0), batch.next_offset)
                 return
+            if batch.offset < day.checkpoints.get(batch.partition, 0):
+                return
             self._opener.admit(day, [batch.header.tenant])
             self._touched.add(day.writing)
             self._bulk.add(day.writing, lines)

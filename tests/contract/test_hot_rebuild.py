@@ -121,6 +121,13 @@ def test_what_a_flow_replays_to_a_rebuilt_day_is_there_once_and_what_is_new_is_a
     assert hot.days(Kind.LOGS) == [TODAY, TOMORROW]
 
 
+def test_a_replay_does_not_bring_back_what_the_lake_had_no_more(hot: HotStore, url: str) -> None:
+    rebuild(hot, *OLD[:2])
+    with contextlib.closing(open_hot(url, settings())) as flow:
+        write(flow, *OLD)
+    assert sorted(bodies(search(hot))) == ["b0", "b1", "x", "x"]
+
+
 def test_a_row_that_comes_while_its_day_is_rebuilt_is_not_lost(hot: HotStore, url: str) -> None:
     """A flow in another process has the day open. Either the day does not answer any more, or it has the row."""
     late = batch(log(body="late"), offset=10)
