@@ -40,6 +40,7 @@ def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], Verdict]]]:
     yield "bus", lambda: doctor_stores.bus(settings)
     yield "hot store", lambda: doctor_stores.hot(settings)
     yield "lake", lambda: doctor_lake.lake(settings)
+    yield "retention", lambda: doctor_lake.retention(settings)
 
 
 def doctor(settings: Settings, as_json: bool) -> int:

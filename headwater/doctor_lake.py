@@ -9,7 +9,7 @@ from contracts.errors import BusError
 from contracts.messages import Kind
 from headwater.console import counted
 from headwater.doctor_stores import missing
-from headwater.verdict import Verdict, together, warn
+from headwater.verdict import Verdict, ok, together, warn
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -43,15 +43,26 @@ def _of_its_bus(settings: Settings, opened: Lake) -> list[Verdict]:
     if missing(settings.bus, "sqlite://") is not None:
         return []
     from bus import open_bus
+    from lakehouse.tiers.care import Care
+    from orchestration.backlog import bus_risk
     from query_api.places import replaced
 
-    with contextlib.suppress(BusError):  # the check of the bus says why
-        with contextlib.closing(open_bus(settings.bus, settings)) as queue:
-            kinds = replaced(queue, opened)
-        if kinds:
+    # Of a bus that cannot be asked its own check says why.
+    with contextlib.suppress(BusError), contextlib.closing(open_bus(settings.bus, settings)) as queue:
+        if kinds := replaced(queue, opened):
             found = f"the bus of {', '.join(kinds)} was lost and made anew, and no flow has read it yet"
             return [warn(found, "start the flows: they read all of it; what was on the lost bus alone is gone")]
+        with contextlib.closing(Care(settings)) as care:
+            return [warn(risk.message, "see headwater status") for risk in bus_risk(care, queue)]
     return []
+
+
+def retention(settings: Settings) -> Verdict:
+    """Raises ConfigError when the policy is refused; the error says why."""
+    from lakehouse.tiers.policy_file import load_policy
+
+    policy = load_policy(settings)
+    return ok(f"{counted(len(policy.rules), 'rule')} in {policy.source}" if policy.source else "as built in")
 
 
 def _server(store: ObjectStore) -> tuple[list[Verdict], str]:

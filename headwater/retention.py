@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lakehouse.tiers.care import Care
     from lakehouse.tiers.retention import Done, Plan, Step
 
+NOTHING = "nothing stored yet: without a lake and a bus no day is known to be closed"
 _WORDS = {
     "drop": "leave the hot store",
     "delete": "deleted",
@@ -54,7 +55,7 @@ def apply(settings: Settings) -> int:
 
     with _planned(settings) as (care, found):
         if care is None or found is None:
-            out.print("nothing stored yet")
+            out.print(NOTHING)
             return 0
         applied = take(care, found, _say)
     for note in found.notes:
@@ -95,16 +96,15 @@ def told(settings: Settings, found: Plan | None) -> dict[str, Any]:
 def _show(facts: dict[str, Any], found: Plan | None) -> None:
     out.print(f"policy: {escape(facts['policy'])}")
     if found is None:
-        out.print("nothing stored yet")
+        out.print(NOTHING)
         return
     rows = table("what", "tier", "kind", ">days", "from", "through", ">rows", ">size", "why")
     for steps in _grouped(found.steps):
         first = steps[0]
         days = sorted(step.day for step in steps)
         total, taken = sum(step.rows for step in steps), sum(step.bytes for step in steps)
-        words = _WORDS[first.action] if not first.where else "deleted in part"
         counts = (f"{len(days):,}", f"{days[0]}", f"{days[-1]}", f"{total:,}", size(taken))
-        rows.add_row(words, first.tier, first.kind, *counts, escape(first.why))
+        rows.add_row(_words(first), first.tier, first.kind, *counts, escape(first.why))
     out.print(rows if found.steps else "[green]nothing is due[/]")
     for note in found.notes:
         out.print(f"[yellow]{escape(note)}[/]")
@@ -121,9 +121,13 @@ def _grouped(steps: Sequence[Step]) -> Sequence[Sequence[Step]]:
     return list(groups.values())
 
 
+def _words(step: Step) -> str:
+    return "deleted in part" if step.where else _WORDS[step.action]
+
+
 def _say(done: Done) -> None:
     step = done.step
     out.print(
-        f"{_WORDS[step.action]}: {step.kind} of {step.day} in {step.tier}, {counted(done.rows, 'row')},"
+        f"{_words(step)}: {step.kind} of {step.day} in {step.tier}, {counted(done.rows, 'row')},"
         f" {done.took_s:.1f} s ({escape(step.why)})"
     )

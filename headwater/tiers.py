@@ -52,7 +52,9 @@ def gather(settings: Settings) -> Facts:
     if missing(settings.lake, "") is not None:
         return facts
     from lakehouse.tiers.care import Care
+    from orchestration.beats import next_runs
 
+    facts["next_run"] = next_runs(dt.datetime.now(dt.UTC))
     with contextlib.closing(Care(settings)) as care:
         facts["today"] = care.today()
         facts["tables"] = [entry for name in _names() for entry in _of_table(care, name)]
@@ -205,8 +207,8 @@ def _show(facts: Facts) -> None:
         when = f"full on {disk['full_on']}" if disk["full_on"] else "not full within ten years"
         out.print(f"disk of {', '.join(disk['tiers'])}: {size(disk['free_bytes'])} free; at this pace {when}")
     out.print(f"retention: {escape(facts['policy'])}; what is due: headwater retention plan")
-    for name, when in facts["next_run"].items():
-        out.print(f"next {name}: {when}")
+    coming = sorted(facts["next_run"].items(), key=lambda entry: entry[1])
+    out.print("next, while headwater up runs: " + ", ".join(f"{name} {when:%H:%M}" for name, when in coming) + " UTC")
     for alert in facts["alerts"]:
         out.print(f"[bold red]{escape(alert)}[/]")
     if facts["bus_unreadable"]:

@@ -8,7 +8,7 @@ can be taken again: a run that was killed is completed by the next one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contracts.failpoints import failpoint, reach
@@ -30,7 +30,7 @@ MOVED = failpoint("retention.moved", "a day is in the archive")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step that was taken. `rows`: how many it found to delete; of other steps as planned."""
+    """A step that was taken. `rows`: how many it dropped, deleted, built or moved."""
 
     step: Step
     rows: int
@@ -86,15 +86,15 @@ def _delete(care: Care, step: Step) -> int:
 
 
 def _rebuild(care: Care, step: Step) -> int:
-    rebuild_hot(care, step.kind, step.day)
+    rebuilt = rebuild_hot(care, step.kind, step.day)
     reach(REBUILT)
-    return step.rows
+    return rebuilt.rows
 
 
 def _move(care: Care, step: Step) -> int:
-    archive_day(care, step.kind, step.day)
+    moved = archive_day(care, step.kind, step.day)
     reach(MOVED)
-    return step.rows
+    return moved.rows
 
 
 _TAKE: dict[Action, Callable[[Care, Step], int]] = {
@@ -103,9 +103,3 @@ _TAKE: dict[Action, Callable[[Care, Step], int]] = {
     Action.REBUILD: _rebuild,
     Action.MOVE: _move,
 }
-
-
-def summed(steps: Iterable[Step]) -> tuple[int, int]:
-    """Rows and bytes of some steps."""
-    found = list(steps)
-    return sum(step.rows for step in found), sum(step.bytes for step in found)

@@ -235,15 +235,15 @@ def _move(care: Care, each: _Kind, day: dt.date, size: int, why: str, notes: lis
 
 def _rebuilds(care: Care, policy: Policy, each: _Kind) -> None:
     """Hot days that lost rows here, or in a run that did not come to its end: back without them."""
-    again = {step.day for step in each.steps if step.tier is Tier.LAKE and step.action is Action.DELETE and step.where}
+    partly = [step for step in each.steps if step.tier is Tier.LAKE and step.action is Action.DELETE and step.where]
+    again = {step.day: step.rows for step in partly}
     for day, held in each.lake.items():
         age = _age(care, day)
         if age > policy.hot_days or not each.is_closed(day) or policy.due(each.kind, age) in (TRUE, FALSE):
             continue
         if each.kind in HOT_KINDS and (day in again or day in each.dropped) and not policy.hot_max_bytes:
-            each.take(
-                Step(Action.REBUILD, Tier.HOT, each.kind, day, held.rows, 0, "some of it was over, the rest is not")
-            )
+            why = "some of it was over, the rest is not"
+            each.take(Step(Action.REBUILD, Tier.HOT, each.kind, day, held.rows - again.get(day, 0), 0, why))
 
 
 def _hot_by_size(policy: Policy, kinds: Sequence[_Kind]) -> None:
