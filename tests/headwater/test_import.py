@@ -220,6 +220,8 @@ def test_a_day_that_the_hot_store_holds_gets_the_imported_rows_too(tmp_path: Pat
         search = Search(care.hot, care.lake, settings)
         page = search.records(tenant_named(ACME), RecordQuery(Kind.LOGS, All(), None, None, 1000, None, False))
         assert care.hot.days(Kind.LOGS) == [OLD.date()]
+        (service,) = search.services(tenant_named(ACME), 0, time.time_ns()).services
+        assert service.logs == 27
     assert (len(page.records), page.tiers["hot"].rows, page.tiers["lake"].rows) == (27, 27, 0)
 
 
