@@ -34,9 +34,7 @@ Level = Annotated[
 ]
 Tiers = Annotated[
     str,
-    Query(
-        description="Where to look: hot, lake, archive, by commas, or all. The archive holds old days, and takes longer."
-    ),
+    Query(description="Where to look: hot, lake, archive (old days, slower), by commas, or all."),
 ]
 Limit = Annotated[int, Query(ge=1, description="Records of a page; at most HEADWATER_QUERY_ROWS.")]
 PageCursor = Annotated[str, Query(description="next_cursor of the page before; all other parameters unchanged.")]
