@@ -25,7 +25,7 @@ def test_a_sound_machine_passes_every_check(tmp_path: Path) -> None:
     code, found = findings(tmp_path, "--data-dir", str(tmp_path / "data"), "--port", str(free_port()))
     assert {name: each["level"] for name, each in found.items() if each["level"] == "fail"} == {}
     assert code == 0
-    assert len(found) == 14
+    assert len(found) == 15
     assert not (tmp_path / "data").exists()
 
 
