@@ -9,7 +9,6 @@ from lakehouse.tables import LEDGER, ROLLUPS
 from lakehouse.tiers.holdings import HOT_KINDS
 from orchestration import upkeep
 from orchestration.names import SHORT, compacted, hot, landed, opened, retained
-from orchestration.partitions import ARRIVAL_DAY
 
 TABLES = (*(kind.value for kind in Kind), LEDGER)
 
@@ -22,7 +21,6 @@ open_day = dg.define_asset_job(
 closed_day = dg.define_asset_job(
     "closed_day",
     selection=[compacted(name) for name in (*TABLES, *ROLLUPS)],
-    partitions_def=ARRIVAL_DAY,
     description="Rewrites a day that is over, and checks it.",
 )
 retention = dg.define_asset_job(
@@ -33,7 +31,6 @@ retention = dg.define_asset_job(
 heal_hot = dg.define_asset_job(
     "heal_hot",
     selection=[hot(kind.value) for kind in HOT_KINDS],
-    partitions_def=ARRIVAL_DAY,
     description="Builds days anew that the hot store should answer for and does not.",
 )
 roll_up = dg.define_asset_job(

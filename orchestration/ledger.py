@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import dagster as dg
+
+from contracts.messages import Kind
 from lakehouse.tables import LEDGER
+from orchestration.names import OWNER, landed, topic
 from orchestration.table import closed_day, open_day
 
-WHAT = "accounts: what became of the records of each bus message"
+WHAT = "Accounts: what became of the records of each bus message"
 
-ASSETS = [open_day(LEDGER, WHAT), closed_day(LEDGER, WHAT, ())]
+ASSETS = [
+    dg.AssetSpec(
+        landed(LEDGER),
+        deps=[topic(kind) for kind in Kind],
+        group_name=LEDGER,
+        owners=[OWNER],
+        kinds={"deltalake", "parquet"},
+        description=f"{WHAT}. Written by the flows after the rows, in a commit of its own.",
+    ),
+    open_day(LEDGER, WHAT),
+    closed_day(LEDGER, WHAT, ()),
+]

@@ -21,7 +21,7 @@ from orchestration.resources import Upkeep
 from orchestration.tiering import tiers_of
 
 Asset = dg.AssetsDefinition | dg.AssetSpec
-BOUNDS = {"least": "at least", "most": "at most"}
+BOUNDS = {"at_least": "at least", "at_most": "at most"}
 
 
 def assets_of(kind: Kind, what: str, expectations: Sequence[Expectation]) -> list[Asset]:
