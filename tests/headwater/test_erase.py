@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from tests.headwater.erasing import (
     ORPHAN,
     OTHER,
     OTHERS,
+    QUERY,
     ask,
     bodies,
     copied,
@@ -34,11 +37,10 @@ from tests.headwater.erasing import (
     run,
     running,
 )
-from tests.headwater.processes import headwater
+from tests.headwater.processes import ROOT, clean_environment
 
 FAILPOINTS = (
     "erase.told",
-    "erase.rows_removed",
     "erase.rows_removed#4",
     "erase.hot_forgotten",
     "erase.rollup_restated",
@@ -53,6 +55,21 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     filled(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def erased_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("erased")
+    world = copied(template, folder)
+    run(world, ask(world))
+    world.connections.close()
+    return folder
+
+
+@pytest.fixture
+def erased(erased_template: Path, tmp_path: Path) -> World:
+    """A world after the erasure."""
+    return copied(erased_template, tmp_path / "erased")
 
 
 @pytest.fixture
@@ -107,55 +124,53 @@ def replay(world: World) -> None:
     world.run(*KINDS)
 
 
-def test_a_replay_of_bus_and_dead_letters_into_an_empty_hot_store_brings_nothing_back(world: World) -> None:
-    run(world, ask(world))
+def without(world: World, *tiers: str, but: str = "") -> World:
+    """The tiers are lost, but for one table."""
     world.connections.close()
-    shutil.rmtree(world.settings.data / "hot")
+    for path in (path for tier in tiers for path in (world.settings.data / tier).iterdir()):
+        if path.name != but:
+            shutil.rmtree(path)
+    return world
 
-    replay(world)
 
-    gone(world)
-
-
-def from_an_old_copy_of_the_bus(world: World, template: Path, keep_tombstones: bool) -> None:
-    """Stores are made anew from a copy of the bus that was taken before the erasure."""
-    run(world, ask(world))
-    world.connections.close()
-    for tier in ("hot", "lake", "archive"):
-        for path in (world.settings.data / tier).iterdir():
-            if path.name != ERASURES or not keep_tombstones:
-                shutil.rmtree(path)
+def with_bus_of(world: World, template: Path) -> World:
     for path in world.settings.data.glob("bus.db*"):
         path.unlink()
-    for path in template.rglob("bus.db*"):
+    for path in template.glob("data/bus.db*"):
         shutil.copy(path, world.settings.data)
-    replay(world)
+    return world
+
+
+def test_a_replay_of_bus_and_dead_letters_into_an_empty_hot_store_brings_nothing_back(erased: World) -> None:
+    replay(without(erased, "hot"))
+
+    gone(erased)
+
+
+def test_stores_made_anew_from_an_old_copy_of_the_bus_hold_nothing_of_the_subject(
+    erased: World, template: Path
+) -> None:
+    replay(with_bus_of(without(erased, "hot", "lake", "archive", but=ERASURES), template))
+
+    erased.reopen()
+    assert bodies(erased) == kept()
+    assert {Path(path).name for path in places(erased)} <= {"bus.db", "bus.db-wal"}
+    assert differences(erased) == {}
+
+
+def test_without_its_tombstone_that_replay_would_bring_the_subject_back(erased: World, template: Path) -> None:
+    world = with_bus_of(without(erased, "hot", "lake", "archive"), template)
     world.reopen()
 
+    world.run(Kind.LOGS)
 
-def test_stores_made_anew_from_an_old_copy_of_the_bus_hold_nothing_of_the_subject(world: World, template: Path) -> None:
-    from_an_old_copy_of_the_bus(world, template, keep_tombstones=True)
-
-    assert bodies(world) == kept()
-    assert {Path(path).name for path in places(world)} <= {"bus.db", "bus.db-wal"}
-    assert differences(world) == {}
+    assert world.lake_bodies()[f"0 of {MARKER}"] == 1
 
 
-def test_without_its_tombstone_that_replay_would_bring_the_subject_back(world: World, template: Path) -> None:
-    from_an_old_copy_of_the_bus(world, template, keep_tombstones=False)
+def test_stores_made_anew_from_the_blanked_bus_account_for_every_record_that_was_accepted(erased: World) -> None:
+    replay(without(erased, "hot", "lake", "archive"))
 
-    assert bodies(world) == kept(MARKER)
-
-
-def test_stores_made_anew_from_the_blanked_bus_account_for_every_record_that_was_accepted(world: World) -> None:
-    run(world, ask(world))
-    world.connections.close()
-    for tier in ("hot", "lake", "archive"):
-        shutil.rmtree(world.settings.data / tier)
-
-    replay(world)
-
-    gone(world)
+    gone(erased)
 
 
 def test_flows_that_run_meanwhile_forget_the_open_day_and_go_on(world: World) -> None:
@@ -168,18 +183,14 @@ def test_flows_that_run_meanwhile_forget_the_open_day_and_go_on(world: World) ->
 
 def test_an_erasure_that_is_killed_after_any_step_is_completed_by_the_next_run(world: World) -> None:
     world.connections.close()
-    quick = {"HEADWATER_ERASE_LOOK_S": "0.05", "HEADWATER_ERASE_GRACE_S": "0"}
-    words = ["erase", "--data-dir", str(world.settings.data)]
-    begin = [*words, "--tenant", "default", "--query", "user.id:u-42", "--yes"]
-    for at, point in enumerate(FAILPOINTS):
-        killed = headwater(
-            world.settings.data, *([*words, "--resume"] if at else begin), env={**quick, "HEADWATER_FAILPOINT": point}
-        )
-        assert killed.returncode == -9, (point, killed.stdout, killed.stderr)
+    words = ["-m", "tests.headwater.erase_child", str(world.settings.data), QUERY, *FAILPOINTS]
 
-    done = headwater(world.settings.data, *words, "--resume", env=quick)
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
+    )
 
-    assert done.returncode == 0, done.stderr
+    ends = [line for line in done.stdout.splitlines() if line.startswith("ended")]
+    assert ends == [*(f"ended {point}: -9" for point in FAILPOINTS), "ended : 0"], done.stdout + done.stderr
     gone(world)
     (receipt,) = (world.settings.data / "receipts").glob("*.json")
     facts = verify(world.settings, receipt)
