@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts.answers import TierUse
-from contracts.batches import IMPORTED
 from contracts.errors import StoreError
 from contracts.hot import Found, HotStore
 from contracts.messages import Kind
@@ -29,7 +28,6 @@ from lakehouse.lake_snapshot import Snapshot
 
 TAIL_ROWS = 50_000  # a few seconds of records; more means that the lake is behind, and is said
 _FIRST_SEPARATOR = 0xE000
-_NEVER = (1 << 38) - 1  # the last offset that a hot store can hold
 
 _READ: dict[str, tuple[str, Callable[[Found], Any]]] = {
     "timestamp": ('Timestamp(Microsecond, Some("UTC"))', lambda found: found.timestamp_ns // 1000),
@@ -126,12 +124,6 @@ def _with_archive(
     return rows
 
 
-def beyond(landed: Mapping[int, int]) -> Mapping[int, int]:
-    """From where on the hot store alone may have records: past `landed`; of imported ones, which it gets from the lake,
-    nowhere."""
-    return {**landed, IMPORTED: _NEVER}
-
-
 def _tail(
     hot: HotStore, question: Ask, snapshot: Snapshot | None, lake_asked: bool
 ) -> tuple[Sequence[Found], Sequence[dt.date], TierUse]:
@@ -146,7 +138,7 @@ def _tail(
         # A hot store that is being filled again holds no day in full.
         whole = not lake_asked and all(checkpoints.get(part, 0) >= offset for part, offset in landed.items())
         days = hot.days(question.kind) if whole else ()
-        found = hot.tail(*asked, {} if whole else beyond(landed), TAIL_ROWS)
+        found = hot.tail(*asked, {} if whole else landed, TAIL_ROWS)
         if len(found) >= TAIL_ROWS:
             error = f"the lake is behind; only {TAIL_ROWS} of the newest records are counted"
             if not lake_asked:

@@ -27,7 +27,7 @@ from contracts.tenants import Tenant
 from lakehouse import metrics, services
 from lakehouse.lake import Lake
 from lakehouse.lake_pages import Below, Share, check_any, since, use_of
-from lakehouse.lake_tail import TAIL_ROWS, beyond
+from lakehouse.lake_tail import TAIL_ROWS
 
 MISSING_HINT = "records of the last seconds may be missing"
 
@@ -125,7 +125,7 @@ def _tail(hot: HotStore, tenant: Tenant, query: RecordQuery, landed: Mapping[int
     started = time.perf_counter()
     asked = (tenant, query.kind, query.where, query.start_ns, query.end_ns)
     try:
-        tail = hot.tail(*asked, beyond(landed), TAIL_ROWS)
+        tail = hot.tail(*asked, landed, TAIL_ROWS)
     except StoreError as error:
         return Share(took_ms=since(started), error=f"{error}; {MISSING_HINT}")
     short = f"the lake is behind; only {TAIL_ROWS} of the newest records are looked at"
