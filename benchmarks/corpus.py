@@ -89,10 +89,10 @@ def _logfmt(now: str, level: str, service: str, rng: random.Random, tail: str) -
 _FORMS = {"checkout": _json, "search": _json, "catalog": _logfmt, "billing": _logfmt, "gateway": _plain}
 
 
-def lines(count: int, seed: int = 1) -> Iterator[Line]:
-    """`count` lines in order of time."""
+def lines(count: int, seed: int = 1, base_ns: int = BASE_NS) -> Iterator[Line]:
+    """`count` lines in order of time, from `base_ns` on."""
     rng = random.Random(seed)
-    now_ns = BASE_NS
+    now_ns = base_ns
     cumulative = list(itertools.accumulate(WEIGHTS))
     for number in range(count):
         now_ns += rng.randrange(1_000, 40_000) if number % 5000 < 1500 else rng.randrange(100_000, 2_000_000)

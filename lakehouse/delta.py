@@ -8,6 +8,7 @@ process made in between is then a conflict.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,24 @@ def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None
     """
     with translated(f'table "{name}" cannot be looked for'):
         return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
+
+
+@contextlib.contextmanager
+def in_order() -> Iterator[None]:
+    """Let the library write the batches of a stream in the order they come.
+
+    It deals them out in turn to one task per processor that the calling thread may use, and mixes what comes back.
+    Where a thread cannot be bound to one processor (not Linux), large blocks of rows stand in another order.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 class Delta:
@@ -210,7 +229,7 @@ class Delta:
         properties: WriterProperties,
         transactions: list[Transaction],
     ) -> None:
-        with translated(f"{self.what} cannot be written"):
+        with translated(f"{self.what} cannot be written"), in_order():
             write_deltalake(
                 self._table,
                 rows,
@@ -220,23 +239,35 @@ class Delta:
                 post_commithook_properties=_HOOKS,
             )
 
-    def replace(self, where: str, rows: pa.RecordBatchReader, numbers: Mapping[str, int]) -> None:
+    def replace(
+        self,
+        where: str,
+        rows: pa.RecordBatchReader,
+        numbers: Mapping[str, int],
+        trace_ids: int = 0,
+        file_bytes: int | None = None,
+    ) -> None:
         """Put `rows` in place of those that match, and note `numbers`, in one commit made from this handle's version.
 
         Args:
             where: Over columns that the table is partitioned by; every row of `rows` matches.
+            trace_ids: Distinct ones in `rows`, about; 0 is none.
+            file_bytes: About the size of a file; None is the library's choice.
 
         Raises:
             CommitFailedError: Another process changed the same rows, or noted one of these names; nothing happened.
             StoreError: It may or may not be done; look at `noted` after `refresh`.
         """
-        with translated(f"rows of {self.what} cannot be replaced"):
+        with translated(f"rows of {self.what} cannot be replaced"), in_order():
             write_deltalake(
                 self._table,
                 rows,
                 mode="overwrite",
                 predicate=where,
-                writer_properties=writer_properties(self.name, ROW_GROUP_ROWS, 0, self.layout.compression_level),
+                target_file_size=file_bytes,
+                writer_properties=writer_properties(
+                    self.name, ROW_GROUP_ROWS, trace_ids, self.layout.compression_level
+                ),
                 commit_properties=CommitProperties(
                     app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
                 ),

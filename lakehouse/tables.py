@@ -157,13 +157,13 @@ def pipeline_version() -> str:
 
 
 # Text with few distinct values waits for its commit dictionary-encoded: sorting and writing it costs a quarter.
-_FEW_VALUES = {"tenant", "service", "env", "host", "producer", "stream", "pipeline", "severity_text", "name", "unit"}
-_FEW_VALUES |= {"metric_kind", "reason", "stage", "source_kind", "source_producer", "source_stream"}
+FEW_VALUES = {"tenant", "service", "env", "host", "producer", "stream", "pipeline", "severity_text", "name", "unit"}
+FEW_VALUES |= {"metric_kind", "reason", "stage", "source_kind", "source_producer", "source_stream"}
 _DICTIONARY = pa.dictionary(pa.int32(), _TEXT)
 
 
 def _pending_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(f.name, _DICTIONARY if f.name in _FEW_VALUES else f.type) for f in schema])
+    return pa.schema([pa.field(f.name, _DICTIONARY if f.name in FEW_VALUES else f.type) for f in schema])
 
 
 PENDING_SCHEMAS = {kind: _pending_schema(SCHEMAS[kind.value]) for kind in Kind}
@@ -228,12 +228,13 @@ def pending_table(kind: Kind, batches: Sequence[pa.RecordBatch]) -> pa.Table:
 
 def sorted_rows(rows: pa.Table) -> pa.Table:
     """A pending table in the order of `SORTED_BY`."""
-    keys = {name: _sort_key(rows.column(name)) for name in SORTED_BY if name in rows.column_names}
+    keys = {name: sort_key(rows.column(name)) for name in SORTED_BY if name in rows.column_names}
     order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
     return rows.take(order)
 
 
-def _sort_key(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
+def sort_key(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
+    """Values that sort as those of `column` do."""
     values = column.combine_chunks()
     if not isinstance(values, pa.DictionaryArray):
         return values

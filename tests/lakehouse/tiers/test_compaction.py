@@ -1,0 +1,248 @@
+"""Compaction: a closed day becomes few sorted files; readers see each row once, whoever dies or writes meanwhile."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.errors import StoreError
+from contracts.failpoints import VARIABLE
+from contracts.messages import Kind
+from lakehouse.delta import Delta
+from lakehouse.lake_writer import LakeWriter
+from lakehouse.tables import SORTED_BY
+from lakehouse.tiers import ordering
+from lakehouse.tiers.care import Care
+from lakehouse.tiers.compaction import compact_closed, compact_open
+from lakehouse.tiers.ordering import Day
+from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log, settings
+
+ROOT = Path(__file__).resolve().parents[3]
+DAY = dt.date(2026, 3, 4)
+SERVICES = ("web", "api", "cron", "")
+COMMITS, ROWS = 8, 40
+ALL = COMMITS * ROWS * 2
+
+
+@pytest.fixture
+def care(tmp_path: Path) -> Iterator[Care]:
+    made = Care(settings(data_dir=tmp_path), lambda: NOON_NS + DAY_NS)
+    land(made, range(COMMITS))
+    yield made
+    made.close()
+
+
+def land(care: Care, offsets: range, rows: int = ROWS, at_ns: int = NOON_NS) -> None:
+    """Two tenants' rows, a commit an offset, times and services in no order."""
+    writer = LakeWriter(care.settings.lake, Kind.LOGS, care.settings)
+    for offset in offsets:
+        made = [
+            log(n, f"{offset}-{n}", NOON_NS + (n * 7 + offset * 3) % 50 * 10**6, service=SERVICES[(n + offset) % 4])
+            for n in range(rows)
+        ]
+        writer.append([batch(*made, offset=offset, received_ns=at_ns)])
+        writer.append([batch(*made, offset=offset, partition=1, tenant=OTHER, received_ns=at_ns)])
+        writer.commit()
+
+
+def rows_of(care: Care, name: str = "logs") -> list[dict[str, Any]]:
+    """In the order of the files."""
+    files = care.table(name).files()
+    paths = [Path(care.settings.lake) / name / file["path"] for file in files if file["partition.day"] == DAY]
+    return [row | {"day": DAY} for path in sorted(paths) for row in pq.ParquetFile(path).read().to_pylist()]
+
+
+def order(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in (*SORTED_BY, *ordering.WITHIN_EQUALS))
+
+
+def test_a_closed_day_becomes_one_sorted_file_with_every_row_once(care: Care) -> None:
+    before = rows_of(care)
+
+    done = compact_closed(care, "logs", DAY)
+
+    after = rows_of(care)
+    assert (done.rows, done.files_before, done.files_after, done.repeated) == (ALL, COMMITS, 1, 0)
+    assert after == sorted(before, key=order)
+
+
+def test_ranges_of_a_large_service_are_sorted_by_themselves_and_stand_in_order(
+    care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordering, "RANGE_ROWS", 30)
+    monkeypatch.setattr(ordering, "DEALT_ROWS", 100)
+    before = rows_of(care)
+
+    assert len(list(Day(care.table("logs"), DAY).sorted())) > ALL // 40
+    compact_closed(care, "logs", DAY)
+
+    assert rows_of(care) == sorted(before, key=order)
+
+
+def test_a_second_run_does_nothing_until_rows_came(care: Care) -> None:
+    first = compact_closed(care, "logs", DAY)
+    again = compact_closed(care, "logs", DAY)
+    land(care, range(COMMITS, COMMITS + 1))
+    later = compact_closed(care, "logs", DAY)
+
+    assert (first.done, again.done, again.version) == (True, False, first.version)
+    assert (later.done, later.rows, later.files_after) == (True, ALL + 2 * ROWS, 1)
+
+
+def test_the_open_day_and_a_day_ahead_of_a_clock_that_jumped_back_are_refused(tmp_path: Path) -> None:
+    care = Care(settings(data_dir=tmp_path), lambda: NOON_NS)
+    land(care, range(2))
+
+    for day in (DAY, DAY + dt.timedelta(days=1)):
+        with pytest.raises(StoreError, match="not closed"):
+            compact_closed(care, "logs", day)
+
+
+def test_the_open_day_is_merged_and_a_lone_file_left_alone(care: Care) -> None:
+    done, again = compact_open(care, "logs", DAY), compact_open(care, "logs", DAY)
+
+    assert (done.files_before, done.files_after, done.rows) == (COMMITS, 1, ALL)
+    assert (again.done, again.version) == (False, done.version)
+
+
+def test_a_table_without_services_and_times_is_compacted_too(care: Care) -> None:
+    before = rows_of(care, "ledger")
+    # The accounts are of the day on which their messages arrived.
+    done = compact_closed(care, "ledger", DAY)
+
+    assert (done.rows, done.files_after) == (len(before), 1)
+    assert sorted(map(str, rows_of(care, "ledger"))) == sorted(map(str, before))
+
+
+def test_a_doubled_row_is_reported_and_kept(care: Care) -> None:
+    doubled = pa.Table.from_pylist(rows_of(care)[:3], care.table("logs").schema)
+    care.table("logs").append("other", doubled, {0: 1})
+
+    done = compact_closed(care, "logs", DAY)
+
+    assert (done.rows, done.repeated, done.repeated_positions) == (ALL + 3, 3, 3)
+
+
+def test_an_id_at_two_bus_positions_is_reported(care: Care) -> None:
+    again = rows_of(care)[0] | {"bus_offset": 999}
+    care.table("logs").append("other", pa.Table.from_pylist([again], care.table("logs").schema), {0: 1})
+
+    done = compact_closed(care, "logs", DAY)
+
+    assert (done.repeated, done.repeated_positions) == (1, 0)
+
+
+def test_a_row_lost_on_the_way_fails_before_the_commit_and_changes_nothing(
+    care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, version = Day.sorted, care.table("logs").version
+
+    def one_short(self: Day) -> Iterator[pa.RecordBatch]:
+        for number, rows in enumerate(real(self)):
+            yield rows if number else rows[1:]
+
+    monkeypatch.setattr(Day, "sorted", one_short)
+    with pytest.raises(StoreError, match="640 rows and 639 were read"):
+        compact_closed(care, "logs", DAY)
+
+    assert (care.table("logs").version, len(rows_of(care))) == (version, ALL)
+
+
+def test_rows_that_come_to_the_day_meanwhile_make_it_start_again(care: Care, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Delta.replace
+    turns: list[int] = []
+
+    def replace(self: Delta, *args: Any) -> None:
+        if not turns:
+            land(care, range(COMMITS, COMMITS + 1))
+        turns.append(self.version)
+        real(self, *args)
+
+    monkeypatch.setattr(Delta, "replace", replace)
+    done = compact_closed(care, "logs", DAY)
+
+    assert (len(turns), done.rows, len(rows_of(care))) == (2, ALL + 2 * ROWS, ALL + 2 * ROWS)
+
+
+def test_rows_that_come_to_another_day_are_not_in_the_way(care: Care, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Delta.replace
+    turns: list[int] = []
+
+    def replace(self: Delta, *args: Any) -> None:
+        land(care, range(COMMITS, COMMITS + 1), at_ns=NOON_NS + DAY_NS)
+        turns.append(self.version)
+        real(self, *args)
+
+    monkeypatch.setattr(Delta, "replace", replace)
+    compact_closed(care, "logs", DAY)
+
+    assert (len(turns), len(rows_of(care))) == (1, ALL)
+
+
+@pytest.mark.parametrize(
+    ("point", "work", "files"),
+    [("compaction.written", "closed", COMMITS), ("compaction.committed", "closed", 1), ("compaction.open", "open", 1)],
+)
+def test_killed_at_each_step_readers_see_each_row_once_and_the_next_run_completes(
+    care: Care, point: str, work: str, files: int
+) -> None:
+    before = sorted(rows_of(care), key=order)
+    command = [sys.executable, "-m", "tests.lakehouse.tiers.compaction_child", str(care.settings.data_dir), str(DAY)]
+    killed = subprocess.run([*command, work], cwd=ROOT, env=os.environ | {VARIABLE: point}, check=False)
+
+    assert killed.returncode == -9
+    assert (sorted(rows_of(care), key=order), len(care.table("logs").files())) == (before, files)
+
+    done = compact_closed(care, "logs", DAY)
+    assert (done.rows, done.files_after, rows_of(care)) == (ALL, 1, before)
+
+
+def test_a_query_loop_sees_each_row_once_throughout(care: Care) -> None:
+    stop, seen = threading.Event(), set()
+    sql = "SELECT count(*) AS n, count(DISTINCT concat(tenant, body)) AS bodies FROM logs"
+
+    def ask() -> None:
+        while not stop.is_set():
+            (row,) = care.lake.snapshot(Kind.LOGS).query(sql).to_pylist()
+            seen.add((row["n"], row["bodies"]))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        compact_open(care, "logs", DAY)
+        compact_closed(care, "logs", DAY)
+    finally:
+        stop.set()
+        asking.join()
+
+    assert seen == {(ALL, ALL)}
+
+
+def test_no_file_is_left_in_the_temporary_folder(care: Care, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+
+    compact_closed(care, "logs", DAY)
+
+    assert not list(scratch.iterdir())
+
+
+def test_a_temporary_folder_that_cannot_be_written_fails_with_that_reason(
+    care: Care, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+
+    with pytest.raises(StoreError, match="No such file"):
+        compact_closed(care, "logs", DAY)
+    assert len(rows_of(care)) == ALL
