@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from confluent_kafka import Producer
 
 from contracts.messages import Kind
+from lakehouse.tiers.care import Care
+from orchestration.backlog import AT_RISK, LOST, bus_risk, kafka_limits
 from query_api.account import Account, Ledgers, take
 from scripts.engines.kafka import Kafka
 from tests.flows.messages import TENANT, line, message
@@ -52,6 +55,28 @@ def test_repeats_are_dropped_and_what_cannot_be_used_is_a_dead_letter_also_after
     assert world.hot_bodies() == world.lake_bodies() == {"a": 1, "b": 1, "c": 1, "d": 1}
     total = logs_account(world)
     assert (total.received, total.visible, total.duplicates, total.dead_lettered) == (11, 4, 6, 1)
+
+
+def test_what_brokers_may_forget_before_it_has_landed_is_at_risk_then_lost_then_counted(
+    topics: Topics, tmp_path: Path
+) -> None:
+    world = World(tmp_path, bus_url=topics.url, foreign_tenant=TENANT, bus_risk_percent=1e-7)
+    with contextlib.closing(world.connections), contextlib.closing(Care(world.settings)) as care:
+        bus = world.connections.bus
+        assert bus_risk(care, bus) == []
+        world.append(*(message([line(f"n{number}")], sequence=number) for number in range(5)), key="k")
+        partition = bus.partition_for(LOGS, "k")
+        (limits,) = [each for place, each in kafka_limits(world.settings).items() if place == (Kind.LOGS, partition)]
+        assert limits.age_s == 72 * 3600
+        assert limits.size_bytes > limits.held_bytes > 0
+        time.sleep(1)
+        (risk,) = bus_risk(care, bus)
+        assert (risk.name, risk.partition, risk.messages) == (AT_RISK, partition, 5)
+        topics.expire(LOGS, partition, 3)
+        assert [(risk.name, risk.messages) for risk in bus_risk(care, bus)] == [(LOST, 3), (AT_RISK, 2)]
+        world.run()
+        assert bus_risk(care, bus) == []
+        assert logs_account(world).lost == 3
 
 
 def test_what_expired_unread_is_counted_as_lost_and_the_flow_goes_on(world: World, topics: Topics) -> None:
