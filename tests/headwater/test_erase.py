@@ -11,7 +11,7 @@ import pytest
 
 from contracts.errors import ConfigError, QueryError
 from contracts.messages import ERASED, Kind
-from headwater.erase import Wanted, requested
+from headwater.erase import Wanted, erase, requested
 from lakehouse.tables import ERASURES
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.erasure import plan, unfinished
@@ -252,3 +252,19 @@ def test_what_names_no_subject_is_refused(wanted: Wanted, error: type[Exception]
 
 def test_words_that_only_some_kinds_have_are_looked_for_in_those() -> None:
     assert set(requested(settings(), Wanted("default", "bob")).where) == {Kind.LOGS, Kind.EVENTS}
+
+
+def test_the_command_shows_what_would_go_and_without_a_yes_nothing_does(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = places(world)
+    monkeypatch.setattr("typer.confirm", lambda _question: False)
+
+    assert erase(world.settings, Wanted("default", QUERY), dry_run=True, yes=False) == 0
+    assert erase(world.settings, Wanted("default", QUERY), dry_run=False, yes=False) == 1
+
+    told = capsys.readouterr().out
+    assert told.count("bus/logs.raw") == 2
+    assert told.count("archive/metrics") == 2
+    assert "nothing was changed" in told
+    assert places(world) == held

@@ -1,0 +1,120 @@
+"""Rows of a subject leave a table by their places or by the query, each counted once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.messages import ERASED, Kind
+from contracts.query import And, Node, Range, Term
+from lakehouse.erasures import Request
+from lakehouse.lake_writer import LakeWriter
+from lakehouse.tallies import gone
+from lakehouse.tiers import archive, erasure_rows
+from lakehouse.tiers.care import Care
+from lakehouse.tiers.erasure_rows import found, noted, remove_found, targets
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
+
+DAY = dt.date(2026, 3, 4)
+BOB = Term("attributes.user", "bob")
+
+
+def request(where: Node, at_ns: int = NOON_NS + 10) -> Request:
+    return Request("e1", ACME, {Kind.LOGS: where}, "user:bob", at_ns // 1000 * 1000 + 1000)
+
+
+@pytest.fixture
+def care(tmp_path: Path) -> Care:
+    """Two tenants with 30 rows of bob and 30 of eve each, and one of bob that was received later."""
+    values = settings(_env_file=None, data_dir=tmp_path)
+    writer = LakeWriter(values.lake, Kind.LOGS, values)
+    for offset in range(20):
+        rows = [log(at, attributes={"user": ("bob", "eve")[at % 2], "n": at}) for at in range(6)]
+        writer.append([batch(*rows, offset=offset, tenant=(ACME, OTHER)[offset % 2])])
+    writer.append([batch(log(0, attributes={"user": "bob", "n": 0}), offset=20, received_ns=NOON_NS + 10**9)])
+    writer.commit()
+    return Care(values, lambda: NOON_NS + 2 * DAY_NS)
+
+
+def left(care: Care, table: str = "logs") -> int:
+    return sum(file["num_records"] for file in care.table(table).files())
+
+
+@pytest.mark.parametrize("many", [50_000, 7])
+@pytest.mark.parametrize("where", [BOB, And((BOB, Range("attributes.n", 0, 100)))])
+def test_the_subjects_rows_go_and_are_counted_whether_by_their_places_or_by_the_query(
+    care: Care, monkeypatch: pytest.MonkeyPatch, many: int, where: Node
+) -> None:
+    monkeypatch.setattr(erasure_rows, "MANY", many)
+    monkeypatch.setattr(erasure_rows, "CHUNK_PLACES", 8)
+    asked = request(where)
+    logs, letters = targets(care, asked)
+    assert (found(logs, asked), found(letters, asked)) == ({DAY: 30}, {})
+
+    assert remove_found(logs, asked, DAY) == 30
+
+    assert remove_found(logs, asked, DAY) == 0
+    assert found(logs, asked) == {}
+    assert left(care) == 121 - 30
+    logs.table.refresh()
+    assert logs.table.noted(noted(asked, DAY)) == 30
+    assert gone(logs.table, [ACME, OTHER]) == {ACME: {ERASED: 30}}
+
+
+def test_the_log_of_the_table_says_nothing_of_the_subject(care: Care) -> None:
+    logs, _ = targets(care, request(BOB))
+
+    remove_found(logs, request(BOB), DAY)
+
+    log_files = list(Path(logs.table.url, "_delta_log").glob("*.json"))
+    deletes: list[dict[str, Any]] = [
+        entry["commitInfo"]
+        for path in log_files
+        for entry in map(json.loads, path.read_text().splitlines())
+        if entry.get("commitInfo", {}).get("operation") == "DELETE"
+    ]
+    assert len(deletes) == 1
+    assert "bob" not in repr(deletes)
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after_the_copy(point: str) -> None:
+    if point == archive.COPIED:
+        raise Stopped
+
+
+def test_copies_of_a_move_that_has_not_ended_go_and_are_not_counted(
+    care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "reach", stop_after_the_copy)
+        with pytest.raises(Stopped):
+            archive.archive_day(care, Kind.LOGS, DAY)
+    logs, _, copied = targets(care, request(BOB))
+    assert found(copied, request(BOB)) == {DAY: 30}
+
+    remove_found(logs, request(BOB), DAY)
+    remove_found(copied, request(BOB), DAY)
+
+    assert found(copied, request(BOB)) == {}
+    assert gone(copied.table, [ACME]) == {}
+    archive.archive_day(care, Kind.LOGS, DAY)
+    copied.table.refresh()
+    assert sum(file["num_records"] for file in copied.table.files()) == 91
+    assert gone(copied.table, [ACME]) == {}
+
+
+def test_rows_of_a_day_that_was_archived_are_counted_in_the_archive(care: Care) -> None:
+    archive.archive_day(care, Kind.LOGS, DAY)
+    logs, _, there = targets(care, request(BOB))
+
+    assert (found(logs, request(BOB)), remove_found(there, request(BOB), DAY)) == ({}, 30)
+
+    assert gone(there.table, [ACME]) == {ACME: {ERASED: 30}}
