@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from contracts.errors import BusError
+from contracts.errors import BusError, StoreError
 from contracts.messages import Kind
 from headwater.console import out, size, table
 from headwater.doctor_stores import missing
@@ -34,7 +34,7 @@ def tiers(settings: Settings, as_json: bool) -> int:
 
     Raises:
         ConfigError: The retention policy is refused.
-        StoreError: A tier cannot be read.
+        StoreError: The lake cannot be read.
     """
     facts = gather(settings)
     if as_json:
@@ -46,7 +46,7 @@ def tiers(settings: Settings, as_json: bool) -> int:
 
 def gather(settings: Settings) -> Facts:
     """Everything as plain values; of a folder without stores nothing, and nothing is made there."""
-    facts: Facts = {"tables": [], "disks": [], "alerts": [], "bus_unreadable": "", "next_run": {}}
+    facts: Facts = {"tables": [], "disks": [], "alerts": [], "unreadable": {}, "next_run": {}}
     policy = load_policy(settings)
     facts["policy"] = policy.source or "built in"
     if missing(settings.lake, "") is not None:
@@ -57,10 +57,10 @@ def gather(settings: Settings) -> Facts:
     facts["next_run"] = next_runs(dt.datetime.now(dt.UTC))
     with contextlib.closing(Care(settings)) as care:
         facts["today"] = care.today()
-        facts["tables"] = [entry for name in _names() for entry in _of_table(care, name)]
+        facts["tables"] = [entry for name in _names() for entry in _of_table(care, name, facts["unreadable"])]
         facts["disks"] = _disks(care, policy, facts["tables"])
         if missing(settings.bus, "sqlite://") is None:
-            with _told_of_bus(facts), contextlib.closing(_looking(settings)) as queue:
+            with _noted(facts["unreadable"], "bus"), contextlib.closing(_looking(settings)) as queue:
                 from orchestration.backlog import bus_risk
 
                 facts["alerts"] = [f"{risk.name}: {risk.message}" for risk in bus_risk(care, queue)]
@@ -76,11 +76,11 @@ def _looking(settings: Settings) -> Bus:
 
 
 @contextlib.contextmanager
-def _told_of_bus(facts: Facts) -> Iterator[None]:
+def _noted(unreadable: dict[str, str], what: str) -> Iterator[None]:
     try:
         yield
-    except BusError as error:
-        facts["bus_unreadable"] = str(error)
+    except (BusError, StoreError) as error:
+        unreadable[what] = str(error)
 
 
 def _names() -> list[str]:
@@ -89,23 +89,23 @@ def _names() -> list[str]:
     return [*(kind.value for kind in Kind), *(name for name in SCHEMAS if name not in tuple(Kind))]
 
 
-def _of_table(care: Care, name: str) -> list[Facts]:
-    """One entry per tier that holds something."""
+def _of_table(care: Care, name: str, unreadable: dict[str, str]) -> list[Facts]:
+    """One entry per tier that holds something; a tier that is away keeps nobody from seeing the others."""
     from lakehouse.tiers.holdings import HOT_KINDS, Held, archive_days, lake_days
 
     warm = care.table(name)
     lake = lake_days(warm)
-    found = []
-    if name in tuple(Kind):
-        kind = Kind(name)
+    found = [_entry(care, name, "lake", lake) | _upkeep(care, warm, lake)]
+    if name not in tuple(Kind):
+        return [entry for entry in found if entry["days"]]
+    kind = Kind(name)
+    with _noted(unreadable, "hot"):
         if kind in HOT_KINDS:
             rows = {day: held.rows for day, held in lake.items()}
             hot = {each.day: Held(rows.get(each.day, 0), 0, each.size_bytes) for each in care.hot.held(kind)}
-            found.append(_entry(care, name, "hot", hot))
-        found.append(_entry(care, name, "lake", lake) | _upkeep(care, warm, lake))
+            found.insert(0, _entry(care, name, "hot", hot))
+    with _noted(unreadable, "archive"):
         found.append(_entry(care, name, "archive", archive_days(care, kind, warm)))
-    else:
-        found.append(_entry(care, name, "lake", lake) | _upkeep(care, warm, lake))
     return [entry for entry in found if entry["days"]]
 
 
@@ -211,5 +211,5 @@ def _show(facts: Facts) -> None:
     out.print("next, while headwater up runs: " + ", ".join(f"{name} {when:%H:%M}" for name, when in coming) + " UTC")
     for alert in facts["alerts"]:
         out.print(f"[bold red]{escape(alert)}[/]")
-    if facts["bus_unreadable"]:
-        out.print(f"[bold red]the bus cannot be read[/]: {escape(facts['bus_unreadable'])}")
+    for what, why in facts["unreadable"].items():
+        out.print(f"[bold red]the {what} cannot be read[/]: {escape(why)}")

@@ -76,6 +76,9 @@ def test_the_plan_shows_and_changes_nothing_and_apply_does_it(tmp_path: Path) ->
     assert lake["growth_bytes_per_day"] > 0
     assert {tier for disk in told["disks"] for tier in disk["tiers"]} == {"hot", "lake", "archive"}
     assert set(told["next_run"]) >= {"retention", "closed_day"}
+    away = headwater(tmp_path, "tiers", "--json", env={"HEADWATER_HOT_URL": "opensearch://127.0.0.1:9"})
+    told = json.loads(away.stdout)
+    assert (list(told["unreadable"]), {entry["tier"] for entry in told["tables"]}) == (["hot"], {"lake"})
 
 
 def test_without_anything_stored_nothing_is_made(tmp_path: Path) -> None:
