@@ -140,6 +140,7 @@ def search(
     env: Annotated[str, typer.Option(help="Only this environment.")] = "",
     host: Annotated[str, typer.Option(help="Only this host.")] = "",
     level: Annotated[str, typer.Option(help="Only this level, e.g. error.")] = "",
+    tiers: Annotated[str, typer.Option(help="Where: hot, lake, archive, by commas, or all.")] = "hot,lake",
     limit: Annotated[int, typer.Option(min=0, help="Most records; 0 is all.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what arrives.")] = False,
     as_json: Json = False,
@@ -149,7 +150,7 @@ def search(
     from headwater.search import Filters
     from headwater.search import search as run
 
-    filters = Filters(query, since, service, env, host, level)
+    filters = Filters(query, since, service, env, host, level, tiers)
     raise typer.Exit(run(settings_for(data_dir=data_dir), filters, limit, follow, as_json))
 
 

@@ -37,6 +37,7 @@ class Filters:
     env: str = ""
     host: str = ""
     level: str = ""
+    tiers: str = ""
 
     def params(self) -> dict[str, str]:
         """The query string of /logs/search.
@@ -52,6 +53,7 @@ class Filters:
             "env": self.env,
             "host": self.host,
             "level": self.level,
+            "tiers": self.tiers,
         }
         return {"start": f"now-{self.since}", **{name: value for name, value in given.items() if value}}
 
@@ -77,21 +79,32 @@ def search(settings: Settings, filters: Filters, limit: int, follow: bool, as_js
 
 
 def _once(rest: Rest, params: dict[str, str], limit: int, as_json: bool, since: str) -> int:
-    shown, more, partial = 0, False, ""
+    shown, more, partial, older = 0, False, "", ""
     began_s = time.monotonic()
     for answer in rest.pages("/logs/search", {**params, "order": "desc"}, limit):
         _show(answer["records"], as_json)
         shown += len(answer["records"])
         more = bool(answer["next_cursor"])
+        older = older or _skipped(answer["tiers"])
         partial = partial or (_missing(answer["tiers"]) if answer["partial"] else "")
     if not as_json:
         tail = "; there are more: raise --limit, 0 is all" if more else ""
         tail = tail or ("" if shown else "; to look further back: --since 1d")
         found = f"{counted(shown, 'record')} of the last {since}"
-        err.print(f"[dim]{found}, in {time.monotonic() - began_s:.2f} s{tail}[/]")
+        err.print(f"[dim]{found}, in {time.monotonic() - began_s:.2f} s{tail}{older}[/]")
     if partial:
         raise StoreError(f"the answer is not complete, records are missing from it: {partial}", hint=_LOOK)
     return 0
+
+
+def _skipped(tiers: dict[str, dict[str, Any]]) -> str:
+    """What the archive, which was not asked, may have."""
+    archive = tiers.get("archive", {})
+    if not archive.get("skipped"):
+        return ""
+    days = archive["days"]
+    which = f" ({days[0]} to {days[-1]})" if days else ""
+    return f"; {counted(len(days), 'day')} of it may be in the archive{which}: --tiers all asks it too"
 
 
 def _missing(tiers: dict[str, dict[str, Any]]) -> str:

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from contracts.settings import Settings
 
 Facts = dict[str, Any]
-_NAMES = {"bus": "the bus", "hot": "the hot store", "lake": "the lake", "accounts": "the account"}
+_NAMES = {
+    "bus": "the bus",
+    "hot": "the hot store",
+    "lake": "the lake",
+    "archive": "the archive",
+    "accounts": "the account",
+}
 
 
 def status(settings: Settings, as_json: bool) -> int:
@@ -48,7 +54,15 @@ def status(settings: Settings, as_json: bool) -> int:
 def gather(settings: Settings, here: Running | None) -> Facts:
     """Everything as plain values; `unreadable` says of what cannot be read now why, by name."""
     facts: Facts = {"running": asdict(here) if here else None, "data": str(settings.data), "service_error": ""}
-    facts |= {"bus": {}, "hot": [], "lake": [], "accounts": [], "accounts_from": "nothing stored yet", "unreadable": {}}
+    facts |= {
+        "bus": {},
+        "hot": [],
+        "lake": [],
+        "archive": [],
+        "accounts": [],
+        "accounts_from": "nothing stored yet",
+        "unreadable": {},
+    }
     if not _is_there(settings):
         return facts
     import bus
@@ -63,9 +77,9 @@ def gather(settings: Settings, here: Running | None) -> Facts:
         opened.callback(hot.close)
         lake = lakehouse.open_lake(settings.lake, settings)
         opened.callback(lake.close)
-        for name, read in (("bus", _of_bus), ("hot", _of_hot), ("lake", _of_lake)):
+        for name, read in (("bus", _of_bus), ("hot", _of_hot), ("lake", _of_lake), ("archive", _of_archive)):
             with _noted(facts, name):
-                facts[name] = read({"bus": queue, "hot": hot, "lake": lake}[name])
+                facts[name] = read({"bus": queue, "hot": hot, "lake": lake, "archive": lake}[name])
         with _noted(facts, "bus"):
             facts["replaced"] = [kind.value for kind in replaced(queue, lake)]
         try:
@@ -104,6 +118,10 @@ def _of_hot(hot: Any) -> list[Facts]:
 
 def _of_lake(lake: Any) -> list[Facts]:
     return [asdict(each) for each in lake.tables()]
+
+
+def _of_archive(lake: Any) -> list[Facts]:
+    return [asdict(each) for each in lake.archive_tables()]
 
 
 def _is_there(settings: Settings) -> bool:
@@ -156,10 +174,11 @@ def _show_stores(facts: Facts) -> None:
         rows.add_row("bus", ", ".join(told), "", "", size(bytes_held) if bytes_held else "-", "")
     for day in facts["hot"]:
         rows.add_row("hot", f"{day['kind']} of {day['day']}", "", "", size(day["bytes"]), "1")
-    for each in facts["lake"]:
-        if each["rows"]:
-            counts = (f"{each['rows']:,}", f"{each['files']:,}", size(each["bytes"]), f"{each['days']}")
-            rows.add_row("lake", each["kind"], *counts)
+    for tier in ("lake", "archive"):
+        for each in facts[tier]:
+            if each["rows"]:
+                counts = (f"{each['rows']:,}", f"{each['files']:,}", size(each["bytes"]), f"{each['days']}")
+                rows.add_row(tier, each["kind"], *counts)
     out.print()
     out.print(rows)
 
@@ -193,7 +212,9 @@ def _show_equation(facts: Facts) -> None:
     )
     out.print(rows if rows.row_count else "nothing received yet")
     if any(entry["in_flight"] for entry in facts["accounts"]):
-        out.print("[dim]visible: rows of the lake; in flight: durable on the bus, searchable once in the hot store[/]")
+        out.print(
+            "[dim]visible: rows of lake and archive; in flight: durable on the bus, searchable once in the hot store[/]"
+        )
     _show_verdict(facts)
 
 

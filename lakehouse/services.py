@@ -32,13 +32,12 @@ def answer(
         StoreError: No tier could answer.
     """
     conditions = [f"tenant = {text_literal(tenant)}", *time_sql(start_ns, end_ns)]
-    columns = ", ".join(_COLUMNS)
 
     def sql(tail: str) -> str:
         return (
             f"SELECT service, env, count(*) AS n, CAST(max(timestamp) AS BIGINT) AS last_us, "
             f"count(*) FILTER (WHERE severity_number >= {ERROR_SEVERITY}) AS errors, array_agg(DISTINCT host) AS hosts "
-            f"FROM (SELECT {columns} FROM logs WHERE {' AND '.join(conditions)} UNION ALL {tail}) "
+            f"FROM (SELECT {', '.join(_COLUMNS)} FROM logs WHERE {' AND '.join(conditions)} UNION ALL {tail}) "
             f"GROUP BY service, env ORDER BY service, env"
         )
 
