@@ -112,8 +112,7 @@ def test_searches_see_each_record_once_while_days_are_rebuilt_dropped_and_forgot
 
 def test_an_index_of_others_is_not_replaced(care: Care, calls: Calls) -> None:
     index = f"{care.settings.opensearch_prefix}-logs-{today()}"
-    land(care, [batch(log(), offset=0, received_ns=NOON_NS + DAY_NS)])
-    calls.call("PUT", f"/{index}", {"mappings": {"properties": {"body": {"type": "long"}}}})
+    calls.call("PUT", f"/{index}", {"mappings": {"properties": {"body": {"type": "long"}}}})  # before our templates
     with pytest.raises(StoreError, match="not Headwater's"):
         rebuild_hot(care, Kind.LOGS, DAY)
     assert names(calls, care) == [index]
