@@ -140,3 +140,12 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# \xe9")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_policy(settings(data_dir=tmp_path, retention_file=str(tmp_path / "latin.toml")))
+
+
+def test_the_example_of_the_docs_is_a_policy() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "tiers.md").read_text()
+    example = page.split("```toml\n", 1)[1].split("```", 1)[0]
+    policy = parse_policy(example)
+    assert (policy.hot_days, policy.archive_after_days, policy.keep_days, len(policy.rules)) == (7, 30, 0, 2)
+    assert policy.keep(Kind.LOGS, "acme", "payments", 5) == 90
+    assert policy.keep(Kind.LOGS, "acme", "web", 5) == 14
