@@ -81,7 +81,7 @@ def _from_points(
     if query.agg == "rate":
         start_ns = max(0, start_ns - max(query.step_ns, LOOK_BACK_S * 10**9))
     found = _ask(hot, lake, tenant, query, tiers, start_ns, "TRUE", lambda points: _series_sql(query, points))
-    _check(len(found.rows))
+    _check(len(found.rows), MOST_POINTS)
     return SeriesAnswer(_series(query, found.rows), found.partial, found.tiers)
 
 
@@ -97,7 +97,7 @@ def _from_windows(
     started, rows = time.perf_counter(), []
     for part in windows.pinned:
         rows += part.snapshot.query(windows_sql(part, tenant, query, labels, most)).to_pylist()
-    _check(len(found.rows) + len(rows))
+    _check(len(found.rows) + len(rows), MOST_POINTS)
     _check(sum(len(row["keys"]) for row in (*found.rows, *rows)), MOST_KEYS)
     series = _series(query, added_up(query, [*found.rows, *rows]))
     use = found.tiers["lake"]
@@ -127,7 +127,7 @@ def _ask(
     )
 
 
-def _check(points: int, most: int = MOST_POINTS) -> None:
+def _check(points: int, most: int) -> None:
     if points > most:
         raise QueryError(f"more than {most} points in all: group by less, or use a longer step", code="too_many_points")
 

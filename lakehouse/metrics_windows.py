@@ -40,13 +40,13 @@ class Sums:
     total: float = 0.0
     low: float = float("inf")
     high: float = float("-inf")
-    keys: dict[int, int] = field(default_factory=dict)
+    sketch: list[tuple[int, int]] = field(default_factory=list)  # keys and counts
 
     def add(self, row: dict[str, Any]) -> None:
         self.n += row["n"]
         self.total += row["total"]
         self.low, self.high = min(self.low, row["low"]), max(self.high, row["high"])
-        self.keys[row["key"]] = self.keys.get(row["key"], 0) + row["n"]
+        self.sketch += zip(row["keys"], row["counts"], strict=True)
 
 
 VALUES: dict[str, Callable[[Sums], float]] = {
@@ -70,7 +70,10 @@ def added_up(query: MetricQuery, rows: Iterable[dict[str, Any]]) -> list[dict[st
 
 
 def _value(agg: str, sums: Sums) -> float:
-    return VALUES[agg](sums) if agg in VALUES else quantile(sums.keys, SHARES[agg], sums.low, sums.high)
+    if agg in VALUES:
+        return VALUES[agg](sums)
+    keys, counts = zip(*sorted(sums.sketch), strict=True)
+    return quantile(keys, counts, SHARES[agg], sums.low, sums.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +186,13 @@ def _spans_sql(spans: Sequence[Span]) -> str:
     return " OR ".join(f"({' AND '.join(time_sql(*span))})" for span in spans)
 
 
-def windows_sql(pin: Pinned, tenant: Tenant, query: MetricQuery, by: Callable[[str], str], limit: int) -> str:
-    """Rows "g0", ..., "step", "key", "n", "total", "low", "high" of a pinned table; `by` wraps rows with labels."""
+def windows_sql(pin: Pinned, tenant: Tenant, query: MetricQuery, labels: Sequence[str], most: int) -> str:
+    """Rows "g0", ..., "step", "n", "total", "low", "high", "keys", "counts" of a pinned table.
+
+    Args:
+        labels: Expressions with the names "g0", ... and "step".
+        most: Rows, or for percentiles keys of all rows; there is one more when there are more.
+    """
     conditions = [f"tenant = {text_literal(tenant)}", f"name = {text_literal(query.name)}"]
     conditions += [f"({_spans_sql(pin.spans)})", where_sql(query.where, Kind.METRICS)]
     key, n = ("unnest(sketch_keys)", "unnest(sketch_counts)") if query.agg in SHARES else ("0", '"count"')
@@ -192,17 +200,26 @@ def windows_sql(pin: Pinned, tenant: Tenant, query: MetricQuery, by: Callable[[s
         f'SELECT *, {key} AS key, {n} AS points, "sum" AS total, "min" AS low, "max" AS high '
         f"FROM {pin.name} WHERE {' AND '.join(conditions)}"
     )
-    return _sums_sql(by(rows), len(query.group_by), limit)
+    return _sums_sql(query, rows, labels, most)
 
 
-def points_sql(query: MetricQuery, points: str, by: Callable[[str], str], limit: int) -> str:
+def points_sql(query: MetricQuery, points: str, labels: Sequence[str], most: int) -> str:
     """The same of raw points."""
     key = key_sql("value") if query.agg in SHARES else "0"
     rows = f"SELECT *, {key} AS key, 1 AS points, value AS total, value AS low, value AS high FROM ({points})"
-    return _sums_sql(by(rows), len(query.group_by), limit)
+    return _sums_sql(query, rows, labels, most)
 
 
-def _sums_sql(rows: str, groups: int, limit: int) -> str:
-    keys = ", ".join([*(f"g{at}" for at in range(groups)), "step", "key"])
-    sums = "sum(points) AS n, sum(total) AS total, min(low) AS low, max(high) AS high"
-    return f"SELECT {keys}, {sums} FROM ({rows}) GROUP BY {keys} LIMIT {limit:d}"
+def _sums_sql(query: MetricQuery, rows: str, labels: Sequence[str], most: int) -> str:
+    by = ", ".join([*(f"g{at}" for at in range(len(query.group_by))), "step"])
+    labelled = f"SELECT *, {', '.join(labels)} FROM ({rows})"
+    sums = "min(low) AS low, max(high) AS high"
+    if query.agg not in SHARES:
+        return (
+            f"SELECT {by}, sum(points) AS n, sum(total) AS total, {sums}, [] AS keys, [] AS counts "
+            f"FROM ({labelled}) GROUP BY {by} LIMIT {most + 1:d}"
+        )
+    # Lists: a row a key costs Python more than the query costs the engine.
+    keys = f"SELECT {by}, key, sum(points) AS points, {sums} FROM ({labelled}) GROUP BY {by}, key LIMIT {most + 1:d}"
+    lists = "array_agg(key) AS keys, array_agg(points) AS counts"
+    return f"SELECT {by}, sum(points) AS n, CAST(0 AS DOUBLE) AS total, {sums}, {lists} FROM ({keys}) GROUP BY {by}"

@@ -10,9 +10,11 @@ Guarantees", PVLDB 12(12), 2019, https://arxiv.org/abs/1908.10693
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -47,22 +49,24 @@ def value_of(key: int) -> float:
     return math.copysign(math.exp(min(power, math.log(sys.float_info.max))), key)
 
 
-def quantile(counts: Mapping[int, int], share: float, low: float = -math.inf, high: float = math.inf) -> float:
+def quantile(
+    keys: Sequence[int], counts: Sequence[int], share: float, low: float = -math.inf, high: float = math.inf
+) -> float:
     """The value below which `share` (0 to 1) of the values lie, linear between the nearest ranks as of exact answers.
 
     Args:
-        counts: Not empty.
+        keys: Ascending, at least one; a key may stand several times.
+        counts: Of each.
         low, high: The smallest and the largest value, where known; the answer lies between them.
     """
-    rank = share * (sum(counts.values()) - 1)
-    ends: list[float] = []
-    seen = 0
-    for key in sorted(counts):
-        seen += counts[key]
-        while len(ends) < 2 and seen > (math.ceil(rank) if ends else math.floor(rank)):
-            ends.append(min(max(value_of(key), low), high))
+    ends = list(itertools.accumulate(counts))
+    rank = share * (ends[-1] - 1)
+    below, above = (
+        min(max(value_of(keys[bisect.bisect_right(ends, place)]), low), high)
+        for place in (math.floor(rank), math.ceil(rank))
+    )
     part = rank - math.floor(rank)
-    return ends[0] * (1 - part) + ends[1] * part
+    return below * (1 - part) + above * part
 
 
 def added_up(keys: Any, counts: Any | None) -> tuple[Any, Any]:

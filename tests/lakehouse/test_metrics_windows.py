@@ -172,9 +172,11 @@ def test_without_the_places_points_would_be_counted_twice(world: World, monkeypa
 def test_too_many_points_are_refused_also_from_rollups(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.write(some_points(5, 100), 100, 100)
     monkeypatch.setattr(metrics, "MOST_POINTS", 20)
+    monkeypatch.setattr(metrics, "MOST_KEYS", 20)
 
-    with pytest.raises(QueryError, match="group by less"):
-        world.ask(replace(ASKED, step_ns=600 * S))
+    for agg in ("sum", "p50"):
+        with pytest.raises(QueryError, match="group by less"):
+            world.ask(replace(ASKED, agg=agg, step_ns=600 * S))
 
 
 def test_merging_does_not_change_an_answer(world: World) -> None:
