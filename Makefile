@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test test-engines check bench soak soak-engines lock clean setup engines engines-up compose-up compose-down
+.PHONY: help run test test-engines check bench bench-batch soak soak-engines lock clean setup engines engines-up compose-up compose-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: $(READY) ## what pre-commit runs: black, isort, ruff, mypy --strict, the 
 
 bench: $(READY) ## a small end-to-end benchmark and the stage benchmarks, as tables
 	@$(BIN)/python -m benchmarks
+
+bench-batch: $(READY) ## the batch tiers on 5 million records of three days, as a table with floors
+	@$(BIN)/python -m benchmarks.batch
 
 soak: $(READY) ## the crash test, longer: SOAK_KILLS kills (default 200)
 	@HEADWATER_SOAK_KILLS=$${SOAK_KILLS:-200} $(BIN)/python -m pytest tests/e2e/test_crash.py -k soak -s

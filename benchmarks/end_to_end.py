@@ -40,6 +40,7 @@ class Running:
     keys: dict[str, str]
     data: Path
     meter: Meter
+    pid: int
 
     def client(self, role: str) -> httpx.Client:
         return httpx.Client(
@@ -60,10 +61,11 @@ def read_keys(path: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def platform(folder: Path, meter: Meter, environment: Mapping[str, str]) -> Iterator[Running]:
-    """`headwater up --no-batch` on `folder`, ready."""
+def platform(folder: Path, meter: Meter, environment: Mapping[str, str], batch: bool = False) -> Iterator[Running]:
+    """`headwater up` on `folder`, ready; without the batch tiers unless asked for."""
     port, data = free_port(), folder / "data"
-    command = ["-m", "headwater", "up", "--no-batch", "--data-dir", str(data), "--port", str(port)]
+    command = ["-m", "headwater", "up", *([] if batch else ["--no-batch"])]
+    command += ["--data-dir", str(data), "--port", str(port)]
     with started(command, folder / "up.log", environment) as process:
         meter.watch(process.pid, "headwater up")
         url = f"http://127.0.0.1:{port}"
@@ -75,7 +77,7 @@ def platform(folder: Path, meter: Meter, environment: Mapping[str, str]) -> Iter
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"headwater up did not become ready:\n{(folder / 'up.log').read_text()[-2000:]}")
             time.sleep(0.1)
-        yield Running(url, read_keys(data / "keys" / "default.env"), data, meter)
+        yield Running(url, read_keys(data / "keys" / "default.env"), data, meter, process.pid)
 
 
 def write_corpus(folder: Path, count: int) -> list[Line]:
