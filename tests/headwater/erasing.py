@@ -62,10 +62,10 @@ def copied(template: Path, folder: Path) -> World:
     return World(folder, **QUICK)
 
 
-def filled(folder: Path) -> None:
+def filled(folder: Path, **values: Any) -> None:
     """The subject is in each kind, on two closed days and the open one, packed and plain, repeated, and unreadable; in
     the archive, the rollups, and files that compactions left behind. A tenant beside it has the same, and stays."""
-    world = World(folder, **QUICK)
+    world = World(folder, **QUICK, **values)
     now_ns = time.time_ns() // 1000 * 1000 - 10**9
     for back in (2, 1, 0):
         at_ns = now_ns - back * DAY_NS
@@ -78,11 +78,17 @@ def filled(folder: Path) -> None:
     for kind in (Kind.LOGS, Kind.METRICS):
         archive_day(care, kind, oldest)
     care.table("events").compact([str(care.today())])
-    (world.settings.data / "lake/logs/day=2026-01-01").mkdir()
-    shutil.copy(next((world.settings.data / "lake/logs").rglob("*.parquet")), world.settings.data / ORPHAN)
-    os.utime(world.settings.data / ORPHAN, (1, 1))
+    if not values:
+        _leave_orphan(world.settings.data)
     care.close()
     world.connections.close()
+
+
+def _leave_orphan(data: Path) -> None:
+    """As a writer leaves it that was killed before its commit."""
+    (data / ORPHAN).parent.mkdir()
+    shutil.copy(next((data / "lake/logs").rglob("*.parquet")), data / ORPHAN)
+    os.utime(data / ORPHAN, (1, 1))
 
 
 def _send(world: World, back: int, note: str, head: dict[str, Any]) -> None:
