@@ -47,7 +47,7 @@ def trace(care: Care, kind: Kind, wanted: str | Position, tenant: str = "") -> S
     """Every row with that id, or at that place; the newest days are looked at first, the archive last.
 
     Args:
-        wanted: An id is derived of every row, day by day, until it is found: 5 s for 2.5 million rows on two busy cores.
+        wanted: An id is derived of every row, day by day, until it is found: 5 s for 2.5 million on two busy cores.
         tenant: "" is all.
 
     Raises:
