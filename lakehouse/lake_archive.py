@@ -61,6 +61,16 @@ class Part:
         return not (late or early)
 
 
+@dataclass(frozen=True, slots=True)
+class _List:
+    """The files of one version, and the highest number of finished moves that was known when it was looked at."""
+
+    at_s: float = float("-inf")
+    version: int = -1
+    moves: int = 0
+    parts: Sequence[Part] = ()
+
+
 class Archive:
     """Thread-safe. Opens nothing before it is asked for.
 
@@ -72,7 +82,7 @@ class Archive:
         self._settings, self._pool = settings, pool
         self._tables = Tables(archive_url(settings), settings, ARCHIVE, create=False, rest_s=REST_S)
         self._lock = threading.Lock()
-        self._lists: dict[Kind, tuple[float, int, Sequence[Part]]] = {}  # when, of which version, files
+        self._lists: dict[Kind, _List] = {}
         self._counts: dict[frozenset[str], Mapping[str, int]] = {}  # files never change
 
     def pin(self, kind: Kind, moves: int, into: Snapshot) -> Sequence[Part]:
@@ -86,7 +96,7 @@ class Archive:
         if not moves:
             return ()
         with self._tables.newest(kind.value) as table:
-            parts = self._listed(kind, table)
+            parts = self._listed(kind, table, moves)
             into.add(table, table_name(kind))
         return [part for part in parts if part.move <= moves]
 
@@ -99,19 +109,19 @@ class Archive:
         if not moves:
             return ()
         with self._lock:
-            at_s, _, parts = self._lists.get(kind, (float("-inf"), -1, ()))
-        if time.monotonic() - at_s > LIST_AGE_S or max((part.move for part in parts), default=0) < moves:
+            held = self._lists.get(kind, _List())
+        parts = held.parts
+        if time.monotonic() - held.at_s > LIST_AGE_S or held.moves < moves:
             with self._tables.newest(kind.value) as table:
-                parts = self._listed(kind, table)
+                parts = self._listed(kind, table, moves)
         return [part for part in parts if part.move <= moves]
 
-    def _listed(self, kind: Kind, table: Delta) -> Sequence[Part]:
+    def _listed(self, kind: Kind, table: Delta, moves: int) -> Sequence[Part]:
         with self._lock:
-            _, version, parts = self._lists.get(kind, (0.0, -1, ()))
-        if version != table.version:
-            parts = [_part(file) for file in table.files()]
+            held = self._lists.get(kind, _List())
+        parts = held.parts if held.version == table.version else [_part(file) for file in table.files()]
         with self._lock:
-            self._lists[kind] = (time.monotonic(), table.version, parts)
+            self._lists[kind] = _List(time.monotonic(), table.version, max(moves, held.moves), parts)
         return parts
 
     def account(
@@ -125,7 +135,7 @@ class Archive:
         if not moves:
             return {}, {}
         with self._tables.newest(kind.value) as table:
-            parts = [part for part in self._listed(kind, table) if part.move <= moves]
+            parts = [part for part in self._listed(kind, table, moves) if part.move <= moves]
             snapshot = Snapshot(table, {}, self._pool, self._settings)
             removed = gone(table, tenants)
         total: dict[str, int] = {}
