@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ LINEAGE = [("bus", "logs_raw"), ("lake", "logs"), ("lake", "logs_compacted"), ("
 def test_the_definitions_load_and_know_every_table_from_bus_topic_to_archive() -> None:
     dg.Definitions.validate_loadable(defs)
     graph = defs.get_repository_def().asset_graph
-    for above, below in zip(LINEAGE, LINEAGE[1:], strict=False):
+    for above, below in itertools.pairwise(LINEAGE):
         assert dg.AssetKey(list(above)) in graph.get(dg.AssetKey(list(below))).parent_keys
     for kind in ("logs", "metrics", "events", "dead_letters"):
         for key in (["lake", kind], ["lake", f"{kind}_compacted"], ["lake", f"{kind}_retained"], ["archive", kind]):

@@ -11,11 +11,16 @@ from contracts.errors import ConfigError
 from orchestration.holder import LOCK, hold
 from tests.headwater.processes import clean_environment, output, started, until
 
-HOLD = "import pathlib, time; from orchestration.holder import hold; hold(pathlib.Path('data'), 'u'); print('held', flush=True)"
+HOLD = """import pathlib, time
+from orchestration.holder import hold
+hold(pathlib.Path('data'), 'u')
+print('held', flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_second_process_on_a_data_folder_is_told_who_has_it(tmp_path: Path) -> None:
-    with started(tmp_path, "-c", f"{HOLD}; time.sleep(60)") as first:
+    with started(tmp_path, "-c", HOLD) as first:
         until(lambda: "held" in output(tmp_path), "the first one holding it")
         with pytest.raises(ConfigError, match=rf"run by another process \(pid {first.pid}, u\)"):
             hold(tmp_path / "data", "mine")

@@ -43,7 +43,7 @@ def pid_of_batch(up: Platform) -> int:
     return children_of(up.process.pid).get("headwater.batch", 0)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_an_operator_sees_the_lineage_the_facts_of_a_day_and_the_rows_that_failed_a_check(tmp_path: Path) -> None:
     chromium()
     total = fill(tmp_path / "data", BEFORE, YESTERDAY, skewed=YESTERDAY)
@@ -54,8 +54,8 @@ def test_an_operator_sees_the_lineage_the_facts_of_a_day_and_the_rows_that_faile
             day: dagster.launch("closed_day", day.isoformat(), [["lake", "logs_compacted"]])
             for day in (BEFORE, YESTERDAY)
         }
-        assert dagster.ended(runs[BEFORE], 150) == "SUCCESS"
-        assert dagster.ended(runs[YESTERDAY], 150) == "FAILURE"
+        assert dagster.ended(runs[BEFORE], 300) == "SUCCESS"
+        assert dagster.ended(runs[YESTERDAY], 300) == "FAILURE"
         with page(url) as (tab, foreign):
             _lineage(tab, url)
             _materialisation(tab, url)
