@@ -67,8 +67,7 @@ def hot_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
 
 def over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     with upkeep.care() as care, upkeep.bus() as queue:
-        steps = due.by_policy(care, queue).steps
-    kinds = sorted({step.kind.value for step in steps})
+        kinds = sorted(kind.value for kind in due.by_policy(care, queue).kinds)
     return [dg.RunRequest(asset_selection=[retained(kind) for kind in kinds])] if kinds else []
 
 

@@ -1,6 +1,5 @@
 """Tiering: a table of records -> its assets in hot store and archive, and what the retention policy does to it."""
 
-import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from typing import Any
@@ -88,7 +87,6 @@ def retention(kind: Kind, what: str) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
         with upkeep.care() as care, upkeep.bus() as queue:
             planned = due.by_policy(care, queue)
-            ours = [step for step in planned.steps if step.kind is kind]
 
             def say(done: Done) -> None:
                 step = done.step
@@ -99,7 +97,7 @@ def retention(kind: Kind, what: str) -> dg.AssetsDefinition:
                         dg.AssetMaterialization(archived(kind.value), partition=step.day.isoformat(), metadata=facts)
                     )
 
-            applied = apply(care, dataclasses.replace(planned, steps=ours), say)
+            applied = apply(care, planned.of(kind), say)
         return dg.MaterializeResult(metadata=_told(applied.done, planned.notes, kind))
 
     return asset

@@ -7,11 +7,15 @@ can be taken again: a run that was killed is completed by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from deltalake.exceptions import CommitFailedError
+
 from contracts.failpoints import failpoint, reach
+from contracts.messages import Kind
 from lakehouse.lake_archive import MOVES
 from lakehouse.tallies import RETENTION
 from lakehouse.tiers.archive import archive_day, archive_table, day_sql
@@ -19,6 +23,7 @@ from lakehouse.tiers.care import Care
 from lakehouse.tiers.rebuild import rebuild_hot
 from lakehouse.tiers.removal import remove
 from lakehouse.tiers.retention_plan import Action, Plan, Step, Tier, plan
+from lakehouse.tiers.rollups import is_covered, roll_up
 
 __all__ = ["Action", "Applied", "Done", "Plan", "Step", "Tier", "apply", "plan"]
 
@@ -65,6 +70,10 @@ def apply(care: Care, planned: Plan, say: Callable[[Done], object] | None = None
         done.append(Done(step, rows, time.perf_counter() - started_s))
         if say is not None:
             say(done[-1])
+    for tier, kind in {(each.tier, each.kind): None for each in planned.searched}:
+        table = care.table(kind.value) if tier is Tier.LAKE else archive_table(care, kind)
+        with contextlib.suppress(CommitFailedError):  # somebody else's plan: it noted them
+            table.note({each.note: each.number for each in planned.searched if (each.tier, each.kind) == (tier, kind)})
     return Applied(done, skipped)
 
 
@@ -77,6 +86,8 @@ def _drop(care: Care, step: Step) -> int:
 def _delete(care: Care, step: Step) -> int:
     where = [day_sql(step.day), *([step.where] if step.where else [])]
     table = care.table(step.kind.value)
+    if step.kind is Kind.METRICS and not is_covered(care, step.day):  # what outlives the points is made of them first
+        roll_up(care)
     if step.tier is Tier.ARCHIVE:  # a copy that readers do not see yet is no part of what goes
         where.append(f"move <= {table.noted(MOVES) or 0:d}")
         table = archive_table(care, step.kind)

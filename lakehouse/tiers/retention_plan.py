@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -63,6 +64,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """`number` stands for the rule and for what the tier held of the day."""
+
+    tier: Tier
+    kind: Kind
+    day: dt.date
+    number: int
+
+    @property
+    def note(self) -> str:
+        """App transaction of the table that was searched."""
+        return f"retention:{self.day.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What is due.
 
@@ -71,12 +87,25 @@ class Plan:
         notes: What would be due and is held back, and why.
         today: The open day by the clock of the plan.
         next_day: The next day on which the passing of time alone makes something due; None: never.
+        searched: Days of which a rule wants some and nothing matched; `apply` notes them, so that the next plan does
+            not read them again.
     """
 
     steps: Sequence[Step]
     notes: Sequence[str]
     today: dt.date
     next_day: dt.date | None
+    searched: Sequence[Searched] = ()
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """Those that `apply` has something to do for."""
+        return {step.kind for step in self.steps} | {each.kind for each in self.searched}
+
+    def of(self, kind: Kind) -> Plan:
+        """What is to do for one kind."""
+        steps = [step for step in self.steps if step.kind is kind]
+        return replace(self, steps=steps, searched=[each for each in self.searched if each.kind is kind])
 
 
 @dataclass
@@ -91,6 +120,7 @@ class _Kind:
     dropped: frozenset[dt.date]
     closed: dt.date | None
     steps: list[Step] = field(default_factory=list)
+    searched: list[Searched] = field(default_factory=list)
     gone: set[tuple[Tier, dt.date]] = field(default_factory=set)
 
     def is_closed(self, day: dt.date) -> bool:
@@ -134,7 +164,8 @@ def plan(care: Care, policy: Policy, closed_through: Mapping[Kind, dt.date]) -> 
     order = list(Action)
     found = (step for each in kinds for step in each.steps)
     steps = sorted(found, key=lambda step: (order.index(step.action), step.day))
-    return Plan(steps, notes, care.today(), _next_day(care, policy, kinds))
+    searched = [one for each in kinds for one in each.searched]
+    return Plan(steps, notes, care.today(), _next_day(care, policy, kinds), searched)
 
 
 def _look(care: Care, kind: Kind, closed: dt.date | None, notes: list[str]) -> _Kind:
@@ -195,8 +226,17 @@ def _deletions(care: Care, policy: Policy, each: _Kind, tier: Tier, table: Delta
         else:
             partly.setdefault(due, []).append(day)
     for due, some in partly.items():
-        for day, rows in _matching(table, due, some).items():
+        marks = [_searched(tier, each.kind, day, days[day], due) for day in some]
+        new = [mark for mark in marks if table.noted(mark.note) != mark.number]
+        matching = _matching(table, due, [mark.day for mark in new]) if new else {}
+        for day, rows in matching.items():
             _partly(care, policy, each, replace(_partial(tier, each, day, days[day], rows), where=due))
+        each.searched += [mark for mark in new if mark.day not in matching]
+
+
+def _searched(tier: Tier, kind: Kind, day: dt.date, held: Held, due: str) -> Searched:
+    told = f"{due}/{held.rows}/{held.files}/{held.bytes}"
+    return Searched(tier, kind, day, int.from_bytes(hashlib.blake2b(told.encode(), digest_size=7).digest()))
 
 
 def _partial(tier: Tier, each: _Kind, day: dt.date, held: Held, rows: int) -> Step:

@@ -17,6 +17,7 @@ import pytest
 from contracts.failpoints import FAILPOINTS, VARIABLE
 from contracts.messages import Kind
 from lakehouse.tiers import quality
+from lakehouse.tiers.pinned import Pinned
 from lakehouse.tiers.policy import Policy
 from lakehouse.tiers.retention import Action, Tier, apply
 from tests.headwater.processes import ROOT, clean_environment
@@ -208,3 +209,27 @@ def test_what_is_killed_is_completed_by_the_next_run_and_nobody_misses_a_record(
     assert aging.hot() == Counter(body for number in range(5, 9) for body in kept(POLICY, number, 8))
     assert aging.plan().steps == []
     aging.care.close()
+
+
+def test_a_day_that_was_searched_for_what_is_over_is_not_read_again(aging: Aging) -> None:
+    aging.policy = POLICY
+    fill(aging, 6)
+    aging.apply()
+
+    searched = aging.plan().searched
+    assert searched, "days that lost rows are looked at once more"
+    aging.apply()
+    assert not aging.plan().kinds
+
+    aging.today += 1
+    assert {each.day for each in searched} >= {each.day for each in aging.plan().searched}
+
+
+def test_points_are_in_the_rollups_before_they_go(aging: Aging) -> None:
+    aging.policy = Policy(hot_days=1, archive_after_days=0, keep_days=2)
+    fill(aging, 5)
+    aging.apply()
+
+    assert [step for step in aging.plan().steps if step.kind is Kind.METRICS] == []
+    rows = Pinned(aging.care.table("metrics_1m")).rows("SELECT sum(count) AS n FROM metrics_1m")
+    assert rows == [{"n": 5}]
