@@ -25,7 +25,7 @@ from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_tables import Tables
 from lakehouse.tallies import gone
 
-ARCHIVE = Layout(("day", "move"), (("move", pa.int32()),), compression_level=9, tier="archive")
+ARCHIVE = Layout(("day", "move"), (("move", pa.int32()),), compression_level=15, tier="archive")
 MOVES = "moves"  # app transaction of the lake's table: the number of the last finished move
 LIST_AGE_S = 60.0  # only an erasure or retention changes the list of files without a move
 REST_S = 15.0  # questions that did not ask for the archive never wait for one that is away

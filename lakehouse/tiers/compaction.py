@@ -27,6 +27,7 @@ from lakehouse.tiers.ordering import Day
 
 ATTEMPTS = 8
 FILE_BYTES = 256 << 20
+BATCH_ROWS = 8192  # handed to the writer at once: it copies what it is given
 AHEAD = 1  # sorted ranges that wait for the writer
 
 WRITTEN = failpoint("compaction.written", "the sorted files of the day are being written, no version has them")
@@ -211,7 +212,8 @@ class _Stream:
         while isinstance(item, pa.RecordBatch):
             seen += len(item)
             self.repeated_positions += _repeated_positions(item)
-            yield item
+            for first in range(0, len(item), BATCH_ROWS):
+                yield item.slice(first, BATCH_ROWS)
             item = self._queue.get()
         if isinstance(item, StoreError):
             self.failure = item

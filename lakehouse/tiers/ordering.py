@@ -23,8 +23,8 @@ from lakehouse.delta import Delta
 from lakehouse.lake_literals import text_literal
 from lakehouse.tables import FEW_VALUES, SORTED_BY, sort_key
 
-RANGE_ROWS = 131_072
-DEALT_ROWS = 65_536  # rows that are dealt out at once
+RANGE_ROWS = 65_536
+DEALT_ROWS = 32_768  # rows that are dealt out at once
 SAMPLED_ROWS = 1_000_000  # of a service's times, to divide it evenly
 QUERY_MIB = 128
 WITHIN_EQUALS = ("bus_partition", "bus_offset", "bus_index")
