@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test test-engines check bench bench-batch soak soak-engines lock clean setup engines engines-up compose-up compose-down
+.PHONY: help run test test-engines check bench bench-batch soak soak-engines lock clean setup browser engines engines-up compose-up compose-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ soak: $(READY) ## the crash test, longer: SOAK_KILLS kills (default 200)
 
 soak-engines: $(READY) ## the same on Kafka, OpenSearch and S3, which are killed and paused too: SOAK_FAULTS (default 120)
 	@HEADWATER_SOAK_FAULTS=$${SOAK_FAULTS:-120} $(BIN)/python -m pytest tests/real/test_promise.py -k soak -s
+
+browser: ## a Chromium for the test that opens Dagster's pages, where there is none (apt-get, as root)
+	@scripts/browser
 
 engines: $(READY) ## install Kafka, OpenSearch and an S3 server for tests/real, once, outside this folder
 	@$(BIN)/python -m scripts.engines install
