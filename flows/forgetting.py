@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Callable
 
 from contracts.errors import StoreError
 from contracts.hot import HotStore
 from contracts.messages import Kind
 from lakehouse.erasures import Tombstones, days_with
+
+PAUSE_S = 5.0
 
 log = logging.getLogger("headwater.flows")
 
@@ -33,13 +36,17 @@ class Forgetting:
         tombstones: Tombstones,
         settle: Callable[[], bool],
         forget: Callable[[dt.date], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kind, self._hot, self._tombstones = kind, hot, tombstones
         self._settle, self._forget = settle, forget
         self._done: set[str] = set()
+        self._clock, self._not_before_s = clock, 0.0
 
     def __call__(self) -> None:
-        """Do what is to do. What cannot be done now is tried again at the next call."""
+        """Do what is to do. What cannot be done now is tried again after a pause."""
+        if self._clock() < self._not_before_s:
+            return
         try:
             waiting = [request for request in self._tombstones.unfinished() if request.id not in self._done]
             if waiting and self._settle():
@@ -49,4 +56,5 @@ class Forgetting:
                         self._forget(day)
                     self._done.add(request.id)
         except StoreError as error:
+            self._not_before_s = self._clock() + PAUSE_S
             log.warning("days with erased records cannot leave the hot store yet: %s", error)
