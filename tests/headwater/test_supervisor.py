@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,12 @@ def test_exit_codes_are_told_in_words() -> None:
     assert exit_reason(3) == "exit code 3"
     assert exit_reason(-11) == "signal 11, SIGSEGV"
     assert exit_reason(-250) == "signal 250"
+
+
+def test_a_late_child_starts_when_the_others_are_ready_and_holds_nobody_up(tmp_path: Path) -> None:
+    late = replace(spec(tmp_path, "late", STEADY.replace("print('go', flush=True)", "")), late=True)
+    with supervised(tmp_path, late, spec(tmp_path, "a", STEADY)):
+        until(lambda: "greetings" in output(tmp_path), "the other one being ready")
+        assert is_alive(pid_of(tmp_path, "late"))
+    assert "a     ready" in output(tmp_path)
+    assert "late  ready" not in output(tmp_path)

@@ -21,7 +21,8 @@ from tests.orchestration.test_holder import HOLD
 def tick(name: str, resource: Upkeep, instance: dg.DagsterInstance) -> Sequence[dg.RunRequest] | dg.SkipReason:
     schedule = defs.resolve_schedule_def(name)
     context = dg.build_schedule_context(instance=instance, resources={"upkeep": resource})
-    answer: Sequence[dg.RunRequest] | dg.SkipReason = schedule(context)
+    answer = schedule(context)
+    assert isinstance(answer, list | dg.SkipReason)
     return answer
 
 
