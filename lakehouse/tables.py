@@ -111,9 +111,15 @@ _CHECKED: _Columns = [
     ("pipeline", _TEXT),
 ]
 SCHEMAS[QUALITY] = pa.schema(_CHECKED)
-SCHEMAS[ERASURES] = pa.schema(
-    [("day", pa.date32()), *((name, _TEXT) for name in ("tenant", "id", "state")), ("said_ns", _LONG), ("text", _TEXT)]
-)
+_ERASURE: _Columns = [
+    ("day", pa.date32()),
+    ("tenant", _TEXT),
+    ("id", _TEXT),
+    ("state", _TEXT),
+    ("said_ns", _LONG),
+    ("text", _TEXT),
+]
+SCHEMAS[ERASURES] = pa.schema(_ERASURE)
 
 # Columns that tell one metric series from another, and what a window of a series holds. A window may have several rows:
 # each counts points that no other row counts, so adding them up is the window.
