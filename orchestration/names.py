@@ -33,11 +33,11 @@ def retained(name: str) -> dg.AssetKey:
 
 
 def hot(name: str) -> dg.AssetKey:
-    return dg.AssetKey(["hot", name])
+    return dg.AssetKey(["hot", f"{name}_hot"])
 
 
 def archived(name: str) -> dg.AssetKey:
-    return dg.AssetKey(["archive", name])
+    return dg.AssetKey(["archive", f"{name}_archive"])
 
 
 def pool(name: str) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.settings import load_settings
 from lakehouse.tiers import quality
@@ -63,9 +62,10 @@ def archive(kind: Kind, what: str) -> dg.AssetsDefinition:
         day = _day(context)
         with upkeep.care() as care:
             if failed := quality.blocked(care, kind.value, day):
-                raise StoreError(
-                    f"{kind.value} of {day} is not archived: {', '.join(failed)} failed",
-                    hint="see the checks of the day; `headwater quality release` lets it pass",
+                raise dg.Failure(
+                    f"{kind.value} of {day} is not archived: {', '.join(failed)} failed; see the checks of the day, "
+                    "`headwater quality release` lets it pass",
+                    allow_retries=False,
                 )
             return dg.MaterializeResult(metadata=facts_of(archive_day(care, kind, day)))
 

@@ -63,13 +63,13 @@ def test_a_check_that_fails_shows_its_rows_fails_the_run_and_keeps_the_day_out_o
     assert isinstance(table, dg.TableMetadataValue)
     assert (table.records[0].data["service"], table.records[0].data["ahead_share"]) == ("api", 1)
     with pytest.raises(Exception, match="clock_ahead failed"):
-        made(tmp_path, "archive", "logs", days_later=0)
+        made(tmp_path, "archive", "logs_archive", days_later=0)
 
 
 def test_a_day_goes_to_the_archive_and_into_the_hot_store(tmp_path: Path) -> None:
     land(tmp_path)
-    assert facts(made(tmp_path, "hot", "logs"), "logs")["rows"] == 150
-    assert facts(made(tmp_path, "archive", "logs"), "logs")["rows"] == 150
+    assert facts(made(tmp_path, "hot", "logs_hot"), "logs_hot")["rows"] == 150
+    assert facts(made(tmp_path, "archive", "logs_archive"), "logs_archive")["rows"] == 150
     with upkeep(tmp_path).care() as care:
         assert archived_days(care, Kind.LOGS) == (TODAY,)
 
@@ -91,6 +91,6 @@ def test_the_policy_moves_an_old_day_and_the_archive_shows_it(tmp_path: Path) ->
     assert facts(result, "logs_retained")["rows, move"] == 150
     (moved,) = [
         each for each in result.all_events
-        if each.event_type_value == "ASSET_MATERIALIZATION" and each.asset_key == dg.AssetKey(["archive", "logs"])
+        if each.event_type_value == "ASSET_MATERIALIZATION" and each.asset_key == dg.AssetKey(["archive", "logs_archive"])
     ]  # fmt: skip
     assert moved.partition == (TODAY - dt.timedelta(days=33)).isoformat()

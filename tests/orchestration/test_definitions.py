@@ -11,7 +11,7 @@ from orchestration.beats import BEATS
 from orchestration.definitions import defs
 from tests.headwater.processes import clean_environment
 
-LINEAGE = [("bus", "logs_raw"), ("lake", "logs"), ("lake", "logs_compacted"), ("archive", "logs")]
+LINEAGE = [("bus", "logs_raw"), ("lake", "logs"), ("lake", "logs_compacted"), ("archive", "logs_archive")]
 
 
 def test_the_definitions_load_and_know_every_table_from_bus_topic_to_archive() -> None:
@@ -20,7 +20,12 @@ def test_the_definitions_load_and_know_every_table_from_bus_topic_to_archive() -
     for above, below in itertools.pairwise(LINEAGE):
         assert dg.AssetKey(list(above)) in graph.get(dg.AssetKey(list(below))).parent_keys
     for kind in ("logs", "metrics", "events", "dead_letters"):
-        for key in (["lake", kind], ["lake", f"{kind}_compacted"], ["lake", f"{kind}_retained"], ["archive", kind]):
+        for key in (
+            ["lake", kind],
+            ["lake", f"{kind}_compacted"],
+            ["lake", f"{kind}_retained"],
+            ["archive", f"{kind}_archive"],
+        ):
             assert graph.has(dg.AssetKey(key))
 
 
