@@ -90,7 +90,9 @@ def test_the_policy_moves_an_old_day_and_the_archive_shows_it(tmp_path: Path) ->
     result = made(tmp_path, "lake", "logs_retained", days_later=0)
     assert facts(result, "logs_retained")["rows, move"] == 150
     (moved,) = [
-        each for each in result.all_events
-        if each.event_type_value == "ASSET_MATERIALIZATION" and each.asset_key == dg.AssetKey(["archive", "logs_archive"])
-    ]  # fmt: skip
+        each
+        for each in result.all_events
+        if each.event_type_value == "ASSET_MATERIALIZATION"
+        and each.asset_key == dg.AssetKey(["archive", "logs_archive"])
+    ]
     assert moved.partition == (TODAY - dt.timedelta(days=33)).isoformat()
