@@ -98,7 +98,7 @@ class Lapse:
 
         today = dt.datetime.fromtimestamp(self.clock() / 1e9, dt.UTC).date()
         self.oracle.end(lambda fact: is_over(fact, today))  # from here on it may go
-        upkeep = Upkeep(clock_ns=self.clock())
+        upkeep, instance = Upkeep(clock_ns=self.clock()), dg.DagsterInstance.ephemeral()
         assets = [asset for file in FILES for asset in file.ASSETS]
 
         def materialize(keys: list[dg.AssetKey], day: dt.date | None = None) -> None:
@@ -107,6 +107,7 @@ class Lapse:
                 selection=dg.AssetSelection.assets(*keys),
                 partition_key=day.isoformat() if day else None,
                 resources={"upkeep": upkeep},
+                instance=instance,
             )
             assert done.success
             failed = [each for each in done.get_asset_check_evaluations() if not each.passed]
