@@ -18,6 +18,7 @@ from lakehouse.delta import Delta, translated
 from lakehouse.lake_archive import ARCHIVE, MOVES, archive_url, table_name, visible_sql
 from lakehouse.object_store import reading_options
 from lakehouse.tables import SCHEMAS
+from lakehouse.tallies import gone_of_day
 from lakehouse.tiers.bus_order import cuts, in_bus_order, place
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.imports import next_offset
@@ -55,16 +56,31 @@ class LakeDay:
         where = f"day = DATE '{day.isoformat()}'"
         warm.register(self._builder)
         self._sources = [f"{kind.value} WHERE {where}"]
+        self._removed = gone_of_day(warm, day)
         if moves := warm.noted(MOVES) or 0:
-            _archive(care, kind).register(self._builder, table_name(kind))
+            archive = _archive(care, kind)
+            archive.register(self._builder, table_name(kind))
+            self._removed += gone_of_day(archive, day)
             self._sources.append(f"{table_name(kind)} WHERE {where} AND {visible_sql(moves)}")
         fields = [_NAMES.get(name, name) for name in _ROWS[kind].__struct_fields__]
         self._columns = [*_HEADER, *_PLACE, *fields]
         self.total = sum(row["n"] for row in self._asked("SELECT count(*) AS n FROM {}"))
 
-    def has_imports_since(self) -> bool:
-        """Whether older records were imported since this was made, maybe of this day."""
-        return next_offset(self._care.table(self._kind.value)) != self.checkpoints[IMPORTED]
+    def changed(self) -> str:
+        """What is known to have happened to the day since this was made; "" is nothing.
+
+        Raises:
+            StoreError: Lake or archive cannot be read.
+        """
+        now, before = LakeDay(self._care, self._kind, self._day), self.checkpoints[IMPORTED]
+        if now._removed != self._removed:
+            return "records were removed"
+        new = f"bus_partition = {IMPORTED:d} AND bus_offset >= {before:d}"
+        if now.checkpoints[IMPORTED] == before or not any(
+            row["n"] for row in now._asked(f"SELECT count(*) AS n FROM {{}} AND {new}")
+        ):
+            return ""
+        return "older records were imported"
 
     def batches(self) -> Iterator[list[Batch]]:
         """All rows, some tens of thousands at a time; those of one bus message are one batch.

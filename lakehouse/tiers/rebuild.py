@@ -57,12 +57,17 @@ def rebuild_hot(care: Care, kind: Kind, day: dt.date, say: Callable[[int, int], 
                 f"{built} rows of {kind.value} of {day} were read from the lake, which has {there.total}",
                 hint="run it again; check the lake if that does not help",
             )
-        if there.has_imports_since():
-            raise StoreError(
-                f"{kind.value} were imported while {day} was rebuilt", hint="run it again", retry_after_s=1
-            )
+        if why := there.changed():
+            raise _outdated(kind, day, why)
         building.complete(there.checkpoints)
+    if why := there.changed():  # between the look and the switch: an erasure would not have found the day to forget it
+        care.hot.forget(kind, day)
+        raise _outdated(kind, day, why)
     return Rebuilt(kind, day, built, care.hot.size_bytes(kind, day), time.perf_counter() - started_s)
+
+
+def _outdated(kind: Kind, day: dt.date, why: str) -> StoreError:
+    return StoreError(f"{kind.value} of {day} were not rebuilt: {why} meanwhile", hint="run it again", retry_after_s=1)
 
 
 def days_to_rebuild(care: Care, kind: Kind, policy: Policy, closed_through: dt.date | None) -> Sequence[dt.date]:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,17 +22,18 @@ from contracts.errors import ConfigError, StoreError
 from contracts.failpoints import VARIABLE
 from contracts.hot import Found, HotStore
 from contracts.messages import Kind
-from contracts.query import All, RecordQuery
+from contracts.query import All, Position, RecordQuery
 from contracts.records import Row
 from lakehouse import hot_rebuild
 from lakehouse.search import Search
 from lakehouse.tiers import bus_order
-from lakehouse.tiers.archive import archive_day
+from lakehouse.tiers.archive import archive_day, archive_table
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.imports import Import
 from lakehouse.tiers.lake_day import LakeDay
 from lakehouse.tiers.policy import Policy
 from lakehouse.tiers.rebuild import days_to_rebuild, rebuild_hot
+from lakehouse.tiers.removal import ERASED, remove
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
 from tests.lakehouse.test_hot_writer import in_another_format
 from tests.lakehouse.tiers import rebuild_child
@@ -186,6 +187,58 @@ def test_what_is_forgotten_while_it_is_rebuilt_stays_forgotten(care: Care, monke
         rebuild_hot(care, Kind.LOGS, DAY)
     assert care.hot.days(Kind.LOGS) == [NEXT]
     assert [path.name for path in (care.settings.data / "hot" / "logs").glob(f"{DAY}*")] == [f"{DAY}.forgotten"]
+
+
+@pytest.mark.parametrize("where", ["lake", "archive"])
+def test_what_is_removed_while_an_absent_day_is_built_does_not_come_to_the_hot_store(where: str, care: Care) -> None:
+    """An erasure finds no index to forget then, and looks at the hot store only once."""
+    land(care, load(Kind.LOGS))
+    care.hot.drop_day(Kind.LOGS, DAY)
+    if where == "archive":
+        archive_day(care, Kind.LOGS, DAY)
+
+    def erase(_built: int, _total: int) -> None:
+        table = care.table("logs") if where == "lake" else archive_table(care, Kind.LOGS)
+        remove(table, f"day = DATE '{DAY}' AND tenant = 'acme'", ERASED)
+
+    with pytest.raises(StoreError, match="records were removed meanwhile"):
+        rebuild_hot(care, Kind.LOGS, DAY, erase)
+    assert care.hot.days(Kind.LOGS) == [NEXT]
+    rebuild_hot(care, Kind.LOGS, DAY)
+    assert {found.position for found in answers(care.hot, Kind.LOGS, [DAY])} == {
+        Position(each.partition, each.offset, row.index)
+        for each in load(Kind.LOGS)
+        if each.day == DAY and each.header.tenant == OTHER
+        for row in each.rows
+    }
+
+
+@pytest.mark.parametrize("what", ["removed", "imported"])
+def test_a_day_that_changes_in_the_moment_of_the_switch_is_left_to_the_lake(
+    what: str, care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(care, load(Kind.LOGS))
+    complete = hot_rebuild.TantivyHotRebuild.complete
+
+    def changed_meanwhile(building: hot_rebuild.TantivyHotRebuild, checkpoints: Mapping[int, int]) -> None:
+        if what == "removed":
+            remove(care.table("logs"), f"day = DATE '{DAY}' AND tenant = 'acme'", ERASED)
+        else:
+            Import(care, Kind.LOGS, ACME, "file").land([batch(log(0, "old", NOON_NS), offset=0)], 0, 1)
+        complete(building, checkpoints)
+
+    monkeypatch.setattr(hot_rebuild.TantivyHotRebuild, "complete", changed_meanwhile)
+    with pytest.raises(StoreError, match=f"{what} meanwhile"):
+        rebuild_hot(care, Kind.LOGS, DAY)
+    assert care.hot.days(Kind.LOGS) == [NEXT]
+
+
+def test_an_import_to_another_day_is_not_in_the_way(care: Care) -> None:
+    land(care, load(Kind.LOGS))
+    other = [batch(log(0, "old", NOON_NS - 9 * DAY_NS), offset=0, received_ns=NOON_NS - 9 * DAY_NS)]
+    file = Import(care, Kind.LOGS, ACME, "file")
+    rebuild_hot(care, Kind.LOGS, DAY, lambda _built, _total: file.land(other, 0, 1))
+    assert care.hot.days(Kind.LOGS) == [DAY, NEXT]
 
 
 def test_a_row_that_is_missing_on_the_way_keeps_the_day_as_it_was(care: Care, monkeypatch: pytest.MonkeyPatch) -> None:
