@@ -55,7 +55,6 @@ class Account:
     def add(self, other: Account) -> None:
         self.first_offset = min(self.first_offset, other.first_offset)
         self.next_offset = max(self.next_offset, other.next_offset)
-        self.day = max(self.day, other.day)
         self.received += other.received
         self.landed += other.landed
         self.duplicates += other.duplicates
@@ -264,17 +263,20 @@ def rows_after(rows: pa.Table, landed: Mapping[int, int]) -> pa.Table:
 
 
 def accounts_after(accounts: Iterable[Account], landed: Mapping[int, int]) -> list[Account]:
-    """The accounts at or past `landed`, one per (tenant, partition)."""
-    sums: dict[tuple[str, int], Account] = {}
+    """The accounts at or past `landed`, one per (tenant, partition) and run of messages that arrived on one day: an
+    account that went over several days could be held against the rows of none of them."""
+    sums: list[Account] = []
+    last: dict[tuple[str, int], Account] = {}
     for account in accounts:
         if account.first_offset < landed.get(account.partition, 0):
             continue
         key = (account.tenant, account.partition)
-        if key in sums:
-            sums[key].add(account)
+        if key in last and last[key].day == account.day:
+            last[key].add(account)
         else:  # a copy: a commit that lost a race sums again
-            sums[key] = replace(account, dropped=dict(account.dropped))
-    return list(sums.values())
+            last[key] = replace(account, dropped=dict(account.dropped))
+            sums.append(last[key])
+    return sums
 
 
 def ledger_rows(kind: Kind, accounts: Sequence[Account]) -> pa.Table:

@@ -67,11 +67,11 @@ def messages(days: Iterable[dt.date], rows_of: Callable[[dt.date, int], int] = l
                 yield _message(day, hour, partition, number * 24 + hour, rows_of(day, hour))
 
 
-def land(care: Care, batches: Iterable[Batch]) -> None:
+def land(care: Care, batches: Iterable[Batch], every: int = COMMIT_MESSAGES) -> None:
     writer = LakeWriter(care.settings.lake, Kind.LOGS, care.settings)
     for number, item in enumerate(batches):
         writer.append([item])
-        if number % COMMIT_MESSAGES == 0:
+        if number % every == 0:
             writer.commit()
     writer.commit()
 

@@ -158,6 +158,15 @@ def test_an_hour_with_hardly_any_records_is_named(tmp_path: Path) -> None:
     assert (row["hour"], row["records"], row["usual"]) == (10, 10, 120)
 
 
+def test_days_that_a_flow_lands_at_once_after_it_was_down_are_clean(tmp_path: Path) -> None:
+    care = care_of(tmp_path)
+    land(care, messages(all_days()), every=1_000_000)
+
+    for day in all_days()[1:-1]:
+        results = run(care, "logs", day, declared("logs"))
+        assert failed(results, ERROR) == [], (day, [result.failing for result in results if not result.passed])
+
+
 def test_an_offset_without_an_account_is_named(tmp_path: Path) -> None:
     care = care_of(tmp_path)
     land(care, (item for item in messages(all_days()) if (item.partition, item.offset) != (1, 84)))
