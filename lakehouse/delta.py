@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,11 @@ class Delta:
     @property
     def version(self) -> int:
         return int(self._table.version())
+
+    @property
+    def identity(self) -> int:
+        """Of this table: another one that is made in its place has another; positive, of 62 bits."""
+        return uuid.UUID(str(self._table.metadata().id)).int >> 66
 
     def files(self) -> list[dict[str, Any]]:
         """The files of this version: "path", "num_records", "size_bytes", "partition.day", and statistics."""

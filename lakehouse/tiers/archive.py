@@ -8,11 +8,12 @@ until vacuum. Two moves of one table at once: the later claim makes the earlier 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from deltalake.exceptions import CommitFailedError
 
@@ -30,6 +31,8 @@ from lakehouse.tiers.removal import RETENTION, remove
 
 ATTEMPTS = 5
 CLAIM = "moves:claim"  # app transaction of both tables: who moves now
+LAKE = "moves:lake"  # of the archive: the identity of the lake's table whose days are there
+FINISHED = "moves:finished"  # of the archive: the number of a finished move, the last one or the one before
 
 CLAIMED = failpoint("archive.claimed", "the move is claimed in both tables")
 CLEARED = failpoint("archive.cleared", "what an unfinished move had left in the archive is gone")
@@ -66,14 +69,28 @@ def archive_table(care: Care, kind: Kind) -> Delta:
 
     Raises:
         ConfigError: HEADWATER_ARCHIVE_URL cannot work.
-        StoreError: It cannot be opened.
+        StoreError: It cannot be opened, or has days that this lake knows nothing of.
     """
     return _archive_of(care, kind, care.table(kind.value))
 
 
 def _archive_of(care: Care, kind: Kind, warm: Delta) -> Delta:
     url, first = archive_url(care.settings), warm.noted(MOVES) is None
-    return Delta(url, kind.value, writing_options(url, care.settings), ARCHIVE, create=first)
+    archive = Delta(url, kind.value, writing_options(url, care.settings), ARCHIVE, create=first)
+    if _is_unknown(archive, warm):
+        warm.refresh()  # a move may have ended since
+    if _is_unknown(archive, warm):
+        raise StoreError(
+            f"{archive.what} has days of another lake, or of a later state of this one: {archive.url}",
+            hint="nothing there is changed; give this lake an archive of its own by HEADWATER_ARCHIVE_URL",
+        )
+    return archive
+
+
+def _is_unknown(archive: Delta, warm: Delta) -> bool:
+    """Whether the archive has moves that the lake does not know of: they would be taken for unfinished and removed."""
+    later = (archive.noted(FINISHED) or 0) > (warm.noted(MOVES) or 0)
+    return later or archive.noted(LAKE) not in (None, warm.identity)
 
 
 def moved_note(day: dt.date) -> str:
@@ -129,11 +146,12 @@ def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
     Raises:
         CommitFailedError: Somebody changed the day meanwhile; the lake has it still.
     """
+    began_s = time.time()
     claim = _claim(warm, archive)
     reach(CLAIMED)
     move = (warm.noted(MOVES) or 0) + 1
     archive.delete(f"move >= {move:d}", {CLAIM: claim})
-    _delete_uncommitted(care, archive, day, move)
+    _delete_uncommitted(care, archive, day, move, began_s)
     reach(CLEARED)
     try:
         copied = _copy(warm, archive, day, move, claim)
@@ -145,14 +163,16 @@ def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
         _check_claim(warm, claim)
         raise
     reach(SWITCHED)
+    with contextlib.suppress(CommitFailedError, StoreError):  # the next claim says so too
+        archive.note({FINISHED: move})
     return move
 
 
 def _claim(warm: Delta, archive: Delta) -> int:
     """Note in both tables that a move begins; whoever claimed before cannot commit to either from now on."""
     claim = max(warm.noted(CLAIM) or 0, archive.noted(CLAIM) or 0) + 1
-    for table in (warm, archive):
-        table.note({CLAIM: claim})
+    for table, more in ((warm, {}), (archive, {LAKE: warm.identity, FINISHED: warm.noted(MOVES) or 0})):
+        table.note({CLAIM: claim, **more})
         table.refresh()
         if table.noted(CLAIM) != claim:
             raise _taken_over(table)
@@ -188,11 +208,19 @@ def _switch(warm: Delta, day: dt.date, move: int, claim: int) -> None:
     warm.delete(day_sql(day), {MOVES: move, moved_note(day): move, CLAIM: claim})
 
 
-def _delete_uncommitted(care: Care, archive: Delta, day: dt.date, move: int) -> None:
-    """Files that a killed copy, or one that found the disk full, left without a commit. A bucket's wait for vacuum."""
+def _delete_uncommitted(care: Care, archive: Delta, day: dt.date, move: int, before_s: float) -> None:
+    """Files that a killed copy, or one that found the disk full, left without a commit. A bucket's wait for vacuum.
+
+    Args:
+        before_s: What was written later is of a move that took over, and that this one does not know of yet.
+    """
     url = archive_url(care.settings)
-    if object_store(url, care.settings) is None:
-        shutil.rmtree(f"{url}/{archive.name}/day={day.isoformat()}/move={move:d}", ignore_errors=True)
+    if object_store(url, care.settings) is not None:
+        return
+    for path in Path(f"{url}/{archive.name}/day={day.isoformat()}/move={move:d}").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < before_s:
+                path.unlink()
 
 
 def remove_leftovers(care: Care, kind: Kind) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import time
@@ -235,6 +236,60 @@ def test_of_two_moves_at_once_the_first_one_fails_and_does_no_harm(
     archive_day(care, Kind.LOGS, DAY)
     found = bodies(search)
     assert (len(found), set(found.values())) == (EVERY, {1})
+
+
+def test_a_move_that_was_taken_over_unawares_deletes_no_file_of_the_other(
+    care: Care, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = archive._delete_uncommitted
+
+    def late(*given: Any) -> None:
+        monkeypatch.setattr(archive, "_delete_uncommitted", real)
+        archive_day(care, Kind.LOGS, DAY)
+        real(*given)
+
+    monkeypatch.setattr(archive, "_delete_uncommitted", late)
+    with pytest.raises(StoreError, match="another move"):
+        archive_day(care, Kind.LOGS, DAY)
+    found = bodies(search)
+    assert (len(found), set(found.values())) == (EVERY, {1})
+
+
+def test_files_without_a_commit_of_a_move_that_was_killed_are_removed(here: Settings, care: Care) -> None:
+    left = Path(here.archive) / "logs" / f"day={DAY}" / "move=1"
+    left.mkdir(parents=True)
+    for name in ("part-0.parquet", "part-1.parquet#1"):
+        (left / name).write_bytes(b"half")
+        os.utime(left / name, (time.time() - 1, time.time() - 1))
+    archive_day(care, Kind.LOGS, DAY)
+    assert {path.name for path in left.iterdir()} == {
+        Path(file["path"]).name for file in archive_table(care, Kind.LOGS).files()
+    }
+
+
+@pytest.mark.parametrize("state", ["made anew", "of before"])
+def test_a_lake_that_knows_nothing_of_the_days_in_the_archive_leaves_them_there(
+    here: Settings, care: Care, state: str
+) -> None:
+    if state == "of before":
+        shutil.copytree(here.lake, f"{here.lake}.before")
+    archive_day(care, Kind.LOGS, DAY)
+    rows = copying.prints(archive_table(care, Kind.LOGS), "TRUE")
+    shutil.move(here.lake, f"{here.lake}.lost")
+    with contextlib.closing(care_of(here)) as other:
+        if state == "of before":
+            shutil.move(f"{here.lake}.before", here.lake)
+        else:
+            fill(other)
+        with pytest.raises(StoreError, match="another lake"):
+            archive_day(other, Kind.LOGS, DAYS[1])
+        with pytest.raises(StoreError, match="another lake"):
+            remove_leftovers(other, Kind.LOGS)
+        assert drop_archived(other, Kind.LOGS, DAY) == {}
+        assert len(bodies(Search(None, other.lake, here), frozenset({Tier.LAKE}))) == EVERY
+    shutil.rmtree(here.lake)
+    shutil.move(f"{here.lake}.lost", here.lake)
+    assert copying.prints(archive_table(care, Kind.LOGS), "TRUE") == rows
 
 
 def test_what_is_removed_from_either_table_stays_in_the_account(care: Care, search: Search) -> None:
