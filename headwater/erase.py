@@ -58,6 +58,7 @@ def erase(settings: Settings, wanted: Wanted, dry_run: bool, yes: bool) -> int:
         from flows.redaction import redact_bus
         from lakehouse.tiers.erasure import erase as run
         from lakehouse.tiers.erasure import plan
+        from lakehouse.tiers.erasure_lock import erasing
 
         found = plan(care, request)
         on_bus = redact_bus(settings, request.subject, request.at_ns, dry_run=True)
@@ -67,7 +68,8 @@ def erase(settings: Settings, wanted: Wanted, dry_run: bool, yes: bool) -> int:
         if not yes and not typer.confirm("Erase these records for good?"):
             out.print("nothing was changed")
             return 1
-        _tell(settings, run(care, request, means(care, bus, wanted.no_flows)))
+        with erasing(settings):
+            _tell(settings, run(care, request, means(care, bus, wanted.no_flows)))
     return 0
 
 
@@ -75,13 +77,15 @@ def resume(settings: Settings, no_flows: bool) -> int:
     """Complete every erasure that began and did not end. Raises as `erase`."""
     with _Caring(settings) as care, open_bus_of(settings) as bus:
         from lakehouse.tiers import erasure
+        from lakehouse.tiers.erasure_lock import erasing
 
-        waiting = erasure.unfinished(care)
-        for request in waiting:
-            out.print(f"erasure {request.id} of tenant {request.tenant}: {request.query}", markup=False)
-            done = erasure.resume(care, request.id, means(care, bus, no_flows))
-            if done is not None:
-                _tell(settings, done)
+        with erasing(settings):
+            waiting = erasure.unfinished(care)
+            for request in waiting:
+                out.print(f"erasure {request.id} of tenant {request.tenant}: {request.query}", markup=False)
+                done = erasure.resume(care, request.id, means(care, bus, no_flows))
+                if done is not None:
+                    _tell(settings, done)
         if not waiting:
             out.print("no erasure is unfinished")
     return 0

@@ -43,6 +43,7 @@ BEATS: Mapping[str, Beat] = {
     "open_day": Beat(HOUR_MIN, 7),
     "closed_day": Beat(HOUR_MIN, 20),  # after midnight the bus and late requests get these minutes
     "retention": Beat(HOUR_MIN, 40),
+    "erasures": Beat(10, 8),
     "vacuum": Beat(DAY_MIN, 3 * 60 + 10),
     "old_runs": Beat(DAY_MIN, 3 * 60 + 45),
 }

@@ -44,4 +44,8 @@ old_runs = dg.define_asset_job(
     "old_runs", selection=[upkeep.old_runs.key], tags=SHORT, description="Deletes records of old runs."
 )
 
-ALL = [open_day, closed_day, retention, heal_hot, roll_up, vacuum, old_runs]
+erasures = dg.define_asset_job(
+    "erasures", selection=[upkeep.erasures.key], tags=SHORT, description="Completes erasures that did not end."
+)
+
+ALL = [open_day, closed_day, retention, heal_hot, roll_up, vacuum, old_runs, erasures]

@@ -12,6 +12,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from contracts.messages import Kind
 from lakehouse.tables import ROLLUPS
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.erasure_lock import is_erasing
 from orchestration import due, jobs
 from orchestration.beats import BEATS
 from orchestration.holder import hold
@@ -81,12 +82,20 @@ def _uncovered(care: Care) -> bool:
     return any(care.table(name).landed(Kind.METRICS.value) != landed for name in ROLLUPS)
 
 
+def left_over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
+    from lakehouse.tiers.erasure import unfinished
+
+    with upkeep.care() as care:
+        return [dg.RunRequest()] if unfinished(care) and not is_erasing(upkeep.settings()) else []
+
+
 SCHEDULES = [
     schedule(jobs.open_day, _always, "Each hour."),
     schedule(jobs.closed_day, closed_days, "Each hour: days that are over and not yet rewritten, the oldest first."),
     schedule(jobs.retention, over, "Each hour: what the retention policy makes due."),
     schedule(jobs.heal_hot, hot_days, "Every ten minutes: days that the hot store has lost."),
     schedule(jobs.roll_up, points, "Every five minutes, when metric points have landed."),
+    schedule(jobs.erasures, left_over, "Every ten minutes: erasures whose process went away."),
     schedule(jobs.vacuum, _always, "Each night."),
     schedule(jobs.old_runs, _always, "Each night."),
 ]

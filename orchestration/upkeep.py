@@ -1,10 +1,13 @@
 """Upkeep of everything: what is of no use any more -> deleted, from the lake and from Dagster's own records."""
 
 import datetime as dt
+import subprocess
+import sys
 import time
 
 import dagster as dg
 
+from contracts.errors import StoreError
 from orchestration.names import OWNER, RETRY, SHORT
 from orchestration.resources import Upkeep
 
@@ -48,6 +51,33 @@ def old_runs(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.Materializ
     return dg.MaterializeResult(metadata={"runs": deleted})
 
 
+@dg.asset(
+    key=[GROUP, "erasures"],
+    group_name=GROUP,
+    owners=[OWNER],
+    kinds={"deltalake"},
+    retry_policy=RETRY,
+    description="Erasures that began and did not end, as one whose process was killed, are completed by "
+    "`headwater erase --resume`, which reads the bus as the flows do.",
+)
+def erasures(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
+    from lakehouse.tiers.erasure import unfinished
+
+    data = upkeep.settings().data
+    with upkeep.care() as care:
+        waiting = unfinished(care)
+    done = subprocess.run(
+        [sys.executable, "-m", "headwater", "erase", "--resume", "--data-dir", str(data)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    context.log.info(done.stdout)
+    if done.returncode:
+        raise StoreError(f"erasures are not completed: {done.stderr.strip()[-500:]}", hint="see `headwater erase`")
+    return dg.MaterializeResult(metadata={"completed": len(waiting), "ids": ", ".join(each.id for each in waiting)})
+
+
 def delete_runs(instance: dg.DagsterInstance, before_s: float, tags: dict[str, str]) -> int:
     """Those that have these tags and were made before; the newest of each job that succeeded stays. How many went."""
     before = dt.datetime.fromtimestamp(before_s, dt.UTC)
@@ -70,4 +100,4 @@ def delete_runs(instance: dg.DagsterInstance, before_s: float, tags: dict[str, s
             return deleted
 
 
-ASSETS = [vacuumed_lake, old_runs]
+ASSETS = [vacuumed_lake, old_runs, erasures]
