@@ -107,6 +107,7 @@ def test_the_next_look_of_each_schedule_is_known_without_dagster() -> None:
         "open_day": "28 00:07",
         "closed_day": "27 23:20",
         "retention": "27 23:40",
+        "erasures": "27 23:18",
         "vacuum": "28 03:10",
         "old_runs": "28 03:45",
     }
