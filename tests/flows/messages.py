@@ -14,6 +14,7 @@ from contracts.records import LogRow
 from contracts.settings import Settings, load_settings
 from contracts.tenants import tenant_named
 from flows.arrivals import Arrival, Item, arrival
+from tests import storage
 
 TENANT = tenant_named("default")
 ARRIVAL_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
@@ -21,7 +22,9 @@ SECOND_NS = 1_000_000_000
 
 
 def settings(**values: Any) -> Settings:
-    return load_settings(_env_file=None, **values)
+    """With a `data_dir`, its tables are where `tests.storage` says."""
+    placed = storage.values(values["data_dir"]) if "data_dir" in values else {}
+    return load_settings(_env_file=None, **{**placed, **values})
 
 
 def header(**values: Any) -> BatchHeader:

@@ -13,8 +13,8 @@ import flows.redaction  # noqa: F401  (imported once, for all attempts)
 import lakehouse.tiers.erasure  # noqa: F401
 import query_api.lucene  # noqa: F401
 from contracts.failpoints import VARIABLE
-from contracts.settings import load_settings
 from headwater.erase import Wanted, erase, resume
+from tests.flows.messages import settings as flow_settings
 
 
 def attempt(data: Path, query: str, point: str, is_first: bool) -> int:
@@ -23,7 +23,7 @@ def attempt(data: Path, query: str, point: str, is_first: bool) -> int:
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.environ[VARIABLE] = point
-    settings = load_settings(_env_file=None, data_dir=data, erase_look_s=0.05, erase_grace_s=0)
+    settings = flow_settings(data_dir=data, erase_look_s=0.05, erase_grace_s=0)
     try:
         if is_first:
             erase(settings, Wanted("default", query), dry_run=False, yes=True)

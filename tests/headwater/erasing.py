@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import io
 import os
-import shutil
+import re
 import sqlite3
 import threading
 import time
@@ -21,6 +22,7 @@ from bytewax.testing import run_main
 from contracts.hot import Found
 from contracts.messages import Kind, Message
 from contracts.query import All, RecordQuery
+from contracts.settings import Settings
 from contracts.tenants import tenant_named
 from flows.graph import build
 from headwater.erase import Wanted, means, open_bus_of, requested
@@ -31,6 +33,7 @@ from lakehouse.tiers.care import Care
 from lakehouse.tiers.erasure import erase
 from lakehouse.tiers.rollups import roll_up
 from query_api.account import account
+from tests import storage
 from tests.flows.messages import TENANT, line, message
 from tests.flows.running import EPOCH, World
 
@@ -58,14 +61,14 @@ def letter(user: str, text: str) -> bytes:
 
 def copied(template: Path, folder: Path) -> World:
     """A world of its own that holds what `filled` made of `template`."""
-    shutil.copytree(template, folder, dirs_exist_ok=True)
+    storage.copied(template / "data", folder / "data")
     return World(folder, **QUICK)
 
 
-def filled(folder: Path, **values: Any) -> None:
+def filled(folder: Path) -> None:
     """The subject is in each kind, on two closed days and the open one, packed and plain, repeated, and unreadable; in
     the archive, the rollups, and files that compactions left behind. A tenant beside it has the same, and stays."""
-    world = World(folder, **QUICK, **values)
+    world = World(folder, **QUICK)
     now_ns = time.time_ns() // 1000 * 1000 - 10**9
     for back in (2, 1, 0):
         at_ns = now_ns - back * DAY_NS
@@ -78,17 +81,17 @@ def filled(folder: Path, **values: Any) -> None:
     for kind in (Kind.LOGS, Kind.METRICS):
         archive_day(care, kind, oldest)
     care.table("events").compact([str(care.today())])
-    if not values:
-        _leave_orphan(world.settings.data)
+    _leave_orphan(world.settings)
     care.close()
     world.connections.close()
 
 
-def _leave_orphan(data: Path) -> None:
-    """As a writer leaves it that was killed before its commit."""
-    (data / ORPHAN).parent.mkdir()
-    shutil.copy(next((data / "lake/logs").rglob("*.parquet")), data / ORPHAN)
-    os.utime(data / ORPHAN, (1, 1))
+def _leave_orphan(settings: Settings) -> None:
+    """As a writer leaves it that was killed before its commit, a while ago."""
+    rows, *_ = (held for path, held in storage.files(settings) if re.match("lake/logs/.*parquet", path))
+    storage.write(settings, ORPHAN.removeprefix("lake/"), rows)
+    if (settings.data / ORPHAN).exists():
+        os.utime(settings.data / ORPHAN, (1, 1))
 
 
 def _send(world: World, back: int, note: str, head: dict[str, Any]) -> None:
@@ -161,20 +164,17 @@ def differences(world: World) -> dict[tuple[str, str], int]:
 
 
 def places(world: World, marker: str = MARKER) -> list[str]:
-    """Every file of the data folder, referenced or not, that holds `marker`."""
-    return sorted(
-        str(path.relative_to(world.settings.data))
-        for path in world.settings.data.rglob("*")
-        if path.is_file() and _holds(path, marker)
-    )
+    """Every file of the data folder and object of its tables, referenced or not, that holds `marker`."""
+    held = [path for path, content in storage.files(world.settings) if _holds(path, content, marker)]
+    bus = world.settings.data / "bus.db"
+    return sorted({*held, *([bus.name] if _bus_holds(bus, marker) else [])})
 
 
-def _holds(path: Path, marker: str) -> bool:
-    if marker.encode() in path.read_bytes():
+def _holds(path: str, content: bytes, marker: str) -> bool:
+    if marker.encode() in content:
         return True
-    if ".parquet" in path.name:
-        return any(marker in repr(row) for row in pq.ParquetFile(path).read().to_pylist())
-    return path.name == "bus.db" and _bus_holds(path, marker)
+    rows = pq.ParquetFile(io.BytesIO(content)).read().to_pylist() if ".parquet" in path else []
+    return any(marker in repr(row) for row in rows)
 
 
 def _bus_holds(path: Path, marker: str) -> bool:

@@ -17,6 +17,7 @@ from lakehouse.tiers.care import Care
 from lakehouse.tiers.erasure import plan, unfinished
 from lakehouse.tiers.rebuild import rebuild_hot
 from lakehouse.tiers.receipts import receipt_file, verify
+from tests import storage
 from tests.flows.messages import TENANT, settings
 from tests.flows.running import World
 from tests.headwater.erasing import (
@@ -127,9 +128,8 @@ def replay(world: World) -> None:
 def without(world: World, *tiers: str, but: str = "") -> World:
     """The tiers are lost, but for one table."""
     world.connections.close()
-    for path in (path for tier in tiers for path in (world.settings.data / tier).iterdir()):
-        if path.name != but:
-            shutil.rmtree(path)
+    for tier in tiers:
+        storage.remove(world.settings, tier, but)
     return world
 
 

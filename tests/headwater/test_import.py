@@ -25,7 +25,7 @@ from contracts.bus import Bus
 from contracts.errors import ConfigError
 from contracts.messages import Kind, Message, from_headers
 from contracts.query import All, RecordQuery, Term
-from contracts.settings import Settings, load_settings
+from contracts.settings import Settings
 from contracts.tenants import tenant_named
 from headwater.import_files import Options, options_of, parts
 from headwater.importing import import_files
@@ -36,6 +36,7 @@ from lakehouse.tables import ERASURES
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.rebuild import rebuild_hot
 from query_api.account import account
+from tests.lakehouse.lake_samples import settings as placed
 
 LOGHUB = Path(__file__).resolve().parents[3] / "shared" / "data" / "loghub"
 ACME = "acme"
@@ -44,7 +45,7 @@ OLD = dt.datetime(2024, 5, 1, 23, 59, 0, tzinfo=dt.UTC)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings(data_dir=tmp_path / "data", lake_commit_rows=700)
+    return placed(data_dir=tmp_path / "data", lake_commit_rows=700)
 
 
 def lines(count: int, start: dt.datetime = OLD, step_s: float = 1.0) -> list[dict[str, Any]]:
@@ -263,10 +264,10 @@ CHILD = """
 import sys
 import time
 from pathlib import Path
-from contracts.settings import load_settings
+from tests.lakehouse.lake_samples import settings as placed
 from headwater.import_files import options_of
 from headwater.importing import import_files
-settings = load_settings(data_dir=Path(sys.argv[1]), lake_commit_rows=6000)
+settings = placed(data_dir=Path(sys.argv[1]), lake_commit_rows=6000)
 import_files(settings, [Path(sys.argv[2])], "acme", options_of("logs", "auto"))
 """
 
@@ -283,7 +284,7 @@ def test_a_killed_import_goes_on_where_it_stood(tmp_path: Path, point: str) -> N
 
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert again.returncode == 0, again.stderr
-    settings = load_settings(data_dir=tmp_path / "data")
+    settings = placed(data_dir=tmp_path / "data")
     assert sorted(record["attributes"]["n"] for record in found(settings)) == sorted([*range(12_000), *range(5000)])
 
 

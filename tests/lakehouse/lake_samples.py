@@ -11,6 +11,7 @@ from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, LogRow, MetricRow, Row
 from contracts.settings import Settings, load_settings
 from contracts.tenants import Tenant, tenant_named
+from tests import storage
 
 ACME = tenant_named("acme")
 OTHER = tenant_named("other")
@@ -72,4 +73,6 @@ def tick(offset: int, partition: int = 0, kind: Kind = Kind.LOGS) -> Batch:
 
 
 def settings(**overrides: Any) -> Settings:
-    return load_settings(**overrides)
+    """With a `data_dir`, its tables are where `tests.storage` says."""
+    placed = storage.values(overrides["data_dir"]) if "data_dir" in overrides else {}
+    return load_settings(**{**placed, **overrides})

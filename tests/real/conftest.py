@@ -7,6 +7,7 @@ prefixes are the test's own: name them after something random.
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +17,11 @@ import pytest
 from scripts.engines import kafka as kafka_engine
 from scripts.engines import opensearch as opensearch_engine
 from scripts.engines import s3 as s3_engine
+from tests import storage
+from tests.real.s3_lake import client_of
 
 HERE = Path(__file__).parent
+ARCHIVE = "headwater-archive"
 TIMEOUT_S = 300  # the first run on a machine installs the engines, inside the first test's time
 
 
@@ -64,3 +68,23 @@ def s3(engines_home: Path) -> Iterator[s3_engine.S3]:
     needs(s3_engine)
     with s3_engine.running(home=engines_home / "s3") as engine:
         yield engine
+
+
+@pytest.fixture(scope="module")
+def on_s3(s3: s3_engine.S3) -> Iterator[None]:
+    """Tables of tests that ask `tests.storage` for their place are on the session's server: the archive in a bucket of
+    its own. A module that uses it runs tests of a folder there, unchanged."""
+    lake, archive = (f"s3://{name}/{uuid.uuid4().hex}" for name in ("headwater", ARCHIVE))
+    existing = {bucket["Name"] for bucket in client_of(s3).list_buckets()["Buckets"]}
+    if ARCHIVE not in existing:
+        client_of(s3).create_bucket(Bucket=ARCHIVE)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.environment.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        patch.setenv(storage.BUCKET, lake)
+        patch.setenv(storage.ARCHIVE_BUCKET, archive)
+        yield
+        assert any(
+            client_of(s3).list_objects_v2(Bucket="headwater", Prefix=lake.rpartition("/")[2]).get("Contents", ())
+        )

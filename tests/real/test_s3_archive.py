@@ -1,10 +1,8 @@
-"""A day that moves from a lake to an archive, both on a real S3 server: killed at two steps, or the archive is away."""
+"""A day that moves from a lake to an archive on a real S3 server, two buckets: tests of a folder, and one more."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
-from pathlib import Path
 
 import pytest
 
@@ -13,46 +11,34 @@ from contracts.messages import Kind
 from contracts.query import All, RecordQuery, Tier
 from contracts.settings import Settings
 from lakehouse.search import Search
-from lakehouse.tiers import archive
-from lakehouse.tiers.archive import archive_day, archived_days
-from scripts.engines.s3 import S3
+from lakehouse.tiers.archive import archive_day
+from lakehouse.tiers.care import Care
 from tests.lakehouse.lake_samples import ACME
-from tests.lakehouse.tiers.archiving import DAY, DAYS, ROWS, Reader, bodies, care_of, child, fill
-from tests.real.s3_lake import place_on
+from tests.lakehouse.tiers.archiving import DAY, DAYS, ROWS, bodies, care_of
+from tests.lakehouse.tiers.test_archive import (
+    EVERY,
+    care,
+    here,
+    search,
+    test_a_copy_that_differs_is_refused_and_the_lake_keeps_the_day,
+    test_a_day_that_moved_is_answered_by_the_archive_and_is_gone_from_the_lake,
+    test_a_move_that_gives_up_the_day_unverified_is_found_out,
+    test_killed_after_any_step_each_record_is_seen_once_and_the_next_run_completes,
+    test_of_two_moves_at_once_the_first_one_fails_and_does_no_harm,
+    test_what_is_removed_from_either_table_stays_in_the_account,
+)
 
-EVERY = ROWS * len(DAYS)
-
-
-@pytest.fixture
-def here(s3: S3, tmp_path: Path) -> Settings:
-    """A lake and an archive of their own, under two prefixes."""
-    place = place_on(s3, tmp_path, s3_query_timeout_s=4, s3_write_timeout_s=15)
-    given = {"lake_url": f"{place.url}/lake", "archive_url": f"{place.url}/archive"}
-    return place.settings.model_copy(update=given)
-
-
-def test_killed_twice_on_the_way_each_record_is_seen_once(here: Settings) -> None:
-    with contextlib.closing(care_of(here)) as care:
-        fill(care)
-        with Reader(here, EVERY) as reader:
-            for failpoint in (archive.COPIED, archive.VERIFIED):
-                assert child(here, failpoint) == -signal.SIGKILL
-            assert archive_day(care, Kind.LOGS, DAY).rows == ROWS
-            assert len(bodies(Search(None, care.lake, here))) == EVERY
-        assert (reader.wrong, archived_days(care, Kind.LOGS)) == ([], (DAY,))
-        assert reader.asked > 1
+pytestmark = pytest.mark.usefixtures("on_s3")
 
 
-def test_an_archive_that_is_away_is_said_and_the_lake_keeps_its_days(here: Settings) -> None:
-    with contextlib.closing(care_of(here)) as care:
-        fill(care)
-        archive_day(care, Kind.LOGS, DAY)
+def test_an_archive_that_is_away_is_said_and_the_lake_keeps_its_days(here: Settings, care: Care) -> None:
+    archive_day(care, Kind.LOGS, DAY)
     away = here.model_copy(update={"archive_url": "s3://no-such-bucket/archive"})
-    with contextlib.closing(care_of(away)) as care:
+    with contextlib.closing(care_of(away)) as later:
         query = RecordQuery(Kind.LOGS, All(), None, None, 1000)
-        page = Search(None, care.lake, away).records(ACME, query, frozenset(Tier))
+        page = Search(None, later.lake, away).records(ACME, query, frozenset(Tier))
         assert (len(page.records), page.partial) == (ROWS, True)
         assert page.tiers[Tier.ARCHIVE].error
-        with pytest.raises(StoreError):
-            archive_day(care, Kind.LOGS, DAYS[1])
-        assert len(bodies(Search(None, care.lake, away), frozenset({Tier.LAKE}))) == EVERY - ROWS
+        with pytest.raises(StoreError, match="bucket does not exist"):
+            archive_day(later, Kind.LOGS, DAYS[1])
+        assert len(bodies(Search(None, later.lake, away), frozenset({Tier.LAKE}))) == EVERY - ROWS

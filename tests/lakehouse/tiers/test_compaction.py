@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from lakehouse.tiers import ordering
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.compaction import compact_closed, compact_open
 from lakehouse.tiers.ordering import Day
+from tests import storage
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log, settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,9 +59,9 @@ def land(care: Care, offsets: range, rows: int = ROWS, at_ns: int = NOON_NS) -> 
 
 def rows_of(care: Care, name: str = "logs") -> list[dict[str, Any]]:
     """In the order of the files."""
-    files = care.table(name).files()
-    paths = [Path(care.settings.lake) / name / file["path"] for file in files if file["partition.day"] == DAY]
-    return [row | {"day": DAY} for path in sorted(paths) for row in pq.ParquetFile(path).read().to_pylist()]
+    paths = sorted(file["path"] for file in care.table(name).files() if file["partition.day"] == DAY)
+    contents = [io.BytesIO(storage.read(care.settings, f"{name}/{path}")) for path in paths]
+    return [row | {"day": DAY} for content in contents for row in pq.ParquetFile(content).read().to_pylist()]
 
 
 def order(row: dict[str, Any]) -> tuple[Any, ...]:

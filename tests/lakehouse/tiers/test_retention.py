@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from lakehouse.tiers import quality
 from lakehouse.tiers.pinned import Pinned
 from lakehouse.tiers.policy import Policy
 from lakehouse.tiers.retention import Action, Tier, apply
+from tests import storage
 from tests.headwater.processes import ROOT, clean_environment
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS
 from tests.lakehouse.tiers.aging import POLICY, SHAPES, Aging, day, kept
@@ -193,7 +193,7 @@ def nine_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_killed_is_completed_by_the_next_run_and_nobody_misses_a_record(
     nine_days: Path, tmp_path: Path, point: str
 ) -> None:
-    folder = shutil.copytree(nine_days, tmp_path / "data")
+    folder = storage.copied(nine_days, tmp_path / "data")
     alive = {body for number in range(9) for body in kept(POLICY, number, 8)}
     assert run_child(folder, 8, point) == -signal.SIGKILL
     aging = Aging(folder, POLICY)
