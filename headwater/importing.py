@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from contracts.bus import Bus
     from contracts.settings import Settings
     from flows.parsing import Parse
+    from lakehouse.erased import Tests
     from lakehouse.tiers.care import Care
     from lakehouse.tiers.imports import Import
 
@@ -100,6 +101,7 @@ class _Importer:
         self._parse: Parse = parser(options.kind, care.settings)
         self._tombstones = Tombstones(care.settings.lake, care.settings)
         self._outcome = Outcome()
+        self._forgotten: set[dt.date] = set()  # by the hot store, for the time of this import
         self._rejects = care.settings.data / "imports" / f"{self._import.name}.rejects.ndjson"
 
     def run(self) -> int:
@@ -111,6 +113,7 @@ class _Importer:
             out.print(f"{self._path}: imported before, nothing to do", markup=False)
             return 0
         self._import.introduce()
+        self._recent_from = self._import.recent_from(self._recent_from)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         with Progress(*columns, console=out, transient=True) as progress:
             task = progress.add_task(self._path.name, total=self._path.stat().st_size)
@@ -130,7 +133,7 @@ class _Importer:
             if number >= done:
                 waiting += self._take(part, sequence)
             sequence += part.count
-            if sum(len(batch.rows) for batch in waiting) >= self._care.settings.lake_commit_rows:
+            if _rows(waiting) >= self._care.settings.lake_commit_rows:
                 self._land(waiting, landed, number + 1)
                 waiting, landed = [], number + 1
             yield part.read_bytes
@@ -147,28 +150,15 @@ class _Importer:
         if not isinstance(batch, Batch):
             raise TypeError(f"a parser made {type(batch).__name__} of a part")
         self._refuse(batch.rejects, sequence)
-        days = self._without_erased(by_day(batch))
+        arrived = by_day(batch)
+        days = _without(arrived, self._tombstones.of(self._import.tenant))
+        self._outcome.erased += _rows(arrived) - _rows(days)
         old = [each for each in days if each.day <= self._recent_from]
         kept = {row.index for each in days if each.day > self._recent_from for row in each.rows}
         if kept:
             self._send(sequence, [line if at in kept else b"" for at, line in enumerate(lines)])
             self._outcome.sent += len(kept)
         return old
-
-    def _without_erased(self, days: Sequence[Batch]) -> list[Batch]:
-        """What was erased does not come back out of an old file: records up to the day of the erasure."""
-        from flows.erasing import erased_lines
-
-        left = []
-        tests = self._tombstones.of(self._import.tenant)
-        for each in days:
-            first_ns = min(row.timestamp_ns for row in each.rows)
-            early = replace(each, header=msgspec.structs.replace(each.header, received_ns=first_ns))
-            gone = erased_lines(early, tests)
-            self._outcome.erased += len(gone)
-            if rows := [row for row in each.rows if row.index not in gone]:
-                left.append(replace(each, rows=rows, received=len(rows)))
-        return left
 
     def _header(self, sequence: int, lines: Sequence[bytes]) -> BatchHeader:
         return BatchHeader(
@@ -201,14 +191,32 @@ class _Importer:
                 file.write(msgspec.json.encode(told | {"payload": each.payload.decode(errors="replace")}) + b"\n")
 
     def _land(self, waiting: Sequence[Batch], before: int, after: int) -> None:
-        self._import.land(waiting, before, after)
-        self._outcome.landed += sum(len(batch.rows) for batch in waiting)
-        self._outcome.days |= {batch.day for batch in waiting}
+        from lakehouse.erasures import Tombstones
+
+        gone, settings = 0, self._care.settings
+
+        def kept(batches: Sequence[Batch]) -> Sequence[Batch]:
+            nonlocal gone
+            left = _without(batches, Tombstones(settings.lake, settings).of(self._import.tenant))
+            gone = _rows(batches) - _rows(left)
+            return left
+
+        self._leave_to_lake({batch.day for batch in waiting})
+        self._outcome.landed += _rows(self._import.land(waiting, before, after, kept))
+        self._outcome.erased += gone
+
+    def _leave_to_lake(self, days: set[dt.date]) -> None:
+        """A day that the hot store answers for would hide the new rows until it is rebuilt, and this may be killed."""
+        kind = self._options.kind
+        for day in sorted(days & set(self._care.hot.days(kind))):
+            self._care.hot.forget(kind, day)
+            self._forgotten.add(day)
+        self._outcome.days |= days
 
     def _heal(self) -> None:
-        """A day that the hot store answers for, as one that was rebuilt, has to hold the new rows too."""
+        """A day that the hot store answered for, as one that was rebuilt, does so again, with the new rows."""
         kind = self._options.kind
-        for day in sorted(self._outcome.days & set(self._care.hot.days(kind))):
+        for day in sorted(self._forgotten | self._outcome.days & set(self._care.hot.days(kind))):
             from lakehouse.tiers.rebuild import rebuild_hot
 
             rebuild_hot(self._care, kind, day)
@@ -225,3 +233,21 @@ class _Importer:
         if found.rejected:
             line = f"{counted(found.rejected, 'record')} refused, with the reason of each in {self._rejects}"
             out.print(line, markup=False, style="bold red")
+
+
+def _without(days: Sequence[Batch], erased: Sequence[Tests]) -> list[Batch]:
+    """What was erased does not come back out of an old file: records up to the day of the erasure."""
+    from flows.erasing import erased_lines
+
+    left = []
+    for each in days:
+        first_ns = min(row.timestamp_ns for row in each.rows)
+        early = replace(each, header=msgspec.structs.replace(each.header, received_ns=first_ns))
+        gone = erased_lines(early, erased)
+        if rows := [row for row in each.rows if row.index not in gone]:
+            left.append(replace(each, rows=rows, received=len(rows)))
+    return left
+
+
+def _rows(batches: Sequence[Batch]) -> int:
+    return sum(len(batch.rows) for batch in batches)

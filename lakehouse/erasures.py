@@ -30,6 +30,7 @@ from lakehouse.erased import Subject, Tests
 from lakehouse.object_store import reading_options
 from lakehouse.tables import ERASURES, SCHEMAS
 
+_FENCE = "erasures:fence"
 ASKED, DONE = "asked", "done"
 ATTEMPTS = 8
 
@@ -102,6 +103,12 @@ def _say(table: Delta, request: Request, state: str, now_ns: int, text: str) -> 
             time.sleep(min(0.05 * 2**attempt, 1.0))
             table.reopen()
     raise StoreError("table of erasures was changed by others all the time", hint="repeat the call", retry_after_s=5)
+
+
+def fence(table: Delta) -> dict[str, int]:
+    """What an erasure notes in a table of records between its tombstone and its first look, and what writers beside the
+    flows note with their rows: of two that began with the same version one fails, and looks again."""
+    return {_FENCE: (table.noted(_FENCE) or 0) + 1}
 
 
 def asked(table: Delta) -> Sequence[Request]:

@@ -32,7 +32,7 @@ from lakehouse.tiers.erasure_hot import forget, note_days, rebuild
 from lakehouse.tiers.erasure_rollups import restate
 from lakehouse.tiers.erasure_rows import Target, found, noted, remove_found, targets
 from lakehouse.tiers.erasure_state import State
-from lakehouse.tiers.erasure_wait import wait_for_flows
+from lakehouse.tiers.erasure_wait import fence_imports, wait_for_flows
 
 ROUNDS = 5  # rows that move or land meanwhile are met in the next one
 TOLD = failpoint("erase.told", "the tombstone stands, everything else does")
@@ -115,6 +115,7 @@ def resume(care: Care, erasure: str, means: Means) -> dict[str, Any] | None:
 
 def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
     state = State.of(care.settings, request.id, care.now_ns())
+    fence_imports(care, request)
     means.say("waiting until the flows have landed what was accepted before")
     wait_for_flows(care, request, means.bus, means.flows_run, means.sleep)
     _remove_rows(care, request, state, means)

@@ -1,7 +1,7 @@
 """Before rows are removed: the flows know of the erasure, and what they read before they knew has landed.
 
 A flow looks for erasures every `erase_look_s`. What is on the bus when all of them have looked was read before, and
-lands; what comes later is dropped. Where no flow runs, the next start looks first.
+lands; what comes later is dropped. Where no flow runs, the next start looks first. Imports are told by a fence.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from deltalake.exceptions import CommitFailedError
+
 from contracts.bus import Bus
 from contracts.errors import StoreError
 from contracts.messages import Kind
 from lakehouse.erased import TESTED
-from lakehouse.erasures import Request
+from lakehouse.erasures import ATTEMPTS, Request, fence
 from lakehouse.tiers.care import Care
 
 PAUSE_S = 0.1
@@ -29,6 +31,25 @@ def flow_runs(care: Care, kind: Kind) -> bool:
     except StoreError:
         return True
     return False
+
+
+def fence_imports(care: Care, request: Request) -> None:
+    """Make each commit of an import fail that looked for erasures before this one had its tombstone. Idempotent.
+
+    Raises:
+        StoreError: Others changed the tables all the time, or they cannot be written.
+    """
+    for kind in request.where:
+        table = care.table(kind.value)
+        for attempt in range(ATTEMPTS):
+            try:
+                table.note(fence(table))
+                break
+            except CommitFailedError:
+                time.sleep(min(0.05 * 2**attempt, 1.0))
+                table.reopen()
+        else:
+            raise StoreError(f"{table.what} was changed by others all the time", retry_after_s=5)
 
 
 def wait_for_flows(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from deltalake.exceptions import CommitFailedError
@@ -23,6 +23,7 @@ from contracts.messages import Kind
 from contracts.records import Row
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta
+from lakehouse.erasures import fence
 from lakehouse.lake_writer import Account, ledger_rows
 from lakehouse.tables import LEDGER, pending_table, pipeline_version, record_batch, sorted_rows
 from lakehouse.tallies import with_imported
@@ -91,8 +92,34 @@ class Import:
             with contextlib.suppress(CommitFailedError):  # another import was first
                 ledger.add(ledger_rows(self.kind, [nothing]), {noted: 1})
 
-    def land(self, batches: Sequence[Batch], before: int, after: int) -> None:
+    def recent_from(self, day: dt.date) -> dt.date:
+        """`day`, or what it was when this import was first started: one that goes on later parts the records as it did.
+
+        Raises:
+            StoreError: The lake cannot be read or written now.
+        """
+        table, noted = self.care.table(self.kind.value), f"{self._progress}:recent"
+        if table.noted(noted) is None:
+            with contextlib.suppress(CommitFailedError):  # another process was first
+                table.note({noted: day.toordinal()})
+            table.reopen()
+        return dt.date.fromordinal(table.noted(noted) or day.toordinal())
+
+    def land(
+        self,
+        batches: Sequence[Batch],
+        before: int,
+        after: int,
+        kept: Callable[[Sequence[Batch]], Sequence[Batch]] = lambda batches: batches,
+    ) -> Sequence[Batch]:
         """Make the rows durable and note that `after` parts have landed; nothing when that is noted already.
+
+        Args:
+            kept: Leaves out what was erased, as of the moment of its call; an erasure that begins between that and the
+                commit makes the commit fail, and it is called again.
+
+        Returns:
+            The batches that landed.
 
         Raises:
             StoreError: Nothing, or all of it, has landed: the same call may be repeated. Or somebody else goes on with
@@ -102,20 +129,21 @@ class Import:
         for attempt in range(ATTEMPTS):
             known = table.noted(self._progress) or 0
             if known in (after, ALL):
-                return
+                return ()
             if known != before:
                 raise StoreError(f'import "{self.name}" is being made by another process', hint="wait for it")
+            landing = kept(batches)
             try:
-                self._commit(table, batches, after)
+                self._commit(table, landing, after)
                 reach(LANDED)
-                return
+                return landing
             except CommitFailedError:
                 time.sleep(min(0.05 * 2**attempt, 1.0))
                 table.reopen()
         raise StoreError("the lake was changed by others too often", hint="start the import again", retry_after_s=5)
 
     def _commit(self, table: Delta, batches: Sequence[Batch], after: int) -> None:
-        numbers = {self._progress: after}
+        numbers = {self._progress: after} | fence(table)
         filled = [batch for batch in batches if batch.rows]
         if not filled:
             table.note(numbers)
