@@ -25,16 +25,20 @@ class Vacuum:
 
 
 def vacuum(url: str, settings: Settings, dry_run: bool, now_s: float, layout: Layout = WARM) -> Vacuum:
-    """Delete what is `lake_vacuum_h` old and that no version of that time holds; see `Lake.vacuum`.
+    """Delete what is `lake_vacuum_h` old and that no version of that time holds, and log entries that are past their
+    time; see `Lake.vacuum`.
 
     Raises:
         StoreError: It could not be finished; the same call may be repeated.
     """
     age_h, options = settings.lake_vacuum_h, writing_options(url, settings)
     names = [name for name in SCHEMAS if exists(url, name, options)]
-    files = [
-        f"{name}/{path}" for name in names for path in Delta(url, name, options, layout, False).sweep(age_h, dry_run)
-    ]
+    files: list[str] = []
+    for name in names:
+        table = Delta(url, name, options, layout, False)
+        files += [f"{name}/{path}" for path in table.sweep(age_h, dry_run)]
+        if not dry_run:
+            table.clean_log()  # only the flows do that of theirs
     store = object_store(url, settings)
     if store is None or not names:
         return Vacuum(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -14,8 +15,12 @@ from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.records import Row
 from lakehouse import lake_writer
+from lakehouse.delta import CHECKPOINT_COMMITS, Delta
 from lakehouse.lake import Lake
+from lakehouse.tables import ROLLUPS
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
+
+ROLLUP = next(iter(ROLLUPS))
 
 
 def test_duckdb_counts_the_same_rows_with_everything_of_ours_closed(tmp_path: Path) -> None:
@@ -99,3 +104,24 @@ def test_a_query_over_its_memory_is_a_store_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be queried"):
         lake.snapshot(Kind.LOGS).query(f"SELECT array_agg(x) FROM {numbers}")
     lake.close()
+
+
+def test_vacuum_shortens_the_log_of_tables_that_no_flow_writes_and_what_was_noted_stays(tmp_path: Path) -> None:
+    """Rollups commit every five minutes for years; what is noted in them holds as long."""
+    url = str(tmp_path / "lake")
+    table = Delta(url, ROLLUP)
+    for number in range(3 * CHECKPOINT_COMMITS):
+        table.note({f"n{number}": number})
+    for path in (tmp_path / "lake" / ROLLUP / "_delta_log").iterdir():
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
+
+    with contextlib.closing(Lake(url, settings(data_dir=tmp_path))) as lake:
+        lake.vacuum()
+
+    assert len(list((tmp_path / "lake" / ROLLUP / "_delta_log").glob("*.json"))) <= CHECKPOINT_COMMITS
+    again = Delta(url, ROLLUP)
+    assert [again.noted(f"n{number}") for number in range(3 * CHECKPOINT_COMMITS)] == list(
+        range(3 * CHECKPOINT_COMMITS)
+    )
+    table.refresh()
+    assert table.version == again.version
