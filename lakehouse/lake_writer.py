@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError
 
 from contracts.batches import Batch, arrival_day
 from contracts.errors import StoreError
-from contracts.messages import Kind
+from contracts.messages import ERASED, Kind
 from contracts.records import attributes_text
 from contracts.settings import Settings
 from lakehouse.delta import Delta, translated
@@ -103,6 +103,7 @@ class LakeWriter:
         self._rows = Delta(url, kind.value, options)
         self._ledger = Delta(url, LEDGER, options)
         self._done = self._ledger.landed(kind.value)
+        self._unaccounted = self._rows.landed(kind.value)  # past `_done`: rows that a crash left without an account
         self._next = dict(self._done)
         self._pending: list[pa.RecordBatch] = []
         self._accounts: list[Account] = []
@@ -126,11 +127,24 @@ class LakeWriter:
                 continue
             if self.pending_rows >= self._limit:
                 self.commit()
+            account = self._account(batch)
             if batch.rows:
                 self._pending.append(record_batch(batch, self._pipeline))
                 self.pending_rows += len(batch.rows)
-            self._accounts.append(account_of(batch))
+            self._accounts.append(account)
             self._next[batch.partition] = batch.next_offset
+
+    def _account(self, batch: Batch) -> Account:
+        """Rows that were erased after a crash left them without an account have landed all the same, while they are
+        there: who removes them counts them."""
+        account = account_of(batch)
+        if batch.dropped.get(ERASED) and batch.offset < self._unaccounted.get(batch.partition, 0):
+            self._rows.refresh()
+            there = sum(rows for _, rows in rows_between(self._rows, batch.partition, batch.offset, batch.next_offset))
+            still = min(max(0, there - account.landed), account.dropped[ERASED])
+            account.landed += still
+            account.dropped[ERASED] -= still
+        return account
 
     def note_lost(self, partition: int, first: int, next_offset: int, count: int | None = None) -> None:
         """Account for offsets that cannot be read; the checkpoint moves past them with the next commit. Idempotent.

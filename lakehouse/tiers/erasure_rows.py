@@ -16,9 +16,11 @@ import pyarrow as pa
 from deltalake import QueryBuilder
 from deltalake.exceptions import CommitFailedError
 
+from contracts.batches import IMPORTED
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import ERASED, Kind
+from lakehouse.coverage import past_sql
 from lakehouse.delta import Delta, translated
 from lakehouse.erased import Tests
 from lakehouse.erasures import Request, has_table
@@ -27,8 +29,9 @@ from lakehouse.lake_archive import MOVES, archive_url, visible_sql
 from lakehouse.lake_literals import text_literal, time_literal
 from lakehouse.lake_query import where_sql
 from lakehouse.object_store import writing_options
+from lakehouse.tables import LEDGER
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.removal import remove
+from lakehouse.tiers.removal import counts, remove
 
 LAKE, ARCHIVE = "lake", "archive"
 CHUNK_PLACES = 5_000  # named in one commit
@@ -47,6 +50,7 @@ class Target:
     kind: Kind
     table: Delta
     warm: Delta | None = None  # of an archive: the table that says which moves are finished
+    ledger: Delta | None = None  # of the lake: the table that says which rows have an account
 
     @property
     def name(self) -> str:
@@ -60,7 +64,7 @@ def targets(care: Care, request: Request) -> list[Target]:
         StoreError: One of them cannot be opened, or is missing.
     """
     kinds = [*request.where, Kind.DEAD_LETTERS]
-    warm = [Target(LAKE, kind, care.table(kind.value)) for kind in kinds]
+    warm = [Target(LAKE, kind, care.table(kind.value), ledger=care.table(LEDGER)) for kind in kinds]
     url, settings = archive_url(care.settings), care.settings
     options = writing_options(url, settings)
     moved = [each for each in warm if _moves(each.table) or has_table(url, each.kind.value, options)]
@@ -146,8 +150,29 @@ def _drop_unfinished(target: Target, where: str) -> str:
     return f"{where} AND {visible_sql(moves)}"
 
 
+def _drop_unaccounted(target: Target, request: Request, day: dt.date, where: str) -> str:
+    """Delete what matches of rows that a crash left without an account: the replay that makes it says that they were
+    dropped. What is to be deleted, and counted, then.
+
+    A flow that runs has no such rows of the subject, as it was waited for.
+    """
+    if target.ledger is None:
+        return where
+    target.ledger.refresh()
+    target.table.refresh()
+    known, name = target.ledger.landed(target.kind.value), noted(request, day)
+    if all(known.get(part, 0) >= end for part, end in target.table.landed(target.kind.value).items()):
+        return where
+    past = past_sql({**known, IMPORTED: 1 << 62})
+    if rows := sum(counts(target.table, f"{where} AND {past}").values()):
+        with contextlib.suppress(CommitFailedError):  # met again in the next round
+            target.table.delete(f"{where} AND {past}", {name: (target.table.noted(name) or 0) + rows})
+        target.table.refresh()
+    return f"{where} AND NOT {past}"
+
+
 def _remove(target: Target, request: Request, day: dt.date, where: str) -> int:
-    counted = _drop_unfinished(target, where)
+    counted = _drop_unaccounted(target, request, day, _drop_unfinished(target, where))
     gone = sum(remove(target.table, counted, ERASED, noted=noted(request, day)).values())
     reach(REMOVED)
     return gone

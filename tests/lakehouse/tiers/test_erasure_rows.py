@@ -11,6 +11,9 @@ import pytest
 
 from contracts.messages import ERASED, Kind
 from contracts.query import And, Node, Range, Term
+from flows.erasing import without
+from lakehouse import lake_writer
+from lakehouse.erased import Tests as SubjectTests
 from lakehouse.erasures import Request
 from lakehouse.lake_writer import LakeWriter
 from lakehouse.tallies import gone
@@ -118,3 +121,35 @@ def test_rows_of_a_day_that_was_archived_are_counted_in_the_archive(care: Care) 
     assert (found(logs, request(BOB)), remove_found(there, request(BOB), DAY)) == ({}, 30)
 
     assert gone(there.table, [ACME]) == {ACME: {ERASED: 30}}
+
+
+@pytest.mark.parametrize("first", ["erasure", "flow"])
+@pytest.mark.parametrize("tombstone", ["after the crash", "before it"])
+def test_rows_that_a_crash_left_without_an_account_are_accounted_for_once(
+    care: Care, monkeypatch: pytest.MonkeyPatch, first: str, tombstone: str
+) -> None:
+    """Killed between rows and ledger, then erased, then replayed; or replayed before the erasure comes to its rows."""
+    lines = batch(*(log(at, attributes={"user": ("bob", "eve")[at % 2], "n": at}) for at in range(6)), offset=21)
+    left_out = without(lines, [SubjectTests(request(BOB).subject)])
+    with monkeypatch.context() as patch:
+        patch.setattr(lake_writer, "ledger_rows", crash)
+        writer = LakeWriter(care.settings.lake, Kind.LOGS, care.settings)
+        writer.append([lines if tombstone == "after the crash" else left_out])
+        with pytest.raises(Stopped):
+            writer.commit()
+
+    for what in (first, "flow" if first == "erasure" else "erasure"):
+        if what == "erasure":
+            remove_found(targets(care, request(BOB))[0], request(BOB), DAY)
+        else:
+            replay = LakeWriter(care.settings.lake, Kind.LOGS, care.settings)
+            replay.append([left_out])
+            replay.commit()
+
+    (total,) = care.lake.ledger(ACME)
+    assert (total.stored, total.dropped) == (34, {ERASED: 33})
+    assert total.stored + sum(total.dropped.values()) == total.received
+
+
+def crash(*_: object) -> None:
+    raise Stopped
