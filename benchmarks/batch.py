@@ -129,7 +129,7 @@ def idle_memory(folder: Path) -> list[Measured]:
     with platform(folder, meter, {}, batch=True) as running:
         time.sleep(IDLE_S)
         tree = psutil.Process(running.pid).children(recursive=True)
-        ours = [process for process in tree if any("orchestration" in word for word in process.cmdline())]
+        ours = [process for process in tree if "headwater.batch" in process.cmdline()]
         anonymous = sum(process.memory_full_info().uss for process in ours)
     meter.close()
     if not ours:

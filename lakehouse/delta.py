@@ -8,9 +8,9 @@ process made in between is then a conflict.
 from __future__ import annotations
 
 import contextlib
-import os
+import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 
 from contracts.errors import StoreError
+from lakehouse.delta_files import Files
 from lakehouse.delta_layout import ROW_GROUP_ROWS, WARM, Layout, writer_properties
 from lakehouse.folder_errors import folder_trouble
 from lakehouse.object_store_errors import trouble
@@ -35,6 +37,7 @@ from lakehouse.tables import statistics_columns
 COMPACT_TARGET_BYTES = 16 << 20  # every compaction reads again what is smaller: bounds its time and memory
 VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
 CHECKPOINT_COMMITS = 20
+REPLACE_ATTEMPTS = 50  # of a commit, while others commit to other days
 
 _CONFIGURATION = {
     "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
@@ -70,24 +73,6 @@ def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None
     """
     with translated(f'table "{name}" cannot be looked for'):
         return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
-
-
-@contextlib.contextmanager
-def in_order() -> Iterator[None]:
-    """Let the library write the batches of a stream in the order they come.
-
-    It deals them out in turn to one task per processor that the calling thread may use, and mixes what comes back.
-    Where a thread cannot be bound to one processor (not Linux), large blocks of rows stand in another order.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 class Delta:
@@ -207,78 +192,80 @@ class Delta:
         if self.version == before + 1:  # nobody else's commit came in between
             self._known[kind] = (self.version, held | dict(landed))
 
-    def add(
-        self,
-        rows: pa.Table | pa.RecordBatchReader,
-        numbers: Mapping[str, int],
-        traced: bool = False,
-        group_rows: int = ROW_GROUP_ROWS,
-    ) -> None:
+    def add(self, rows: pa.Table, numbers: Mapping[str, int]) -> None:
         """Append `rows` and note each number under its name, in one commit made from this handle's version.
-
-        Args:
-            rows: A reader is drawn from batch by batch.
-            traced: Whether a reader's rows have trace ids to be found by.
-            group_rows: Of a reader, at most: the writer holds so many.
 
         Raises:
             CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
             StoreError: It may or may not be written; look at `noted` after `refresh`.
         """
-        self._traced = self._traced or traced
-        properties = self._rewriting(group_rows) if isinstance(rows, pa.RecordBatchReader) else self._properties(rows)
-        self._write(rows, properties, [Transaction(name, number) for name, number in sorted(numbers.items())])
+        self._write(rows, self._properties(rows), _transactions(numbers))
 
-    def _write(
-        self,
-        rows: pa.Table | pa.RecordBatchReader,
-        properties: WriterProperties,
-        transactions: list[Transaction],
-    ) -> None:
-        with translated(f"{self.what} cannot be written"), in_order():
+    def _write(self, rows: pa.Table, properties: WriterProperties, transactions: list[Transaction]) -> None:
+        with translated(f"{self.what} cannot be written"):
             write_deltalake(
                 self._table,
-                rows,
+                rows.combine_chunks(),  # the library mixes the order of chunks
                 mode="append",
                 writer_properties=properties,
                 commit_properties=CommitProperties(app_transactions=transactions),
                 post_commithook_properties=_HOOKS,
             )
 
-    def replace(
-        self,
-        where: str,
-        rows: pa.RecordBatchReader,
-        numbers: Mapping[str, int],
-        trace_ids: int = 0,
-        file_bytes: int | None = None,
-    ) -> None:
-        """Put `rows` in place of those that match, and note `numbers`, in one commit made from this handle's version.
+    def new_files(self) -> Files:
+        """To write files of this table that `add_files` or `replace` takes up, and to read any of it."""
+        return Files(self._url, self.name, self._options, self.layout)
 
-        Args:
-            where: Over columns that the table is partitioned by; every row of `rows` matches.
-            trace_ids: Distinct ones in `rows`, about; 0 is none.
-            file_bytes: About the size of a file; None is the library's choice.
+    def add_files(self, files: Sequence[AddAction], numbers: Mapping[str, int]) -> None:
+        """As `add`, of rows that are written already."""
+        with translated(f"{self.what} cannot be written"):
+            self._commit_files(files, "append", None, numbers)
+            self._table.update_incremental()
+
+    def replace(self, day: dt.date, files: Sequence[AddAction], numbers: Mapping[str, int]) -> None:
+        """Put `files` in place of those that the day has in this handle's version, and note `numbers`, in one commit.
 
         Raises:
-            CommitFailedError: Another process changed the same rows, or noted one of these names; nothing happened.
+            CommitFailedError: Another process changed the day, or noted one of these names; nothing happened.
             StoreError: It may or may not be done; look at `noted` after `refresh`.
         """
-        with translated(f"rows of {self.what} cannot be replaced"), in_order():
-            write_deltalake(
-                self._table,
-                rows,
-                mode="overwrite",
-                predicate=where,
-                target_file_size=file_bytes,
-                writer_properties=writer_properties(
-                    self.name, ROW_GROUP_ROWS, trace_ids, self.layout.compression_level
-                ),
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
-                ),
-                post_commithook_properties=_HOOKS,
-            )
+        before = self._state(day, numbers)
+        for attempt in range(REPLACE_ATTEMPTS):
+            with translated(f"rows of {self.what} cannot be replaced"):
+                try:
+                    # The library itself would let it pass when others merged the day's files: rows twice.
+                    self._commit_files(files, "overwrite", [("day", "=", day.isoformat())], numbers, retries=0)
+                    self._table.update_incremental()
+                    return
+                except CommitFailedError:
+                    self.refresh()
+                    after = self._state(day, numbers)
+                    if files and after == ({file.path for file in files}, dict(numbers)):
+                        return  # it was this commit, and the answer to it was lost
+                    if attempt + 1 == REPLACE_ATTEMPTS or after != before:
+                        raise
+
+    def _state(self, day: dt.date, names: Iterable[str]) -> tuple[set[str], dict[str, int | None]]:
+        paths = {file["path"] for file in self.files() if file["partition.day"] == day}
+        return paths, {name: self.noted(name) for name in names}
+
+    def _commit_files(
+        self,
+        files: Sequence[AddAction],
+        mode: str,
+        where: list[tuple[str, str, Any]] | None,
+        numbers: Mapping[str, int],
+        retries: int | None = None,
+    ) -> None:
+        self._table.create_write_transaction(
+            list(files),
+            mode,
+            self.schema,
+            list(self.layout.partition_by),
+            where,
+            commit_properties=CommitProperties(max_commit_retries=retries, app_transactions=_transactions(numbers)),
+            post_commithook_properties=_HOOKS,
+        )
 
     def noted(self, name: str) -> int | None:
         """The number that was noted under `name`, as of this version; None when there was none."""
@@ -293,16 +280,7 @@ class Delta:
             StoreError: They may or may not be noted; look after `refresh`.
         """
         with translated(f"{self.what} cannot be written"):
-            self._table.create_write_transaction(
-                [],
-                "append",
-                self.schema,
-                list(self.layout.partition_by),
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
-                ),
-                post_commithook_properties=_HOOKS,
-            )
+            self._commit_files([], "append", None, numbers)
 
     def delete(self, where: str, numbers: Mapping[str, int]) -> int:
         """Delete the rows that match and note `numbers`, in one commit made from this handle's version.
@@ -321,9 +299,7 @@ class Delta:
             done = self._table.delete(
                 where,
                 writer_properties=self._rewriting(),
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction(name, number) for name, number in sorted(numbers.items())]
-                ),
+                commit_properties=CommitProperties(app_transactions=_transactions(numbers)),
                 post_commithook_properties=_HOOKS,
             )
         return int(done["num_deleted_rows"])
@@ -331,12 +307,10 @@ class Delta:
     def _properties(self, rows: pa.Table) -> WriterProperties:
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
         self._traced = self._traced or traces > 1
-        return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0, self.layout.compression_level)
+        return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0, self.layout)
 
-    def _rewriting(self, group_rows: int = ROW_GROUP_ROWS) -> WriterProperties:
-        return writer_properties(
-            self.name, group_rows, group_rows if self._traced else 0, self.layout.compression_level
-        )
+    def _rewriting(self) -> WriterProperties:
+        return writer_properties(self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout)
 
     def compact(self, days: Iterable[str]) -> None:
         """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter."""
@@ -383,3 +357,7 @@ class Delta:
                 return self._table.vacuum(retention_hours=max(age_h, VACUUM_H), dry_run=dry_run, full=True)
             except CommitFailedError as error:  # the files are gone all the same, only the note of it is not
                 raise StoreError(f"vacuum of {self.what} lost a race", retry_after_s=5) from error
+
+
+def _transactions(numbers: Mapping[str, int]) -> list[Transaction]:
+    return [Transaction(name, number) for name, number in sorted(numbers.items())]

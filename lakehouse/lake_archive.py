@@ -20,12 +20,20 @@ from contracts.errors import ConfigError
 from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse.delta import Delta
-from lakehouse.delta_layout import Layout
+from lakehouse.delta_layout import ROW_GROUP_ROWS, Layout
 from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_tables import Tables
 from lakehouse.tallies import gone
 
-ARCHIVE = Layout(("day", "move"), (("move", pa.int32()),), compression_level=15, tier="archive")
+ARCHIVE = Layout(
+    ("day", "move"),
+    (("move", pa.int32()),),
+    compression_level=9,
+    tier="archive",
+    shares_starts=True,
+    page_bytes=4 << 20,
+    group_rows=2 * ROW_GROUP_ROWS,
+)
 MOVES = "moves"  # app transaction of the lake's table: the number of the last finished move
 LIST_AGE_S = 60.0  # only an erasure or retention changes the list of files without a move
 REST_S = 15.0  # questions that did not ask for the archive never wait for one that is away
@@ -198,13 +206,18 @@ def _part(file: Mapping[str, Any]) -> Part:
         rows=file["num_records"],
         bytes=file["size_bytes"],
         start_us=_microseconds(file.get("min.timestamp")),
-        end_us=_microseconds(file.get("max.timestamp")),
+        end_us=_end(_microseconds(file.get("max.timestamp"))),
         tenants=None if first is None or last is None or len(last.encode()) >= _WHOLE_BYTES else (first, last),
     )
 
 
 def _microseconds(moment: dt.datetime | None) -> int | None:
     return None if moment is None else (moment - _EPOCH) // dt.timedelta(microseconds=1)
+
+
+def _end(us: int | None) -> int | None:
+    """The library cuts maxima to milliseconds when it writes a file."""
+    return None if us is None else us + 999 - us % 1000
 
 
 def _of_one_tenant(parts: Sequence[Part]) -> Mapping[str, int] | None:

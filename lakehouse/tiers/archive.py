@@ -190,7 +190,7 @@ def _taken_over(table: Delta) -> StoreError:
 
 
 def _copy(warm: Delta, archive: Delta, day: dt.date, move: int, claim: int) -> copying.Prints:
-    return copying.copy(warm, archive, day_sql(day), {"move": move}, {CLAIM: claim})
+    return copying.copy(warm, archive, day, {"move": move}, {CLAIM: claim})
 
 
 def _verify(archive: Delta, day: dt.date, move: int, copied: copying.Prints) -> None:

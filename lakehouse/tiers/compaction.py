@@ -7,36 +7,37 @@ until rows come or go. Readers see the day before or after, never between. Repea
 from __future__ import annotations
 
 import datetime as dt
-import queue
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction
 
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from lakehouse.delta import Delta, translated
-from lakehouse.lake_memory import give_back
+from lakehouse.delta_files import Files, rows_of
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.ordering import Day
+from lakehouse.tiers.ordering import THREADS, Day
+from lakehouse.tiers.seen import Seen
 
 ATTEMPTS = 8
 FILE_BYTES = 256 << 20
-BATCH_ROWS = 8192  # handed to the writer at once: it copies what it is given
-AHEAD = 1  # sorted ranges that wait for the writer
+LEAST_RANGES = 4  # of a day that is written to more than one file
 
-WRITTEN = failpoint("compaction.written", "the sorted files of the day are being written, no version has them")
+WRITTEN = failpoint("compaction.written", "the sorted files of the day are written, no version has them")
 COMMITTED = failpoint("compaction.committed", "the newest version has the sorted files in place of the old ones")
 OPEN_COMMITTED = failpoint("compaction.open", "the open day's small files are merged")
 
-_ID = ("tenant", "producer", "epoch", "stream", "sequence")
 _POSITION = ("timestamp", "bus_partition", "bus_offset", "bus_index")
-_END = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,6 @@ def compact_closed(care: Care, name: str, day: dt.date) -> Compaction:
     """
     if day >= care.today():
         raise StoreError(f"{day} is not closed yet", hint="compact the open day with compact_open")
-    give_back()
     began_s, table, note = time.monotonic(), care.table(name), f"compacted:{day.isoformat()}"
     for attempt in range(ATTEMPTS):
         before = _held(table, day)
@@ -131,108 +131,59 @@ def _outcome(
 
 def _rewrite(table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int]:
     """One commit; repeated ids and repeated bus positions."""
-    with translated(f'{day} of lake table "{table.name}" cannot be read'):
-        source = Day(table, day)
-        repeated = _repeated(source, table)
-        traces = _traces(source, table)
-    stream = _Stream(source, rows)
+    files, held = table.new_files(), [file for file in table.files() if file["partition.day"] == day]
+    written: list[AddAction] = []
+    positions = Positions()
     try:
-        reader = pa.RecordBatchReader.from_batches(stream.schema, stream.batches())
-        table.replace(f"day = DATE '{day.isoformat()}'", reader, {note: rows}, traces, FILE_BYTES)
-    except Exception as error:  # the library passes on what a stream raises as one of no type
-        if stream.failure is None:
-            raise
-        raise stream.failure from error
-    finally:
-        stream.stop()
-    return repeated, stream.repeated_positions
+        with translated(f"{day} of {table.what} cannot be sorted"):
+            source = Day(files, [file["path"] for file in held])
+            with tempfile.TemporaryDirectory(prefix="headwater-compaction-") as folder:
+                dealt = source.deal(Path(folder))
+                parts = _parts(dealt.count, sum(file["size_bytes"] for file in held))
+                with ThreadPoolExecutor(THREADS) as threads:
+                    jobs = [
+                        threads.submit(_write, files, day, dealt.sorted(*part), positions, source.seen, number)
+                        for number, part in enumerate(parts)
+                    ]
+                    for job in jobs:
+                        written += job.result()
+        if rows_of(written) != rows:
+            raise StoreError(f"the day has {rows} rows and {rows_of(written)} were read: nothing was changed")
+    except BaseException:
+        files.delete(written)
+        raise
+    reach(WRITTEN)
+    table.replace(day, written, {note: rows})
+    return source.seen.repeated, positions.repeated
 
 
-def _repeated(source: Day, table: Delta) -> int:
-    """Rows beyond the first of each id: 32 numbers share a group, a bit each, as in `lakehouse.tiers.repeats`."""
-    if not set(_ID) <= set(table.schema.names):
-        return 0
-    bit = "CAST(1 AS BIGINT) << sequence % 32"
-    blocks = (
-        f"SELECT count(*) AS n, bit_or({bit}) AS bits, sum({bit}) AS total FROM {table.name}"
-        f" WHERE {source.where} GROUP BY {', '.join(_ID[:-1])}, sequence / 32"
-    )
-    found = source.ask(f"SELECT n, bits FROM ({blocks}) AS blocks WHERE total <> bits")
-    return sum(row["n"] - row["bits"].bit_count() for row in found)
+def _parts(ranges: int, size: int) -> list[tuple[int, int]]:
+    """First and end of the ranges of each file: one each thread when it is worth it, and none of them too large."""
+    count = 1 if ranges < LEAST_RANGES else max(THREADS, -(-size // FILE_BYTES))
+    cuts = [ranges * part // count for part in range(count + 1)]
+    return list(pairwise(cuts))
 
 
-def _traces(source: Day, table: Delta) -> int:
-    """About how many trace ids the day has; 0 when it has none worth a filter."""
-    if "trace_id" not in table.schema.names:
-        return 0
-    ids = source.ask(f"SELECT approx_distinct(trace_id) AS n FROM {table.name} WHERE {source.where}")[0]["n"]
-    return int(ids) if ids > 1 else 0
+def _write(
+    files: Files, day: dt.date, rows: Iterator[pa.RecordBatch], positions: Positions, seen: Seen, number: int
+) -> list[AddAction]:
+    made = files.write({"day": day.isoformat()}, positions.passing(rows), seen.trace_ids, number)
+    return [] if made is None else [made]
 
 
-class _Stream:
-    """Sorted batches, made on a thread of their own: the writer's may not ask the engine, which made it."""
+class Positions:
+    """Counts the rows that stand at the same bus position as their neighbour. Thread-safe."""
 
-    def __init__(self, source: Day, rows: int) -> None:
-        self.repeated_positions = 0
-        self.failure: StoreError | None = None
-        self._source, self._expected = source, rows
-        self._queue: queue.Queue[Any] = queue.Queue(AHEAD)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._make, daemon=True)
-        self._thread.start()
-        self._first = self._queue.get()
-        if not isinstance(self._first, pa.RecordBatch):
-            raise self._first if isinstance(self._first, StoreError) else _short(rows, 0)
-        self.schema: pa.Schema = self._first.schema
+    def __init__(self) -> None:
+        self.repeated = 0
+        self._lock = threading.Lock()
 
-    def _make(self) -> None:
-        try:
-            with translated("a day cannot be sorted"):
-                for batch in self._source.sorted():
-                    if not self._put(batch):
-                        return
-            self._put(_END)
-        except StoreError as error:
-            self._put(error)
-        except BaseException as error:  # handed to the writer, who waits for it
-            self._put(StoreError(f"a day cannot be sorted: {error}"))
-
-    def _put(self, item: object) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The batches; raises, which ends the writing before its commit, unless all rows came."""
-        item, seen = self._first, 0
-        while isinstance(item, pa.RecordBatch):
-            seen += len(item)
-            self.repeated_positions += _repeated_positions(item)
-            for first in range(0, len(item), BATCH_ROWS):
-                yield item.slice(first, BATCH_ROWS)
-            item = self._queue.get()
-        if isinstance(item, StoreError):
-            self.failure = item
-        elif seen != self._expected:
-            self.failure = _short(self._expected, seen)
-        if self.failure is not None:
-            raise ValueError(str(self.failure))
-        reach(WRITTEN)
-
-    def stop(self) -> None:
-        """Idempotent."""
-        self._stopped.set()
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._thread.join()
-
-
-def _short(expected: int, seen: int) -> StoreError:
-    return StoreError(f"the day has {expected} rows and {seen} were read: nothing was changed")
+    def passing(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            found = _repeated_positions(batch)
+            with self._lock:
+                self.repeated += found
+            yield batch
 
 
 def _repeated_positions(batch: pa.RecordBatch) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import QueryBuilder
+from deltalake.transaction import AddAction
 
 from lakehouse.delta import Delta, translated
 from lakehouse.delta_layout import ROW_GROUP_ROWS
@@ -23,8 +25,7 @@ from lakehouse.tables import SCHEMAS, sorted_rows
 
 MEMORY_MIB = 128  # of the engine, which sorts nothing here
 WINDOW_ROWS, WINDOW_BYTES = 16_384, 8 << 20  # sorted at once; days are sorted already where they were compacted
-BATCH_ROWS = 8192  # handed on at once: the writer copies what it is given
-GROUP_BYTES = 64 << 20  # rows of a group, before compression: the writer holds one
+FILE_BYTES = 4 << 30  # of a file, before compression
 
 _PRINT = "print_of_row"
 _WORDS = 4  # 64 bits each
@@ -89,35 +90,55 @@ def prints(table: Delta, where: str) -> Prints:
     return total.total()
 
 
-def copy(source: Delta, target: Delta, where: str, constants: Mapping[str, int], numbers: Mapping[str, int]) -> Prints:
-    """Append the rows of `source` that match to `target`, in one commit that notes `numbers`; what was read.
+def copy(
+    source: Delta, target: Delta, day: dt.date, constants: Mapping[str, int], numbers: Mapping[str, int]
+) -> Prints:
+    """Append a day's rows of `source` to `target`, in one commit that notes `numbers`; what was read.
 
     Args:
-        constants: Columns that the target has beside those of the source.
+        constants: Columns that `target` is partitioned by beside the day.
 
     Raises:
         CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
         StoreError: The one cannot be read, or the other not written.
     """
-    total, schema = _Sum(), target.schema
-    names = SCHEMAS[source.name].names
+    total, files = _Sum(), target.new_files()
     with translated(f"{source.what} cannot be read"):
-        batches = _read(source, where, names)
-        windows = _windows(batches, total, pa.schema([schema.field(name) for name in names]))
+        batches = _read(source, f"day = DATE '{day.isoformat()}'", SCHEMAS[source.name].names)
+        windows = _windows(batches, total, SCHEMAS[source.name])
         first = next(windows, None)
     if first is None:
         return total.total()
-    group_rows = min(ROW_GROUP_ROWS, max(1024, GROUP_BYTES * first.num_rows // max(first.nbytes, 1)))
-
-    def rows() -> Iterator[pa.RecordBatch]:
-        yield from _with(first, constants, schema)
-        with translated(f"{source.what} cannot be read"):
-            for window in windows:
-                yield from _with(window, constants, schema)
-
-    traced = "trace_id" in names and first.column("trace_id").unique().to_pylist() != [""]
-    target.add(pa.RecordBatchReader.from_batches(schema, rows()), numbers, traced, group_rows)
+    partition = {"day": day.isoformat(), **{name: str(value) for name, value in constants.items()}}
+    written: list[AddAction] = []
+    rows = _batches(source, chain((first,), windows))
+    with translated(f"{target.what} cannot be written"):
+        while (made := files.write(partition, _some(rows), _trace_ids(first), len(written))) is not None:
+            written.append(made)
+    target.add_files(written, numbers)
     return total.total()
+
+
+def _batches(source: Delta, windows: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
+    with translated(f"{source.what} cannot be read"):
+        for window in windows:
+            yield from window.to_batches()
+
+
+def _some(rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """As many as a file may hold."""
+    size = 0
+    for batch in rows:
+        yield batch
+        if (size := size + batch.nbytes) >= FILE_BYTES:
+            return
+
+
+def _trace_ids(window: pa.Table) -> int:
+    """About how many a file has, by its first rows; 0 is none."""
+    if "trace_id" not in window.column_names:
+        return 0
+    return ROW_GROUP_ROWS if len(window.column("trace_id").unique()) > 1 else 0
 
 
 def _read(table: Delta, where: str, columns: tuple[str, ...] | list[str]) -> pa.RecordBatchReader:
@@ -151,10 +172,3 @@ def _windows(batches: pa.RecordBatchReader, total: _Sum, schema: pa.Schema) -> I
             held = []
     if held:
         yield sorted_rows(pa.Table.from_batches(held, schema))
-
-
-def _with(window: pa.Table, constants: Mapping[str, int], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for name, value in constants.items():
-        column = pa.repeat(pa.scalar(value, schema.field(name).type), window.num_rows)
-        window = window.append_column(schema.field(name), column)
-    yield from window.to_batches(max_chunksize=BATCH_ROWS)

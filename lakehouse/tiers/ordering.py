@@ -1,192 +1,217 @@
 """Ordering: one day of a table in any order -> its rows sorted by (tenant, service, timestamp), in bounded memory.
 
 The day is read once and dealt out to files of disjoint ranges of the order, of about `RANGE_ROWS` rows each; then each
-file is sorted by itself. A sort that spills its runs and merges them costs twice as much. Not handled: a service that
-has millions of rows of one and the same microsecond makes one large range.
+range is sorted by itself. A sort that spills its runs and merges them costs twice as much. Two threads share the work;
+Arrow and the compression leave Python free. Not handled: a service that has millions of rows of one and the same
+microsecond makes one large range.
 """
 
 from __future__ import annotations
 
-import bisect
-import datetime as dt
-import tempfile
-from collections.abc import Iterator, Sequence
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import QueryBuilder
+import pyarrow.parquet as pq
 
-from lakehouse.delta import Delta
-from lakehouse.lake_literals import text_literal
-from lakehouse.tables import FEW_VALUES, SORTED_BY, sort_key
+from lakehouse.delta_files import Files
+from lakehouse.tables import SORTED_BY, sort_key
+from lakehouse.tiers.seen import Seen
 
+THREADS = 2
 RANGE_ROWS = 65_536
-DEALT_ROWS = 32_768  # rows that are dealt out at once
-SAMPLED_ROWS = 1_000_000  # of a service's times, to divide it evenly
-QUERY_MIB = 128
+DEALT_ROWS = 65_536  # rows that are dealt out at once
+HELD_BYTES = 48 << 20  # of both, when rows are long
+SAMPLED_ROWS = 1_000_000  # to divide the day evenly
 WITHIN_EQUALS = ("bus_partition", "bus_offset", "bus_index")
 
-_SEPARATOR = "\x1f"
+_LAST = np.iinfo(np.int64).max
 
-Group = tuple[str, ...]
+_Longs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A row group."""
+
+    path: str
+    group: int
+    rows: int
+    footer: pq.FileMetaData
 
 
 class Day:
-    """One day of the version that `table` is at, pinned.
+    """The rows of some files of a table.
 
     Attributes:
-        where: Its rows, as a condition.
+        rows: By the footers.
+        seen: What passed, once the day is dealt.
     """
 
-    def __init__(self, table: Delta, day: dt.date) -> None:
-        self._name, self._schema = table.name, table.schema
-        self.where = f"day = DATE '{day.isoformat()}'"
-        self._keys = [name for name in SORTED_BY[:2] if name in table.schema.names]
-        self._timed = SORTED_BY[2] in table.schema.names
-        self._builder = QueryBuilder({"datafusion.execution.target_partitions": "2"})
-        self._builder.execute(f"SET datafusion.runtime.memory_limit = '{QUERY_MIB}M'")
-        table.register(self._builder)
+    def __init__(self, files: Files, paths: Sequence[str]) -> None:
+        self._files = files
+        self._keys = [name for name in SORTED_BY[:2] if name in files.schema.names]
+        self._timed = SORTED_BY[2] in files.schema.names
+        self._pieces: list[_Piece] = []
+        for path in paths:
+            with files.open(path) as file:
+                footer = file.metadata
+            groups = range(footer.num_row_groups)
+            self._pieces += [_Piece(path, group, footer.row_group(group).num_rows, footer) for group in groups]
+        self.rows = sum(piece.rows for piece in self._pieces)
+        held = sum(piece.footer.row_group(piece.group).total_byte_size for piece in self._pieces)
+        self._most = max(1, HELD_BYTES * self.rows // max(held, 1))  # rows at once, by their average size
+        self.seen = Seen()
 
-    def read(self, what: str, where: str = "TRUE", rest: str = "") -> pa.RecordBatchReader:
-        sql = f"SELECT {what} FROM {self._name} WHERE {self.where} AND {where} {rest}"
-        return pa.RecordBatchReader.from_stream(self._builder.execute(sql))
-
-    def ask(self, sql: str) -> list[dict[str, Any]]:
-        """Few rows."""
-        return pa.RecordBatchReader.from_stream(self._builder.execute(sql)).read_all().to_pylist()
-
-    def sorted(self) -> Iterator[pa.RecordBatch]:
-        """Its rows in order, equal keys in bus order; text with few values dictionary-encoded."""
+    def deal(self, folder: Path) -> Dealt:
+        """Read the day and deal it out to files of `folder`."""
         ranges = self._ranges()
-        with tempfile.TemporaryDirectory(prefix="headwater-compaction-") as folder:
-            self._deal(ranges, Path(folder))
-            for number in range(ranges.count):
-                path = Path(folder) / str(number)
-                if path.exists():
-                    yield from _sorted_file(path, self._keys)
-                    path.unlink()
+        waiting: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
+        for piece in self._pieces:
+            waiting.put(piece)
+        with ThreadPoolExecutor(THREADS) as threads:
+            for seen in threads.map(lambda worker: self._work(waiting, ranges, folder, worker), range(THREADS)):
+                self.seen.add(seen)
+        return Dealt(folder, ranges.count, self._keys)
 
     def _ranges(self) -> Ranges:
-        keys = ", ".join(self._keys)
-        counted = self.read(f"{keys}, count(*) AS n", rest=f"GROUP BY {keys} ORDER BY {keys}").read_all().to_pylist()
-        ranges = Ranges()
-        for row in counted:
-            group = tuple(row[key] for key in self._keys)
-            large = self._timed and row["n"] > RANGE_ROWS
-            ranges.add(group, row["n"], self._cuts(group, row["n"]) if large else ())
-        return ranges
+        names = [*self._keys, *SORTED_BY[2:3]] if self._timed else self._keys
+        step = max(1, self.rows // SAMPLED_ROWS)
 
-    def _cuts(self, group: Group, rows: int) -> Sequence[Any]:
-        """Times that divide a large group into ranges."""
-        step = max(1, rows // SAMPLED_ROWS)
-        where = " AND ".join(f"{key} = {text_literal(value)}" for key, value in zip(self._keys, group, strict=True))
-        sampled = [batch.column(0)[::step] for batch in self.read(SORTED_BY[2], where)]
-        times = pa.concat_arrays(sampled).cast(pa.int64())
-        times = times.take(pc.sort_indices(times))
-        wanted = -(-rows // RANGE_ROWS)
-        return sorted({times[len(times) * part // wanted].as_py() for part in range(1, wanted)})
+        def sampled(piece: _Piece) -> pa.Table:
+            with self._files.open(piece.path, piece.footer) as file:
+                rows = file.read_row_group(piece.group, names, use_threads=False)
+            return rows.take(np.arange(0, rows.num_rows, step)) if step > 1 else rows
 
-    def _deal(self, ranges: Ranges, folder: Path) -> None:
+        with ThreadPoolExecutor(THREADS) as threads:
+            sample = pa.concat_tables(threads.map(sampled, self._pieces)).unify_dictionaries().combine_chunks()
+        return Ranges(sample, self._keys, -(-self.rows // min(RANGE_ROWS, self._most)))
+
+    def _work(self, waiting: queue.SimpleQueue[_Piece], ranges: Ranges, folder: Path, worker: int) -> Seen:
+        seen = Seen()
         with ExitStack() as stack:
             writers: dict[int, pa.RecordBatchStreamWriter] = {}
-            for rows in _collected(self.read("*"), self._schema):
-                for number, part in self._divided(rows, ranges):
-                    if number not in writers:
-                        options = pa.ipc.IpcWriteOptions(compression="lz4")
-                        made = pa.ipc.new_stream(str(folder / str(number)), part.schema, options=options)
-                        writers[number] = stack.enter_context(made)
-                    writers[number].write_table(part)
+            while (piece := _next(waiting)) is not None:
+                with self._files.open(piece.path, piece.footer) as file:
+                    rows = min(DEALT_ROWS, self._most)
+                    for batch in file.iter_batches(rows, row_groups=[piece.group], use_threads=False):
+                        seen.see(batch)
+                        for number, part in ranges.divided(batch.select(self._files.schema.names)):
+                            if number not in writers:
+                                made = _stream(folder / f"{number}-{worker}", part.schema)
+                                writers[number] = stack.enter_context(made)
+                            writers[number].write_batch(part)
+        return seen
 
-    def _divided(self, rows: pa.Table, ranges: Ranges) -> Iterator[tuple[int, pa.Table]]:
-        names = pc.binary_join_element_wise(
-            *[rows.column(key).cast(pa.string()) for key in self._keys], _SEPARATOR  # type: ignore[call-overload]  # stubs
-        )
-        times = rows.column(SORTED_BY[2]).cast(pa.int64()) if self._timed else None
-        numbers = ranges.of(names.combine_chunks(), times.combine_chunks() if times is not None else None)
-        order = pc.sort_indices(numbers)
-        dealt, first = rows.take(order), 0
-        counts = pc.value_counts(numbers)
-        values: tuple[Sequence[Any], Sequence[Any]] = (counts.field(0).to_pylist(), counts.field(1).to_pylist())
-        found = zip(*values, strict=True)
-        for number, count in sorted(found):
-            yield number, dealt.slice(first, count)
-            first += count
+
+def _next(waiting: queue.SimpleQueue[_Piece]) -> _Piece | None:
+    try:
+        return waiting.get_nowait()
+    except queue.Empty:
+        return None
+
+
+def _stream(path: Path, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
+    return pa.ipc.new_stream(str(path), schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False))
 
 
 class Ranges:
-    """Disjoint ranges of the order: several small groups, or a piece of a large one. Groups are added in order."""
+    """Disjoint ranges of the order, about `wanted` equal ones by what a sample of the keys says."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._room = 0  # in the newest range
-        self._names: list[str] = []
-        self._first: list[int] = []
-        self._cuts: list[tuple[int, Sequence[int]]] = []  # position of a group, times
+    def __init__(self, sample: pa.Table, keys: Sequence[str], wanted: int) -> None:
+        self._keys = keys
+        self._places = [_places(sample.column(key)) for key in keys]
+        groups, times = self._of(sample)
+        order = np.lexsort((times, groups))
+        at = order[[len(order) * part // wanted for part in range(1, wanted)]] if len(order) else order
+        pairs = sorted(set(zip(groups[at].tolist(), times[at].tolist(), strict=True)))
+        self._groups: _Longs = np.array([group for group, _ in pairs], np.int64)
+        self._times: _Longs = np.array([time for _, time in pairs], np.int64)
+        self.count = len(pairs) + 1
 
-    def add(self, group: Group, rows: int, cuts: Sequence[int]) -> None:
-        if cuts or rows > self._room:
-            self.count, self._room = self.count + 1, RANGE_ROWS
-        if cuts:
-            self._cuts.append((len(self._names), cuts))
-        self._names.append(_SEPARATOR.join(group))
-        self._first.append(self.count - 1)
-        self.count += len(cuts)
-        self._room = 0 if cuts else self._room - rows
+    def _of(self, rows: pa.Table | pa.RecordBatch) -> tuple[_Longs, _Longs]:
+        """Of each row: the rank of its keys, and its time. What is NULL is last, as when Arrow sorts."""
+        groups: _Longs = np.zeros(rows.num_rows, np.int64)
+        for key, places in zip(self._keys, self._places, strict=True):
+            groups = groups * (len(places) + 1) + _ranks(rows.column(key), places)
+        if SORTED_BY[2] not in rows.schema.names:
+            return groups, np.zeros(rows.num_rows, np.int64)
+        return groups, np.asarray(_flat(rows.column(SORTED_BY[2])).cast(pa.int64()).fill_null(_LAST))
 
-    def of(self, names: pa.Array[Any], times: pa.Array[Any] | None) -> pa.Array[Any]:
-        """The range of each row."""
-        places = pc.index_in(names, value_set=pa.array(self._names, pa.string()))
-        numbers: pa.Array[Any] = pa.array(self._first, pa.int32()).take(places)
-        if times is None:
-            return numbers
-        least, most = pc.min(times).as_py(), pc.max(times).as_py()
-        for place, cuts in self._cuts:
-            before = bisect.bisect_right(cuts, least)
-            here = pc.equal(places, pa.scalar(place, pa.int32()))
-            if before:
-                numbers = pc.add(numbers, pc.if_else(here, pa.scalar(before, pa.int32()), pa.scalar(0, pa.int32())))
-            for cut in cuts[before : bisect.bisect_right(cuts, most)]:
-                numbers = pc.add(
-                    numbers, pc.and_(here, pc.greater_equal(times, pa.scalar(cut, pa.int64()))).cast(pa.int32())
-                )
-        return numbers
-
-
-def _collected(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The batches of a query, some at a time, as tables of one chunk with few-valued text dictionary-encoded."""
-    held: list[pa.RecordBatch] = []
-    for batch in reader:
-        held.append(batch)
-        if sum(map(len, held)) >= DEALT_ROWS:
-            yield _encoded(pa.Table.from_batches(held), schema)
-            held = []
-    if held:
-        yield _encoded(pa.Table.from_batches(held), schema)
+    def divided(self, rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows of each range that has some."""
+        groups, times = self._of(rows)
+        numbers = np.searchsorted(self._groups, groups, "left")
+        for group in np.intersect1d(self._groups, groups):
+            here = groups == group
+            low, high = np.searchsorted(self._groups, [group, group + 1], "left")
+            numbers[here] = low + np.searchsorted(self._times[low:high], times[here], "right")
+        dealt, first = rows.take(np.argsort(numbers, kind="stable")), 0
+        counts = np.bincount(numbers, minlength=self.count)
+        for number in np.flatnonzero(counts).tolist():
+            yield number, dealt.slice(first, int(counts[number]))
+            first += int(counts[number])
 
 
-def _encoded(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    rows = rows.select(schema.names).cast(schema).combine_chunks()
-    for place, name in enumerate(schema.names):
-        if name in FEW_VALUES:
-            rows = rows.set_column(place, name, rows.column(name).dictionary_encode())
-    return rows
+def _flat(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _sorted_file(path: Path, keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with path.open("rb") as file, pa.ipc.open_stream(file) as reader:
-        rows = reader.read_all().unify_dictionaries().combine_chunks()
+def _places(column: pa.ChunkedArray[Any]) -> Mapping[str, int]:
+    """Rank of each value. Text sorts by code point in Python as its bytes do in Arrow."""
+    values = sorted(value for value in _flat(column).dictionary.to_pylist() if value is not None)
+    return {value: place for place, value in enumerate(values)}
+
+
+def _ranks(column: pa.Array[Any] | pa.ChunkedArray[Any], places: Mapping[str, int]) -> _Longs:
+    flat = _flat(column)
+    ranks: _Longs = np.array([*(places[value] for value in flat.dictionary.to_pylist()), len(places)], np.int64)
+    found: _Longs = ranks[np.asarray(flat.indices.fill_null(len(ranks) - 1))]
+    return found
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Files of a folder that hold one range each, which is ended when it was read."""
+
+    folder: Path
+    count: int
+    keys: Sequence[str] = field(default_factory=list)
+
+    def sorted(self, first: int, end: int) -> Iterator[pa.RecordBatch]:
+        """The rows of ranges `first` to before `end`, in order, equal keys in bus order."""
+        for number in range(first, end):
+            paths = [path for worker in range(THREADS) if (path := self.folder / f"{number}-{worker}").exists()]
+            if paths:
+                yield from _sorted(paths, self.keys)
+            for path in paths:
+                path.unlink()
+
+
+def _sorted(paths: Sequence[Path], keys: Sequence[str]) -> Sequence[pa.RecordBatch]:
+    tables = []
+    for path in paths:
+        with path.open("rb") as file, pa.ipc.open_stream(file) as reader:
+            tables.append(reader.read_all())
+    rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    del tables
     names = [*keys, *(name for name in (SORTED_BY[2], *WITHIN_EQUALS) if name in rows.column_names)]
     by = {name: sort_key(rows.column(name)) for name in names}
     varying = [name for name, column in by.items() if not _constant(column)]
     if varying:
         table = pa.table({name: by[name] for name in varying})
         rows = rows.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in varying]))
-    yield from rows.combine_chunks().to_batches()
+    return rows.combine_chunks().to_batches()
 
 
 def _constant(column: pa.Array[Any]) -> bool:
     bounds = pc.min_max(column)
-    return bool(bounds["min"] == bounds["max"])
+    return bool(bounds["min"] == bounds["max"]) and not column.null_count

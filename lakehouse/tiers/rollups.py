@@ -13,7 +13,6 @@ import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -24,9 +23,9 @@ from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse.coverage import between_sql, numbers, past_sql, places
-from lakehouse.delta import Delta
+from lakehouse.delta import Delta, translated
 from lakehouse.lake_literals import time_literal
-from lakehouse.tables import ROLLUPS, SCHEMAS
+from lakehouse.tables import ROLLUPS
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.raw_points import RawPoints, builder_of, query
 from lakehouse.windows import points_sql, sums_sql, windows
@@ -203,9 +202,11 @@ def _replace(
             return RolledUp(0, 0, 0, round(time.perf_counter() - started, 3), table.version)
         before = sum(file["num_records"] for file in table.files() if file["partition.day"] == day)
         tally = _Tally()
-        reader = pa.RecordBatchReader.from_batches(SCHEMAS[name], tally.batches(rewritten(table)))
+        with translated(f"rows of {table.what} cannot be replaced"):
+            made = table.new_files().write({"day": day.isoformat()}, tally.batches(rewritten(table)))
+        written = [made] if made is not None else []
         try:
-            table.replace(f"day = {_date(day)}", reader, _turn(table))
+            table.replace(day, written, _turn(table))
         except CommitFailedError:
             attempt = _waited(attempt, name)
             table.reopen()
@@ -223,12 +224,10 @@ class _Tally:
         self.windows: set[dt.datetime] = set()
 
     def batches(self, tables: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
-        # The writer draws from inside its runtime, where the engine cannot run a query: another thread does.
-        with ThreadPoolExecutor(1) as thread:
-            while (table := thread.submit(next, tables, None).result()) is not None:
-                self.rows += table.num_rows
-                self.windows |= _starts(table)
-                yield from table.to_batches()
+        for table in tables:
+            self.rows += table.num_rows
+            self.windows |= _starts(table)
+            yield from table.to_batches()
 
 
 def _is_merged(table: Delta, day: dt.date) -> bool:

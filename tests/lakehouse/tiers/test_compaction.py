@@ -25,7 +25,7 @@ from lakehouse.tables import SORTED_BY
 from lakehouse.tiers import ordering
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.compaction import compact_closed, compact_open
-from lakehouse.tiers.ordering import Day
+from lakehouse.tiers.ordering import Day, Dealt
 from tests import storage
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log, settings
 
@@ -79,13 +79,14 @@ def test_a_closed_day_becomes_one_sorted_file_with_every_row_once(care: Care) ->
 
 
 def test_ranges_of_a_large_service_are_sorted_by_themselves_and_stand_in_order(
-    care: Care, monkeypatch: pytest.MonkeyPatch
+    care: Care, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ordering, "RANGE_ROWS", 30)
     monkeypatch.setattr(ordering, "DEALT_ROWS", 100)
     before = rows_of(care)
 
-    assert len(list(Day(care.table("logs"), DAY).sorted())) > ALL // 40
+    table = care.table("logs")
+    assert Day(table.new_files(), [file["path"] for file in table.files()]).deal(tmp_path).count > ALL // 40
     compact_closed(care, "logs", DAY)
 
     assert rows_of(care) == sorted(before, key=order)
@@ -147,13 +148,13 @@ def test_an_id_at_two_bus_positions_is_reported(care: Care) -> None:
 def test_a_row_lost_on_the_way_fails_before_the_commit_and_changes_nothing(
     care: Care, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, version = Day.sorted, care.table("logs").version
+    real, version = Dealt.sorted, care.table("logs").version
 
-    def one_short(self: Day) -> Iterator[pa.RecordBatch]:
-        for number, rows in enumerate(real(self)):
+    def one_short(self: Dealt, *ranges: int) -> Iterator[pa.RecordBatch]:
+        for number, rows in enumerate(real(self, *ranges)):
             yield rows if number else rows[1:]
 
-    monkeypatch.setattr(Day, "sorted", one_short)
+    monkeypatch.setattr(Dealt, "sorted", one_short)
     with pytest.raises(StoreError, match="640 rows and 639 were read"):
         compact_closed(care, "logs", DAY)
 

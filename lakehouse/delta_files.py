@@ -1,0 +1,173 @@
+"""Files of a Delta table: batches of one partition -> Parquet files, durable but in no version yet.
+
+`write_deltalake` deals the batches of a stream out to one task per processor and so mixes their order; a file written
+here holds them in the order they came. In a bucket a file is there as a whole or not at all: it is made in a temporary
+folder and sent when it is complete. A file that no commit takes up is deleted, or after a crash swept by vacuum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction
+from pyarrow.fs import PyFileSystem
+
+from lakehouse.delta_layout import Layout, parquet_options
+from lakehouse.tables import FEW_VALUES, statistics_columns
+
+LONGEST_BOUND = 256  # characters; longer ones would bloat the log
+SENT_BYTES = 8 << 20
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+
+class Files:
+    """The files of table `name` at `url`, a folder or a prefix of a bucket. Thread-safe.
+
+    Args:
+        options: Of the object store; empty for a folder.
+    """
+
+    def __init__(self, url: str, name: str, options: Mapping[str, str], layout: Layout) -> None:
+        self._name, self._layout = name, layout
+        self._folder = None if "://" in url else Path(url)
+        self._bucket = None if self._folder else PyFileSystem(DeltaStorageHandler(url, dict(options)))
+        held = [field for field in layout.schema(name) if field.name not in layout.partition_by]
+        self.schema = pa.schema([pa.field(f.name, _DICTIONARY if f.name in FEW_VALUES else f.type) for f in held])
+
+    def open(self, path: str, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+        """A file to read; text with few values comes dictionary-encoded. Close it."""
+        few = [name for name in self.schema.names if name in FEW_VALUES]
+        if self._folder is not None:
+            return pq.ParquetFile(str(self._folder / path), metadata=metadata, read_dictionary=few)
+        return pq.ParquetFile(path, metadata=metadata, read_dictionary=few, filesystem=self._bucket, pre_buffer=True)
+
+    def write(
+        self,
+        partition: Mapping[str, str],
+        batches: Iterable[pa.RecordBatch],
+        trace_ids: int = 0,
+        number: int = 0,
+    ) -> AddAction | None:
+        """Write one file; None when there is no row. Blocks until it is durable.
+
+        Args:
+            partition: Value of each column that the table is partitioned by.
+            batches: In the order of `schema`; columns beside it are left out.
+            trace_ids: Distinct ones, about; 0 is none.
+            number: Of files of one commit: their names sort by it.
+        """
+        folder = "/".join(f"{column}={value}" for column, value in partition.items())
+        path = f"{folder}/part-{number:05d}-{uuid.uuid4()}-c000.zstd.parquet"
+        with self._made(path) as local:
+            rows = self._write(local, batches, trace_ids)
+            if not rows:
+                local.unlink()
+                return None
+            footer = pq.read_metadata(str(local))
+            if footer.num_rows != rows:
+                raise OSError(f'"{path}" has {footer.num_rows} rows of {rows}')
+            size, stats = local.stat().st_size, _statistics(footer, statistics_columns(self._name))
+        return AddAction(path, size, dict(partition), int(time.time() * 1000), True, json.dumps(stats))
+
+    def _write(self, local: Path, batches: Iterable[pa.RecordBatch], trace_ids: int) -> int:
+        rows, options = 0, parquet_options(self._name, self.schema.names, trace_ids, self._layout)
+        with local.open("wb") as file:
+            with pq.ParquetWriter(file, self.schema, **options) as writer:
+                for batch in batches:
+                    columns = [_as(batch.column(field.name), field.type) for field in self.schema]
+                    writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema), self._layout.group_rows)
+                    rows += len(batch)
+            file.flush()
+            os.fsync(file.fileno())
+        return rows
+
+    @contextlib.contextmanager
+    def _made(self, path: str) -> Iterator[Path]:
+        """Where to write; the file that is there at the end is durable at `path` of the table."""
+        if self._folder is not None:
+            local = self._folder / path
+            local.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield local
+            except BaseException:
+                local.unlink(missing_ok=True)
+                raise
+            _sync(local.parent)
+            return
+        with tempfile.TemporaryDirectory(prefix="headwater-file-") as folder:
+            yield (local := Path(folder) / "parquet")
+            if local.exists():
+                self._send(local, path)
+
+    def _send(self, local: Path, path: str) -> None:
+        assert self._bucket is not None
+        with local.open("rb") as file, self._bucket.open_output_stream(path) as stream:
+            while block := file.read(SENT_BYTES):
+                stream.write(block)
+
+    def delete(self, actions: Iterable[AddAction]) -> None:
+        """Delete files that no commit was tried with, as many as can be; after a try, only vacuum knows."""
+        for action in actions:
+            with contextlib.suppress(OSError):
+                if self._folder is not None:
+                    (self._folder / action.path).unlink(missing_ok=True)
+                elif self._bucket is not None:
+                    self._bucket.delete_file(action.path)
+
+
+def rows_of(actions: Iterable[AddAction]) -> int:
+    return sum(int(json.loads(action.stats)["numRecords"]) for action in actions)
+
+
+def _as(column: pa.Array[Any], dtype: pa.DataType) -> pa.Array[Any]:
+    if column.type == dtype:
+        return column
+    return column.cast(pa.string()).dictionary_encode() if dtype == _DICTIONARY else column.cast(dtype)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _statistics(footer: pq.FileMetaData, columns: Iterable[str]) -> dict[str, Any]:
+    """What the log says of a file. Source: "Per-file Statistics" of the Delta protocol."""
+    told: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
+    places = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
+    for name in columns:
+        if name not in places:
+            continue
+        groups: list[Any] = [
+            footer.row_group(group).column(places[name]).statistics for group in range(footer.num_row_groups)
+        ]
+        if any(group is None or not group.has_null_count for group in groups):
+            continue
+        told["nullCount"][name] = sum(group.null_count for group in groups)
+        valued = [group for group in groups if group.num_values]
+        if not valued or not all(group.has_min_max for group in valued):
+            continue
+        bounds = min(group.min for group in valued), max(group.max for group in valued)
+        if not any(isinstance(bound, str) and len(bound) > LONGEST_BOUND for bound in bounds):
+            told["minValues"][name], told["maxValues"][name] = map(_plain, bounds)
+    return told
+
+
+def _plain(bound: Any) -> Any:
+    if isinstance(bound, dt.datetime):
+        return bound.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return bound
