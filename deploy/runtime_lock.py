@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-_NAME = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==")
+_NAME = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==")  # extras are no part of it
 _VIA = re.compile(r"^    #   (?:via )?(\S.*)$|^    # via (\S.*)$")
 _PACKAGE = "headwater (pyproject.toml)"
 

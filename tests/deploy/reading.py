@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("ingest", "query", "flow", "topics", "bucket", "cli")
+OURS = ("ingest", "query", "flow", "batch", "topics", "bucket", "cli")
 ENGINES = ("kafka", "opensearch", "s3")
 ONCE = ("topics", "bucket", "cli")
 

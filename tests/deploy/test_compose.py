@@ -101,7 +101,7 @@ def test_what_the_example_names_is_a_setting_or_used_here() -> None:
 
 
 def test_every_command_is_one_of_the_code() -> None:
-    for name in ("ingest", "query", "flow", "topics"):
+    for name in ("ingest", "query", "flow", "batch", "topics"):
         assert is_command(SERVICES[name]["command"]), SERVICES[name]["command"]
     assert is_command([*SERVICES["cli"]["entrypoint"], *SERVICES["cli"]["command"]])
     assert not is_command(["python", "-m", "no_such_module"])
@@ -110,14 +110,15 @@ def test_every_command_is_one_of_the_code() -> None:
 
 def test_published_ports_are_on_this_machine_alone_and_listened_on() -> None:
     listened = {"ingest": image_environment()["HEADWATER_PORT"], "query": image_environment()["HEADWATER_PORT"]}
+    listened["batch"] = str(Settings.model_fields["dagster_port"].default)
     published = []
     for name, service in SERVICES.items():
         for port in service.get("ports", []):
-            host, inner = re.fullmatch(r"(\$\{\w+:-[\d.]+\}):\$\{\w+:-\d+\}:(\d+)", port).groups()  # type: ignore[union-attr] # fails if not
-            assert host == "${PUBLISH_ADDRESS:-127.0.0.1}"
+            host, inner = re.fullmatch(r"(.+):\$\{\w+:-\d+\}:(\d+)", port).groups()  # type: ignore[union-attr] # fails if not
+            assert host == ("127.0.0.1" if name == "batch" else "${PUBLISH_ADDRESS:-127.0.0.1}")
             assert inner == listened.get(name, "3000")
             published.append(name)
-    assert published == ["ingest", "query", "grafana"]
+    assert published == ["ingest", "query", "batch", "grafana"]
     assert "HEADWATER_PORT" not in {key for service in SERVICES.values() for key in service.get("environment", {})}
 
 
@@ -140,7 +141,7 @@ def test_the_urls_lead_to_services_that_listen_there() -> None:
     bucket = settings["HEADWATER_LAKE_URL"].removeprefix("s3://").partition("/")[0]
     assert f"mkdir -p /buckets/{bucket} " in SERVICES["bucket"]["command"][-1]
     assert SERVICES["flow"]["expose"] == [SERVICES["flow"]["environment"]["BYTEWAX_DATAFLOW_API_PORT"]]
-    for name in ("query", "flow", "topics", "cli"):
+    for name in ("query", "flow", "batch", "topics", "cli"):
         assert settings.items() <= SERVICES[name]["environment"].items(), f"{name} has other stores"
 
 
@@ -152,7 +153,7 @@ def test_every_volume_is_declared_and_used_and_every_file_exists() -> None:
         assert not source.startswith("./") or (ROOT / source).is_dir(), source
     for name in ("ingest", "query"):
         assert SERVICES[name]["volumes"] == [f"data:{image_environment()['HEADWATER_DATA_DIR']}:ro"]
-    for name in ("flow", "cli"):
+    for name in ("flow", "batch", "cli"):
         assert SERVICES[name]["volumes"] == [f"data:{image_environment()['HEADWATER_DATA_DIR']}"]
 
 

@@ -41,7 +41,7 @@ def runtime_lock() -> ModuleType:
 
 
 def names(text: str) -> set[str]:
-    return set(re.findall(r"^([a-z0-9][\w.-]*)==", text, re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9][\w.-]*)(?:\[[^\]]*\])?==", text, re.MULTILINE))
 
 
 def asked(lines: list[str]) -> set[str]:
