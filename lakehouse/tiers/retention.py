@@ -8,17 +8,19 @@ can be taken again: a run that was killed is completed by the next one.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deltalake.exceptions import CommitFailedError
 
+from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse.lake_archive import MOVES
 from lakehouse.tallies import RETENTION
-from lakehouse.tiers.archive import archive_day, archive_table, day_sql
+from lakehouse.tiers.archive import CLAIM, archive_day, archive_table, day_sql, remove_leftovers
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.rebuild import rebuild_hot
 from lakehouse.tiers.removal import remove
@@ -31,6 +33,8 @@ HOT_DROPPED = failpoint("retention.hot_dropped", "a day has left the hot store; 
 DELETED = failpoint("retention.deleted", "rows have left a table and are counted; a hot day is not rebuilt yet")
 REBUILT = failpoint("retention.rebuilt", "a hot day is back without the rows that the lake has lost")
 MOVED = failpoint("retention.moved", "a day is in the archive")
+
+log = logging.getLogger("headwater.tiers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,23 @@ def apply(care: Care, planned: Plan, say: Callable[[Done], object] | None = None
         done.append(Done(step, rows, time.perf_counter() - started_s))
         if say is not None:
             say(done[-1])
+    for kind in {each.step.kind for each in done if (each.step.action, each.step.tier) == (Action.DELETE, Tier.LAKE)}:
+        _clear_leftovers(care, kind)
     for tier, kind in {(each.tier, each.kind): None for each in planned.searched}:
         table = care.table(kind.value) if tier is Tier.LAKE else archive_table(care, kind)
         with contextlib.suppress(CommitFailedError):  # somebody else's plan: it noted them
             table.note({each.note: each.number for each in planned.searched if (each.tier, each.kind) == (tier, kind)})
     return Applied(done, skipped)
+
+
+def _clear_leftovers(care: Care, kind: Kind) -> None:
+    """What is over may stand in a copy that a killed move left in the archive, and that no other move clears now."""
+    if care.table(kind.value).noted(CLAIM) is None:
+        return
+    try:
+        remove_leftovers(care, kind)
+    except StoreError as error:  # it is away, or a move runs, which clears them itself
+        log.warning("copies of unfinished moves stay in the archive of %s for now: %s", kind, error)
 
 
 def _drop(care: Care, step: Step) -> int:
