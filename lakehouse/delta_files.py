@@ -29,6 +29,7 @@ from lakehouse.tables import FEW_VALUES, statistics_columns
 
 LONGEST_BOUND = 256  # characters; longer ones would bloat the log
 SENT_BYTES = 8 << 20
+GROUP_BYTES = 64 << 20  # of a row group, before compression: it is held until it is written
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -52,6 +53,12 @@ class Files:
         if self._folder is not None:
             return pq.ParquetFile(str(self._folder / path), metadata=metadata, read_dictionary=few)
         return pq.ParquetFile(path, metadata=metadata, read_dictionary=few, filesystem=self._bucket, pre_buffer=True)
+
+    def fitting(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows of any file, in the types of `schema`: where the library rewrote a file, text is of another type."""
+        fields = [self.schema.field(name) for name in rows.schema.names if name in self.schema.names]
+        columns = [_as(rows.column(each.name), each.type) for each in fields]
+        return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
     def write(
         self,
@@ -85,13 +92,26 @@ class Files:
         rows, options = 0, parquet_options(self._name, self.schema.names, trace_ids, self._layout)
         with local.open("wb") as file:
             with pq.ParquetWriter(file, self.schema, **options) as writer:
-                for batch in batches:
-                    columns = [_as(batch.column(field.name), field.type) for field in self.schema]
-                    writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema), self._layout.group_rows)
-                    rows += len(batch)
+                for group in self._groups(batches):
+                    writer.write_table(group, self._layout.group_rows)
+                    rows += group.num_rows
             file.flush()
             os.fsync(file.fileno())
         return rows
+
+    def _groups(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """As row groups: the writer makes one of whatever it is given."""
+        held: list[pa.RecordBatch] = []
+        rows = size = 0
+        for batch in batches:
+            columns = [_as(batch.column(field.name), field.type) for field in self.schema]
+            batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+            if held and (rows + len(batch) > self._layout.group_rows or size + batch.nbytes > GROUP_BYTES):
+                yield pa.Table.from_batches(held, self.schema).unify_dictionaries()
+                held, rows, size = [], 0, 0
+            held, rows, size = [*held, batch], rows + len(batch), size + batch.nbytes
+        if held:
+            yield pa.Table.from_batches(held, self.schema).unify_dictionaries()
 
     @contextlib.contextmanager
     def _made(self, path: str) -> Iterator[Path]:
@@ -113,8 +133,9 @@ class Files:
 
     def _send(self, local: Path, path: str) -> None:
         assert self._bucket is not None
-        with local.open("rb") as file, self._bucket.open_output_stream(path) as stream:
-            while block := file.read(SENT_BYTES):
+        # Blocks smaller than the buffer: the handler's stream takes bytes, and of a larger block it would get a view.
+        with local.open("rb") as file, self._bucket.open_output_stream(path, buffer_size=SENT_BYTES) as stream:
+            while block := file.read(SENT_BYTES // 8):
                 stream.write(block)
 
     def delete(self, actions: Iterable[AddAction]) -> None:

@@ -153,7 +153,11 @@ def _rewrite(table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int
         files.delete(written)
         raise
     reach(WRITTEN)
-    table.replace(day, written, {note: rows})
+    try:
+        table.replace(day, written, {note: rows})
+    except CommitFailedError:  # nothing of it is in a version, and what was erased meanwhile must not stay here
+        files.delete(written)
+        raise
     return source.seen.repeated, positions.repeated
 
 

@@ -64,7 +64,7 @@ class Day:
         for path in paths:
             with files.open(path) as file:
                 footer = file.metadata
-            groups = range(footer.num_row_groups)
+            groups = [group for group in range(footer.num_row_groups) if footer.row_group(group).num_rows]
             self._pieces += [_Piece(path, group, footer.row_group(group).num_rows, footer) for group in groups]
         self.rows = sum(piece.rows for piece in self._pieces)
         held = sum(piece.footer.row_group(piece.group).total_byte_size for piece in self._pieces)
@@ -88,7 +88,8 @@ class Day:
 
         def sampled(piece: _Piece) -> pa.Table:
             with self._files.open(piece.path, piece.footer) as file:
-                rows = file.read_row_group(piece.group, names, use_threads=False)
+                read = file.read_row_group(piece.group, names, use_threads=False)
+            rows = pa.Table.from_batches([self._files.fitting(batch) for batch in read.to_batches()])
             return rows.take(np.arange(0, rows.num_rows, step)) if step > 1 else rows
 
         with ThreadPoolExecutor(THREADS) as threads:
@@ -103,8 +104,9 @@ class Day:
                 with self._files.open(piece.path, piece.footer) as file:
                     rows = min(DEALT_ROWS, self._most)
                     for batch in file.iter_batches(rows, row_groups=[piece.group], use_threads=False):
-                        seen.see(batch)
-                        for number, part in ranges.divided(batch.select(self._files.schema.names)):
+                        fit = self._files.fitting(batch)
+                        seen.see(fit)
+                        for number, part in ranges.divided(fit.select(self._files.schema.names)):
                             if number not in writers:
                                 made = _stream(folder / f"{number}-{worker}", part.schema)
                                 writers[number] = stack.enter_context(made)

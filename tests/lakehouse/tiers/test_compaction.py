@@ -26,6 +26,7 @@ from lakehouse.tiers import ordering
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.compaction import compact_closed, compact_open
 from lakehouse.tiers.ordering import Day, Dealt
+from lakehouse.tiers.removal import ERASED, remove
 from tests import storage
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log, settings
 
@@ -76,6 +77,19 @@ def test_a_closed_day_becomes_one_sorted_file_with_every_row_once(care: Care) ->
     after = rows_of(care)
     assert (done.rows, done.files_before, done.files_after, done.repeated) == (ALL, COMMITS, 1, 0)
     assert after == sorted(before, key=order)
+
+
+def test_files_that_a_removal_rewrote_and_newer_ones_are_sorted_together(care: Care) -> None:
+    """The library writes text of another type than we do."""
+    compact_closed(care, "logs", DAY)
+    remove(care.table("logs"), f"day = DATE '{DAY}' AND tenant = 'acme'", ERASED)
+    land(care, range(COMMITS, COMMITS + 2))
+    before = rows_of(care)
+
+    done = compact_closed(care, "logs", DAY)
+
+    assert (done.rows, done.files_before, done.files_after) == (ALL // 2 + 4 * ROWS, 3, 1)
+    assert rows_of(care) == sorted(before, key=order)
 
 
 def test_ranges_of_a_large_service_are_sorted_by_themselves_and_stand_in_order(
