@@ -20,7 +20,7 @@ from contracts.errors import ConfigError
 from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse.delta import Delta
-from lakehouse.delta_layout import ROW_GROUP_ROWS, Layout
+from lakehouse.delta_layout import Layout
 from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_tables import Tables
 from lakehouse.tallies import gone
@@ -28,11 +28,10 @@ from lakehouse.tallies import gone
 ARCHIVE = Layout(
     ("day", "move"),
     (("move", pa.int32()),),
-    compression_level=9,
+    compression_level=9,  # below the same records as NDJSON; 10 saves 2 % more and costs 40 %
     tier="archive",
     shares_starts=True,
     page_bytes=4 << 20,
-    group_rows=2 * ROW_GROUP_ROWS,
 )
 MOVES = "moves"  # app transaction of the lake's table: the number of the last finished move
 LIST_AGE_S = 60.0  # only an erasure or retention changes the list of files without a move
