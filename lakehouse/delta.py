@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,8 @@ from lakehouse.tables import statistics_columns
 COMPACT_TARGET_BYTES = 16 << 20  # every compaction reads again what is smaller: bounds its time and memory
 VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
 CHECKPOINT_COMMITS = 20
+_MERGING = "merging"  # app transaction: until when (Unix seconds) one process may be merging files
+MERGE_S = 3600  # far longer than a merge takes, and what one that is killed costs: more small files
 REPLACE_ATTEMPTS = 50  # of a commit, while others commit to other days
 
 _CONFIGURATION = {
@@ -313,15 +316,45 @@ class Delta:
         return writer_properties(self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout)
 
     def compact(self, days: Iterable[str]) -> None:
-        """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter."""
-        for day in days:
-            with contextlib.suppress(CommitFailedError), translated(f"{self.what} cannot be compacted"):
-                self._table.optimize.compact(
-                    partition_filters=[("day", "=", day)],
-                    target_size=COMPACT_TARGET_BYTES,
-                    max_concurrent_tasks=1,
-                    writer_properties=self._rewriting(),
-                )
+        """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter.
+
+        Nothing happens while another process does it, or did and was killed within `MERGE_S`: the library would let two
+        merges of the same files pass, and each row would be there twice.
+        """
+        if not self._began_merge():
+            return
+        try:
+            for day in days:
+                with contextlib.suppress(CommitFailedError):
+                    self._merge(day)
+        finally:
+            with contextlib.suppress(CommitFailedError, StoreError):
+                self.refresh()
+                self.note({_MERGING: 0})
+                self.refresh()
+
+    def _began_merge(self) -> bool:
+        """Note that a merge begins, and see all that was merged before; False: another one is under way."""
+        self.refresh()
+        now_s = int(time.time())
+        if now_s < (self.noted(_MERGING) or 0) <= now_s + MERGE_S:
+            return False
+        try:
+            self.note({_MERGING: now_s + MERGE_S})
+        except CommitFailedError:
+            return False
+        finally:
+            self.refresh()
+        return True
+
+    def _merge(self, day: str) -> None:
+        with translated(f"{self.what} cannot be compacted"):
+            self._table.optimize.compact(
+                partition_filters=[("day", "=", day)],
+                target_size=COMPACT_TARGET_BYTES,
+                max_concurrent_tasks=1,
+                writer_properties=self._rewriting(),
+            )
 
     def clean_log(self) -> None:
         """Delete log entries that are past their time and behind a checkpoint."""

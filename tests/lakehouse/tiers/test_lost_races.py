@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from contracts.errors import StoreError
 from contracts.messages import Kind
-from lakehouse.delta import Delta
+from lakehouse.delta import MERGE_S, Delta
 from lakehouse.tiers import archive
 from lakehouse.tiers.archive import archive_day, archive_table
 from lakehouse.tiers.compaction import compact_closed
@@ -55,3 +56,37 @@ def test_a_copy_that_another_move_forestalls(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(StoreError, match="another move"):
             archive.archive_day(care, Kind.LOGS, DAY)
         assert orphans(archive_table(care, Kind.LOGS)) == set()
+
+
+def test_two_merges_of_the_same_files_at_once_leave_each_row_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flow merges its small files, and so does the care of the open day, each when its time has come."""
+    real = Delta._merge
+
+    def late(table: Delta, day: str) -> None:
+        monkeypatch.setattr(Delta, "_merge", real)
+        care.table("logs").compact([day])
+        real(table, day)
+
+    with contextlib.closing(care_of(settings(data_dir=tmp_path))) as care:
+        for first in (0, 100, 200):
+            fill(care, first, days=1)
+        monkeypatch.setattr(Delta, "_merge", late)
+        care.table("logs").compact([str(DAY)])
+        files = care.table("logs").files()
+        assert (len(files), sum(file["num_records"] for file in files)) == (1, 3 * ROWS)
+        fill(care, 300, days=1)
+        care.table("logs").compact([str(DAY)])
+        assert len(care.table("logs").files()) == 1
+
+
+def test_a_merge_that_was_killed_is_waited_for_no_longer_than_it_can_last(tmp_path: Path) -> None:
+    with contextlib.closing(care_of(settings(data_dir=tmp_path))) as care:
+        fill(care, days=1)
+        for until_s in (time.time() + MERGE_S, time.time() - 1, time.time() + 9 * MERGE_S):  # a clock was ahead then
+            fill(care, int(until_s), days=1)
+            care.table("logs").note({"merging": int(until_s)})
+            care.table("logs").compact([str(DAY)])
+            is_held = time.time() < until_s <= time.time() + MERGE_S
+            assert (len(care.table("logs").files()) > 1) == is_held
