@@ -43,6 +43,7 @@ from tests.headwater.processes import ROOT, clean_environment
 FAILPOINTS = (
     "erase.told",
     "erase.rows_removed#4",
+    "hot.forgotten_marked",
     "erase.hot_forgotten",
     "erase.rollup_restated",
     "erase.bus_blanked",

@@ -19,6 +19,7 @@ from contracts.errors import StoreError
 from contracts.failpoints import VARIABLE
 from contracts.messages import Kind
 from contracts.query import All, RecordQuery
+from lakehouse import hot_opensearch_days
 from lakehouse import hot_opensearch_rebuild as steps
 from lakehouse.hot_opensearch_client import Client
 from lakehouse.hot_opensearch_state import Days, State
@@ -52,6 +53,11 @@ def names(calls: Calls, care: Care) -> list[str]:
     return sorted(calls.get(f"/{care.settings.opensearch_prefix}-logs-{today()}*/_settings"))
 
 
+def child(care: Care, point: str, *words: str) -> int:
+    command = [sys.executable, "-m", "tests.lakehouse.tiers.rebuild_child", str(care.settings.data), *words]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {VARIABLE: point}, check=False, timeout=100).returncode
+
+
 @pytest.mark.parametrize("before", ["trusted", "dropped"])
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_any_step_the_day_is_the_old_or_the_new_one_and_the_next_rebuild_completes_it(
@@ -61,9 +67,7 @@ def test_killed_at_any_step_the_day_is_the_old_or_the_new_one_and_the_next_rebui
     right = answers(care.hot, Kind.LOGS, [DAY])
     if before == "dropped":
         care.hot.drop_day(Kind.LOGS, DAY)
-    command = [sys.executable, "-m", "tests.lakehouse.tiers.rebuild_child", str(care.settings.data)]
-    killed = subprocess.run(command, cwd=ROOT, env=os.environ | {VARIABLE: point}, check=False, timeout=100)
-    assert killed.returncode == -signal.SIGKILL
+    assert child(care, point) == -signal.SIGKILL
 
     late = batch(log(body="late"), offset=50)
     if DAY in care.hot.days(Kind.LOGS):
@@ -76,6 +80,20 @@ def test_killed_at_any_step_the_day_is_the_old_or_the_new_one_and_the_next_rebui
     assert len(names(calls, care)) == 1
     assert len(answers(care.hot, Kind.LOGS, [DAY])) == len(right) + 1
     assert care.hot.days(Kind.LOGS) == [DAY, NEXT]
+
+
+@pytest.mark.parametrize("act", ["drop", "forget"])
+def test_killed_when_a_day_is_marked_it_is_no_longer_hot_and_the_next_call_removes_its_index(
+    act: str, care: Care, calls: Calls
+) -> None:
+    land(care, load(Kind.LOGS, messages=6))
+
+    assert child(care, hot_opensearch_days.MARKED, act) == -signal.SIGKILL
+
+    assert care.hot.days(Kind.LOGS) == [NEXT]
+    assert len(names(calls, care)) == 1
+    care.hot.drop_day(Kind.LOGS, DAY) if act == "drop" else care.hot.forget(Kind.LOGS, DAY)
+    assert (names(calls, care), care.hot.days(Kind.LOGS)) == ([], [NEXT])
 
 
 def test_searches_see_each_record_once_while_days_are_rebuilt_dropped_and_forgotten(care: Care) -> None:

@@ -1,6 +1,6 @@
-"""A process that rebuilds a day, and is killed at a failpoint; or that writes another day as a flow does.
+"""A process that rebuilds, drops or forgets a day, killed at a failpoint; or that writes another day as a flow does.
 
-HEADWATER_FAILPOINT=… python -m tests.lakehouse.tiers.rebuild_child FOLDER
+HEADWATER_FAILPOINT=… python -m tests.lakehouse.tiers.rebuild_child FOLDER [drop|forget]
 python -m tests.lakehouse.tiers.rebuild_child FOLDER write
 """
 
@@ -34,7 +34,12 @@ def write(care: Care) -> None:
 
 if __name__ == "__main__":
     care = Care(settings(data_dir=Path(sys.argv[1])), lambda: NOON_NS + 3 * DAY_NS)
+    day = dt.date(2026, 3, 4)
     if sys.argv[2:] == ["write"]:
         write(care)
+    elif sys.argv[2:] == ["drop"]:
+        care.hot.drop_day(Kind.LOGS, day)
+    elif sys.argv[2:] == ["forget"]:
+        care.hot.forget(Kind.LOGS, day)
     else:
-        rebuild_hot(care, Kind.LOGS, dt.date(2026, 3, 4))
+        rebuild_hot(care, Kind.LOGS, day)

@@ -27,6 +27,7 @@ from tests.lakehouse.tiers.aging import POLICY, SHAPES, Aging, day, kept
 PLAIN = Policy(hot_days=3, archive_after_days=6)
 # Of deletions the last one: that of a day which is hot.
 POINTS = [f"{name}#6" if name == "retention.deleted" else name for name in FAILPOINTS if name.startswith("retention.")]
+POINTS += ["hot.dropped_marked"]
 
 
 @pytest.fixture
