@@ -112,6 +112,7 @@ def tiers(settings: Settings, landed: Landed) -> list[Measured]:
         raise SystemExit(f"a day was not there to be dropped: {dropped}, {hot}")
     return [
         Measured(f"profile and {checked['checks']} checks of a day", checked["warm_s"], "s", 4),
+        Measured("importing the library of the checks, once a run", checked["import_s"], "s"),
         Measured("profile and checks, peak memory", checked["peak_mib"], "MiB"),
         Measured("archived, bytes per record", archived, "B", 45),
         Measured("as NDJSON under zstd -3, bytes per record", ndjson, "B"),
@@ -126,7 +127,7 @@ def tiers(settings: Settings, landed: Landed) -> list[Measured]:
 def idle_memory(folder: Path) -> list[Measured]:
     """Of Dagster's daemon and webserver, which `headwater up` runs as one process, half a minute after the start."""
     meter = Meter()
-    with platform(folder, meter, {}, batch=True) as running:
+    with platform(folder, meter, {"HEADWATER_DAGSTER_PORT": "0"}, batch=True) as running:
         time.sleep(IDLE_S)
         tree = psutil.Process(running.pid).children(recursive=True)
         ours = [process for process in tree if "headwater.batch" in process.cmdline()]

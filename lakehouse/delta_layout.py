@@ -101,7 +101,6 @@ def parquet_options(name: str, columns: Sequence[str], trace_ids: int, layout: L
         "write_statistics": [column for column in _pruned(name) if column in columns],
         "write_page_index": True,
         "data_page_size": layout.page_bytes,
-        "max_rows_per_page": layout.group_rows,  # else pages end long before they are full
         "bloom_filter_options": filters,
         "store_schema": False,  # else readers would see the dictionaries of the writer
     }

@@ -11,7 +11,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +25,7 @@ from contracts.failpoints import failpoint, reach
 from lakehouse.delta import Delta, translated
 from lakehouse.delta_files import Files, rows_of
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.ordering import THREADS, Day
+from lakehouse.tiers.ordering import THREADS, Day, workers
 from lakehouse.tiers.seen import Seen
 
 ATTEMPTS = 8
@@ -140,7 +139,7 @@ def _rewrite(table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int
             with tempfile.TemporaryDirectory(prefix="headwater-compaction-") as folder:
                 dealt = source.deal(Path(folder))
                 parts = _parts(dealt.count, sum(file["size_bytes"] for file in held))
-                with ThreadPoolExecutor(THREADS) as threads:
+                with workers() as threads:
                     jobs = [
                         threads.submit(_write, files, day, dealt.sorted(*part), positions, source.seen, number)
                         for number, part in enumerate(parts)

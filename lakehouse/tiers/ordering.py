@@ -8,7 +8,11 @@ microsecond makes one large range.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -27,6 +31,7 @@ from lakehouse.tables import SORTED_BY, sort_key
 from lakehouse.tiers.seen import Seen
 
 THREADS = 2
+NICE = 5  # a query gets three times the share of a thread here
 RANGE_ROWS = 65_536
 DEALT_ROWS = 65_536  # rows that are dealt out at once
 HELD_BYTES = 48 << 20  # of both, when rows are long
@@ -36,6 +41,17 @@ WITHIN_EQUALS = ("bus_partition", "bus_offset", "bus_index")
 _LAST = np.iinfo(np.int64).max
 
 _Longs = npt.NDArray[np.int64]
+
+
+def workers() -> ThreadPoolExecutor:
+    """Threads that give way to those of queries, where the system knows such a thing of one thread."""
+    return ThreadPoolExecutor(THREADS, "headwater-upkeep", _give_way)
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,7 @@ class Day:
         waiting: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
         for piece in self._pieces:
             waiting.put(piece)
-        with ThreadPoolExecutor(THREADS) as threads:
+        with workers() as threads:
             for seen in threads.map(lambda worker: self._work(waiting, ranges, folder, worker), range(THREADS)):
                 self.seen.add(seen)
         return Dealt(folder, ranges.count, self._keys)
@@ -92,7 +108,7 @@ class Day:
             rows = pa.Table.from_batches([self._files.fitting(batch) for batch in read.to_batches()])
             return rows.take(np.arange(0, rows.num_rows, step)) if step > 1 else rows
 
-        with ThreadPoolExecutor(THREADS) as threads:
+        with workers() as threads:
             sample = pa.concat_tables(threads.map(sampled, self._pieces)).unify_dictionaries().combine_chunks()
         return Ranges(sample, self._keys, -(-self.rows // min(RANGE_ROWS, self._most)))
 
