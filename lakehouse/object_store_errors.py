@@ -18,7 +18,7 @@ class Trouble(NamedTuple):
     hint: str
 
 
-_BUCKET = Trouble("the bucket does not exist", "create it, or correct HEADWATER_LAKE_URL")
+_BUCKET = Trouble("the bucket does not exist", "create it, or correct HEADWATER_LAKE_URL or HEADWATER_ARCHIVE_URL")
 _KEY = Trouble("S3 does not know the access key", f"correct {_KEYS}")
 _SECRET = Trouble("S3 does not accept the secret key", f"correct {_KEYS}")
 _DENIED = Trouble(
