@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
@@ -26,9 +27,11 @@ from contracts.query_json import from_json, to_json
 from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta, translated
-from lakehouse.erased import Subject, Tests
 from lakehouse.object_store import reading_options
 from lakehouse.tables import ERASURES, SCHEMAS
+
+if TYPE_CHECKING:  # what tests rows takes the hot store's engine, which schedules do not need
+    from lakehouse.erased import Subject, Tests
 
 _FENCE = "erasures:fence"
 ASKED, DONE = "asked", "done"
@@ -57,6 +60,8 @@ class Request:
 
     @property
     def subject(self) -> Subject:
+        from lakehouse.erased import Subject
+
         return Subject(self.tenant, self.where, self.at_ns)
 
 
@@ -222,6 +227,8 @@ class Tombstones:
         return self._table is not None
 
     def _read(self, table: Delta) -> None:
+        from lakehouse.erased import Tests
+
         found: dict[Tenant, list[Tests]] = {}
         for request in asked(table):
             found.setdefault(request.tenant, []).append(Tests(request.subject))
