@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,13 @@ def values(data: Path) -> dict[str, str | float]:
     name = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:16]
     archive = os.environ.get(ARCHIVE_BUCKET, lake)
     urls = {"lake_url": f"{lake}/{name}/lake", "archive_url": f"{archive}/{name}/archive"}
-    return {**urls, "s3_query_timeout_s": PATIENT_S, "s3_write_timeout_s": PATIENT_S}
+    return {**urls, **keys(os.environ), "s3_query_timeout_s": PATIENT_S, "s3_write_timeout_s": PATIENT_S}
+
+
+def keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """Server and keys as settings: a client's library reads the environment once in a process, and remembers."""
+    names = {"endpoint": "ENDPOINT_URL", "access_key": "ACCESS_KEY_ID", "secret_key": "SECRET_ACCESS_KEY"}
+    return {f"s3_{name}": environment[f"AWS_{theirs}"] for name, theirs in names.items()}
 
 
 def environment(data: Path) -> dict[str, str]:
@@ -108,13 +114,13 @@ _clients: dict[str, S3Client] = {}
 
 def _client(store: ObjectStore) -> S3Client:
     """Made once for a server and its keys: making one takes longer than what it is for."""
-    name = f"{store.endpoint} {os.environ.get('AWS_SECRET_ACCESS_KEY')}"
+    name = f"{store.endpoint} {store.secret_key.get_secret_value()}"
     if name not in _clients:
         _clients[name] = store.client(PATIENT_S)
     return _clients[name]
 
 
 def _store(url: str) -> ObjectStore:
-    store = object_store(url, load_settings())
+    store = object_store(url, load_settings(**keys(os.environ)))
     assert store is not None
     return store

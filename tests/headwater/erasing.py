@@ -65,10 +65,10 @@ def copied(template: Path, folder: Path) -> World:
     return World(folder, **QUICK)
 
 
-def filled(folder: Path) -> None:
+def filled(folder: Path, **values: Any) -> None:
     """The subject is in each kind, on two closed days and the open one, packed and plain, repeated, and unreadable; in
     the archive, the rollups, and files that compactions left behind. A tenant beside it has the same, and stays."""
-    world = World(folder, **QUICK)
+    world = World(folder, **QUICK, **values)
     now_ns = time.time_ns() // 1000 * 1000 - 10**9
     for back in (2, 1, 0):
         at_ns = now_ns - back * DAY_NS

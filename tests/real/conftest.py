@@ -82,6 +82,8 @@ def on_s3(s3: s3_engine.S3) -> Iterator[None]:
         for name, value in s3.environment.items():
             if name.startswith("AWS_"):
                 patch.setenv(name, value)
+        for name, value in storage.keys(s3.environment).items():
+            patch.setenv(f"HEADWATER_{name.upper()}", value)
         patch.setenv(storage.BUCKET, lake)
         patch.setenv(storage.ARCHIVE_BUCKET, archive)
         yield

@@ -13,10 +13,6 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-SLOW_DOWN = (
-    b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -24,6 +20,7 @@ class Fault:
 
     Attributes:
         status: Answer with it instead of asking the server; 0 asks.
+        code: Of S3's errors, in that answer.
         heard: Let the server do the work first; the client is not told what came of it.
         cut: Close the connection instead of answering.
         delay_s: Wait before anything.
@@ -31,6 +28,7 @@ class Fault:
     """
 
     status: int = 0
+    code: str = "SlowDown"
     heard: bool = False
     cut: bool = False
     delay_s: float = 0.0
@@ -77,6 +75,10 @@ class _Server(ThreadingHTTPServer):
         """A client that did not wait is no error."""
 
 
+def _error(code: str) -> bytes:
+    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>Scripted.</Message></Error>'.encode()
+
+
 def is_commit(method: str, path: str) -> bool:
     return method == "PUT" and "/_delta_log/" in path and path.endswith(".json")
 
@@ -104,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.owner.seen.append((self.command, self.path if self.command == "GET" else path))
         fault = self.owner.script(self.command, path) or Fault()
         time.sleep(fault.delay_s)
-        answer = fault.status, [("Content-Type", "application/xml")], SLOW_DOWN
+        answer = fault.status, [("Content-Type", "application/xml")], _error(fault.code)
         if fault.heard or not (fault.status or fault.cut):
             real = self._ask(body)
             answer = answer if fault.status else real
