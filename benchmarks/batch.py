@@ -70,6 +70,7 @@ def compaction(settings: Settings, landed: Landed) -> list[Measured]:
         raise SystemExit(f"{landed.rows[0]} records of a day, after compaction: {done}")
     return [
         Measured("compaction of a closed day", done["rows"] / done["took_s"], "rows/s", 300_000, least=True),
+        Measured("compaction, CPU-s per million rows", done["cpu_s"] / done["rows"] * 1e6, "CPU-s"),
         Measured("compaction, peak memory", done["peak_mib"], "MiB", 900),
         Measured("compacted, bytes per record", done["bytes"] / done["rows"], "B"),
     ]
@@ -118,6 +119,7 @@ def tiers(settings: Settings, landed: Landed) -> list[Measured]:
         Measured("as NDJSON under zstd -3, bytes per record", ndjson, "B"),
         Measured("archived, against NDJSON under zstd -3", archived / ndjson, "times", 1),
         Measured("moving a day to the archive", moved["rows"] / moved["took_s"], "rows/s"),
+        Measured("moving a day, CPU-s per million rows", moved["cpu_s"] / moved["rows"] * 1e6, "CPU-s"),
         Measured("moving a day, peak memory", moved["peak_mib"], "MiB"),
         Measured("dropping a day of the lake", dropped["took_s"], "s", 1),
         Measured("dropping a day of the hot store", hot["drop_s"], "s", 1),

@@ -95,10 +95,10 @@ STEPS: Mapping[str, Callable[[Care, dt.date], Mapping[str, Any]]] = {
 def main() -> None:
     step, folder, day = sys.argv[1:]
     care, peak = Care(load_settings(data_dir=Path(folder))), Peak()
-    started_s = time.perf_counter()
+    started_s, cpu_s = time.perf_counter(), time.process_time()
     told = STEPS[step](care, dt.date.fromisoformat(day))
     took_s = time.perf_counter() - started_s
-    print(json.dumps({**told, "took_s": took_s, "peak_mib": peak.mib}))
+    print(json.dumps({**told, "took_s": took_s, "cpu_s": time.process_time() - cpu_s, "peak_mib": peak.mib}))
     care.close()
 
 
