@@ -147,6 +147,7 @@ class Reader(threading.Thread):
     settings: Settings
     oracle: Oracle
     seed: int = 1
+    pause_s: float = PAUSE_S
     asked: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -161,7 +162,7 @@ class Reader(threading.Thread):
                 while not self._stop_asking.is_set() and not self.wrong:
                     self._ask(search, rng.choice(KINDS), rng.choice(TENANTS))
                     self.asked += 1
-                    self._stop_asking.wait(PAUSE_S)
+                    self._stop_asking.wait(self.pause_s)
         except Exception as error:  # told to the test, which fails with it
             self.wrong.append(f"{type(error).__name__}: {error}")
 

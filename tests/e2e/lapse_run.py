@@ -1,8 +1,9 @@
 """Days in seconds through the real graph: bus, flows, and the jobs of `orchestration` on a clock of their own.
 
-    python -m tests.e2e.lapse_run DAYS
+    python -m tests.e2e.lapse_run DAYS [AGES]
 
-Settings come from the environment; `HEADWATER_DATA_DIR` must be new. Prints facts as JSON; fails with what went wrong.
+AGES of `AGES` below. Settings come from the environment; `HEADWATER_DATA_DIR` must be new, and where lake and
+archive are, nothing. Prints facts as JSON; fails with what went wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.messages import Kind
 from query_api.account import account
@@ -34,48 +35,62 @@ from tests.e2e.lapse import (
 )
 from tests.flows.running import World
 
-POLICY = """
+
+class Ages(NamedTuple):
+    """Of the policy, in days. Debug logs end at `debug`, events of globex at `globex`, everything at `all`."""
+
+    hot: int
+    archive: int
+    all: int
+    debug: int
+    globex: int
+
+    def policy(self) -> str:
+        return f"""
 [defaults]
-hot_days = 7
-archive_after_days = 30
-keep_days = 40
+hot_days = {self.hot}
+archive_after_days = {self.archive}
+keep_days = {self.all}
 
 [[rule]]
 kind = "logs"
 below = "info"
-keep_days = 10
+keep_days = {self.debug}
 
 [[rule]]
 kind = "events"
 tenant = "globex"
-keep_days = 20
+keep_days = {self.globex}
 """
+
+    def is_over(self, fact: Fact, today: dt.date) -> bool:
+        """The policy above, in words of its own."""
+        age = (today - fact.day).days
+        if fact.kind is Kind.LOGS and fact.severity == "DEBUG":
+            return age > self.debug
+        if fact.kind is Kind.EVENTS and fact.tenant == "globex":
+            return age > self.globex
+        return age > self.all
+
+
+AGES = {"weeks": Ages(7, 30, 40, 10, 20), "days": Ages(1, 3, 5, 2, 4)}
 RECORDS = 96  # of a day: eight messages of each sender at most
 MORNING_NS = 3600 * 10**9
 QUIET = {"DAGSTER_DISABLE_TELEMETRY": "yes"}
 
 
-def is_over(fact: Fact, today: dt.date) -> bool:
-    """The policy above, in words of its own."""
-    age = (today - fact.day).days
-    if fact.kind is Kind.LOGS and fact.severity == "DEBUG":
-        return age > 10
-    if fact.kind is Kind.EVENTS and fact.tenant == "globex":
-        return age > 20
-    return age > 40
-
-
 class Lapse:
     """`care` runs what Dagster's schedules would: what is due, by the jobs' own assets."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ages: Ages) -> None:
+        self.ages = ages
         self.world = World(folder)
         self.clock = Clock()
         self.oracle = Oracle()
         self.sequence: Counter[str] = Counter()
         self.facts: Counter[str] = Counter()
         (self.world.settings.data).mkdir(parents=True, exist_ok=True)
-        (self.world.settings.data / "retention.toml").write_text(POLICY)
+        (self.world.settings.data / "retention.toml").write_text(ages.policy())
         note = self.world.settings.data / "dagster" / "first_day"
         note.parent.mkdir()
         note.write_text(FIRST.isoformat())
@@ -97,7 +112,7 @@ class Lapse:
         from orchestration.resources import Upkeep
 
         today = dt.datetime.fromtimestamp(self.clock() / 1e9, dt.UTC).date()
-        self.oracle.end(lambda fact: is_over(fact, today))  # from here on it may go
+        self.oracle.end(lambda fact: self.ages.is_over(fact, today))  # from here on it may go
         upkeep, instance = Upkeep(clock_ns=self.clock()), dg.DagsterInstance.ephemeral()
         assets = [asset for file in FILES for asset in file.ASSETS]
 
@@ -150,10 +165,12 @@ class Lapse:
         }
 
 
-def main(days: int) -> int:
+def main(days: int, ages: Ages) -> int:
     os.environ |= QUIET
-    lapse = Lapse(Path(os.environ["HEADWATER_DATA_DIR"]).parent)
+    lapse = Lapse(Path(os.environ["HEADWATER_DATA_DIR"]).parent, ages)
     reader = Reader(lapse.world.settings, lapse.oracle)
+    if lapse.world.settings.lake_url:  # its answers cost this process more than those of a folder
+        reader.pause_s = 0.5
     for number in range(days):
         day = FIRST + dt.timedelta(days=number)
         made = records_of(day, RECORDS, seed=7)
@@ -184,4 +201,4 @@ def main(days: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), AGES[sys.argv[2] if sys.argv[2:] else "weeks"]))

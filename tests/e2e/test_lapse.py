@@ -15,10 +15,10 @@ DAYS = 45
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def lapse(days: int, **environment: str) -> dict[str, Any]:
+def lapse(days: int, ages: str, **environment: str) -> dict[str, Any]:
     """Run it in a process of its own, as Dagster's partitions are those of one data folder; its facts."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.lapse_run", str(days)],
+        [sys.executable, "-m", "tests.e2e.lapse_run", str(days), ages],
         cwd=ROOT,
         env=os.environ | environment,
         check=False,
@@ -32,7 +32,7 @@ def lapse(days: int, **environment: str) -> dict[str, Any]:
 
 @pytest.mark.timeout(600)
 def test_forty_five_days_pass_and_every_tier_holds_what_the_policy_says(tmp_path: Path) -> None:
-    facts = lapse(DAYS, HEADWATER_DATA_DIR=str(tmp_path / "data"))
+    facts = lapse(DAYS, "weeks", HEADWATER_DATA_DIR=str(tmp_path / "data"))
 
     assert facts["hot"] == [f"2026-02-{day:02d}" for day in range(7, 15)]
     assert facts["lake"]["logs"] == 31  # the open day, and the thirty before it
