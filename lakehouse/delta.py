@@ -243,8 +243,8 @@ class Delta:
                 except CommitFailedError:
                     self.refresh()
                     after = self._state(day, numbers)
-                    if files and after == ({file.path for file in files}, dict(numbers)):
-                        return  # it was this commit, and the answer to it was lost
+                    if (after[0] - before[0]) & {file.path for file in files}:
+                        return  # it was this commit, and the answer to it was lost; others may have come since
                     if attempt + 1 == REPLACE_ATTEMPTS or after != before:
                         raise
 

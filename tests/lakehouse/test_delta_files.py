@@ -162,3 +162,22 @@ def test_appended_rows_of_many_pieces_stand_in_their_order(tmp_path: Path) -> No
     (file,) = table.files()
     written = pq.ParquetFile(tmp_path / "logs" / file["path"]).read().column("bus_offset").to_pylist()
     assert written == [offset for offset in range(8) for _ in range(ROWS)]
+
+
+def test_a_commit_whose_answer_was_lost_is_known_for_its_own_whatever_came_since(
+    table: Delta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = table.new_files().write({"day": DAY.isoformat()}, [rows_of(offset) for offset in range(3)])
+    assert made is not None
+    commit = Delta._commit_files
+
+    def lost(self: Delta, *given: object, **named: object) -> None:
+        commit(self, *given, **named)  # type: ignore[arg-type]  # whatever it takes
+        appended(Delta(str(tmp_path), "logs"), 9)
+        raise CommitFailedError("somebody was first")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Delta, "_commit_files", lost)
+        table.replace(DAY, [made], {"compacted": 60})
+
+    assert counted(str(tmp_path)) == {DAY: (4 * ROWS, 4 * ROWS)}
