@@ -26,7 +26,7 @@ FIRST = dt.date(2026, 1, 1)
 DAY_NS = 86_400 * 10**9
 TENANTS = (tenant_named("acme"), tenant_named("globex"))
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
-PAUSE_S = 0.2
+PAUSE_S = 0.8
 ALL_TIERS = ("hot", "lake", "archive")
 _SEVERITIES = ("DEBUG", "INFO", "WARN", "ERROR")
 

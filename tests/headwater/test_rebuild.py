@@ -25,7 +25,7 @@ def care(tmp_path: Path) -> Iterator[Care]:
 def test_closed_days_are_rebuilt_and_told_and_an_open_one_is_refused_before_anything_changes(
     care: Care, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    land(care, load(Kind.LOGS, messages=4))
+    land(care, load(Kind.LOGS, messages=12))
     land(care, [batch(metric(0, 1.5), offset=0, kind=Kind.METRICS, received_ns=NOON_NS)])
 
     with pytest.raises(ConfigError, match=f"logs of {NEXT} are not closed"):
