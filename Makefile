@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test test-engines check bench bench-batch soak soak-engines lock clean setup browser engines engines-up compose-up compose-down
+.PHONY: help run test test-long test-engines check bench bench-batch soak soak-engines lock clean setup browser engines engines-up compose-up compose-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,10 +12,13 @@ help: ## list the targets
 run: $(READY) ## start the embedded platform on a sample shop, ask it questions, check the answers
 	@$(BIN)/headwater demo --once
 
-test: $(READY) ## run every test, but for those on real engines that are killed, paused and broken
-	@$(BIN)/python -m pytest --ignore=tests/real
+test: $(READY) ## run every test, but for those of the two targets below
+	@$(BIN)/python -m pytest --ignore=tests/real -m "not long"
 
-test-engines: $(READY) ## run those: Kafka, OpenSearch and S3 (needs Java 17, Maven and Go; says what it skips)
+test-long: $(READY) ## run those that take minutes: 45 days of all tiers, and Dagster's pages in a browser
+	@$(BIN)/python -m pytest --ignore=tests/real -m long
+
+test-engines: $(READY) ## run those on real engines that are killed, paused and broken: Kafka, OpenSearch and S3 (needs Java 17, Maven and Go; says what it skips)
 	@$(BIN)/python -m pytest tests/real
 
 check: $(READY) ## what pre-commit runs: black, isort, ruff, mypy --strict, the layer test

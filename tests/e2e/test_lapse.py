@@ -30,7 +30,8 @@ def lapse(days: int, ages: str, **environment: str) -> dict[str, Any]:
     return facts
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_forty_five_days_pass_and_every_tier_holds_what_the_policy_says(tmp_path: Path) -> None:
     facts = lapse(DAYS, "weeks", HEADWATER_DATA_DIR=str(tmp_path / "data"))
 

@@ -47,6 +47,7 @@ def pid_of_batch(up: Platform) -> int:
     return 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_an_operator_sees_the_lineage_the_facts_of_a_day_and_the_rows_that_failed_a_check(tmp_path: Path) -> None:
     chromium()
