@@ -25,6 +25,7 @@ from deltalake.transaction import AddAction
 from pyarrow.fs import PyFileSystem
 
 from lakehouse.delta_layout import Layout, parquet_options
+from lakehouse.folder_sync import sync_folder
 from lakehouse.tables import FEW_VALUES, statistics_columns
 
 LONGEST_BOUND = 256  # characters; longer ones would bloat the log
@@ -124,7 +125,7 @@ class Files:
             except BaseException:
                 local.unlink(missing_ok=True)
                 raise
-            _sync(local.parent)
+            sync_folder(local.parent)
             return
         with tempfile.TemporaryDirectory(prefix="headwater-file-") as folder:
             yield (local := Path(folder) / "parquet")
@@ -156,14 +157,6 @@ def _as(column: pa.Array[Any], dtype: pa.DataType) -> pa.Array[Any]:
     if column.type == dtype:
         return column
     return column.cast(pa.string()).dictionary_encode() if dtype == _DICTIONARY else column.cast(dtype)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _statistics(footer: pq.FileMetaData, columns: Iterable[str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ import msgspec
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
+from lakehouse.folder_sync import sync_folder
 
 _DROPPED, _FORGOTTEN, _BUILDING, _REMOVED = ".dropped", ".forgotten", ".building", ".removed"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)(?:@([1-9]\d*))?(\.building)?")
@@ -307,11 +308,3 @@ def _parse(name: str) -> tuple[dt.date, int, bool] | None:
 def _delete(paths: Iterable[Path]) -> None:
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

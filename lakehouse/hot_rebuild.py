@@ -21,8 +21,9 @@ from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from contracts.settings import Settings
+from lakehouse.folder_sync import sync_folder
 from lakehouse.hot_day import DayWriter, stored_checkpoints
-from lakehouse.hot_folder import DayIndex, KindFolder, sync_folder
+from lakehouse.hot_folder import DayIndex, KindFolder
 
 _NOTE = "rebuilt"  # a file beside those of the engine: when, Unix nanoseconds UTC
 

@@ -21,6 +21,7 @@ from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse.delta import Delta
 from lakehouse.delta_layout import Layout
+from lakehouse.lake_literals import day_literal
 from lakehouse.lake_snapshot import QueryPool, Snapshot
 from lakehouse.lake_tables import Tables
 from lakehouse.tallies import gone
@@ -227,7 +228,7 @@ def _of_one_tenant(parts: Sequence[Part]) -> Mapping[str, int] | None:
 
 
 def _count(snapshot: Snapshot, places: Sequence[tuple[dt.date, int]]) -> dict[tuple[dt.date, int], Mapping[str, int]]:
-    wanted = " OR ".join(f"(day = DATE '{day.isoformat()}' AND move = {move:d})" for day, move in places)
+    wanted = " OR ".join(f"(day = {day_literal(day)} AND move = {move:d})" for day, move in places)
     sql = f"SELECT day, move, tenant, count(*) AS n FROM {snapshot.name} WHERE {wanted} GROUP BY day, move, tenant"
     found: dict[tuple[dt.date, int], dict[str, int]] = {place: {} for place in places}
     for row in snapshot.query(sql).to_pylist():

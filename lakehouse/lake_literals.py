@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 
 from contracts.errors import QueryError
@@ -27,6 +28,10 @@ def time_literal(us: int) -> str:
     """Microseconds since the epoch as the type of the time columns; folded to a constant, so files are pruned by it."""
     clamped = min(max(us, _LOWEST), _HIGHEST)
     return f"arrow_cast({clamped}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+
+
+def day_literal(day: dt.date) -> str:
+    return f"DATE '{day.isoformat()}'"
 
 
 def double_literal(value: float) -> str:

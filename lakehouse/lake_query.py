@@ -29,7 +29,7 @@ from contracts.query import (
 )
 from contracts.tenants import Tenant
 from lakehouse import lake_attributes, lake_text
-from lakehouse.lake_literals import between, double_literal, text_literal, time_literal
+from lakehouse.lake_literals import between, day_literal, double_literal, text_literal, time_literal
 from lakehouse.tables import SCHEMAS
 
 ATTRIBUTE = "attributes."
@@ -171,5 +171,5 @@ def records_sql(
 
 
 def days_sql(not_days: Sequence[dt.date]) -> list[str]:
-    dates = ", ".join(f"DATE '{day.isoformat()}'" for day in sorted(not_days))
+    dates = ", ".join(day_literal(day) for day in sorted(not_days))
     return [f"day NOT IN ({dates})"] if dates else []

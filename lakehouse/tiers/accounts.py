@@ -22,7 +22,7 @@ import msgspec
 
 from contracts.batches import IMPORTED
 from contracts.messages import Kind
-from lakehouse.lake_literals import text_literal
+from lakehouse.lake_literals import day_literal, text_literal
 from lakehouse.tables import LEDGER
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.pinned import Pinned
@@ -115,12 +115,8 @@ def offsets_frame(
     return [_told(key, share, gapless, missing <= gone) for key, share in sorted(shares.items())]
 
 
-def _date(day: dt.date) -> str:
-    return f"DATE '{day.isoformat()}'"
-
-
 def _around(kind: Kind, day: dt.date) -> str:
-    return f"kind = {text_literal(kind.value)} AND day >= {_date(day - DAY)} AND day <= {_date(day + DAY)}"
+    return f"kind = {text_literal(kind.value)} AND day >= {day_literal(day - DAY)} AND day <= {day_literal(day + DAY)}"
 
 
 def _add(share: _Share, run: Mapping[str, Any]) -> None:
@@ -134,7 +130,7 @@ def _add(share: _Share, run: Mapping[str, Any]) -> None:
 def _add_dropped(shares: dict[_Key, _Share], ledger: Pinned, kind: Kind, day: dt.date) -> None:
     found = ledger.rows(
         f"SELECT bus_partition, tenant, dropped, count(*) AS n FROM ledger WHERE kind = {text_literal(kind.value)}"
-        f" AND day = {_date(day)} AND dropped <> '{{}}' GROUP BY bus_partition, tenant, dropped"
+        f" AND day = {day_literal(day)} AND dropped <> '{{}}' GROUP BY bus_partition, tenant, dropped"
     )
     for row in found:
         share = shares[row["bus_partition"], row["tenant"]]
@@ -145,9 +141,9 @@ def _add_tiles(shares: dict[_Key, _Share], ledger: Pinned, kind: Kind, day: dt.d
     sql = _TILES.format(
         where=_around(kind, day),
         kind=text_literal(kind.value),
-        day=_date(day),
-        first_day=_date(day - DAY),
-        before_day=_date(day - 2 * DAY),
+        day=day_literal(day),
+        first_day=day_literal(day - DAY),
+        before_day=day_literal(day - 2 * DAY),
     )
     for row in ledger.rows(sql):
         share = shares[row["bus_partition"], row["tenant"]]
@@ -164,15 +160,16 @@ def _add_rows(shares: dict[_Key, _Share], table: Pinned, day: dt.date, runs: Seq
     own = [_place(run["bus_partition"], run["first_offset"], run["next_offset"]) for run in runs if run["day"] == day]
     known = " OR ".join(_place(partition, *hull) for partition, hull in hulls.items())
     where = (
-        f"day >= {_date(day - DAY)} AND day <= {_date(day + DAY)} AND bus_partition <> {IMPORTED:d}"
-        f" AND ((day = {_date(day)} AND ({known})) OR (day <> {_date(day)} AND ({' OR '.join(own) or 'FALSE'})))"
+        f"day >= {day_literal(day - DAY)} AND day <= {day_literal(day + DAY)} AND bus_partition <> {IMPORTED:d}"
+        f" AND ((day = {day_literal(day)} AND ({known}))"
+        f" OR (day <> {day_literal(day)} AND ({' OR '.join(own) or 'FALSE'})))"
     )
     values = ", ".join(
         f"({at}, {run['bus_partition']}, {text_literal(run['tenant'])}, {run['first_offset']}, {run['next_offset']})"
         for at, run in enumerate(runs)
     )
     every = table.every("day, tenant, bus_partition, bus_offset", where)
-    for row in table.rows(_ROWS.format(day=_date(day), every=every, runs=values)):
+    for row in table.rows(_ROWS.format(day=day_literal(day), every=every, runs=values)):
         key = row["bus_partition"], row["tenant"]
         if row["run"] is None:
             shares.setdefault(key, _Share()).unaccounted += row["of_day"]

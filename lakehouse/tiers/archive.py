@@ -24,6 +24,7 @@ from contracts.tenants import Tenant
 from lakehouse import check_lake
 from lakehouse.delta import Delta
 from lakehouse.lake_archive import ARCHIVE, MOVES, archive_url
+from lakehouse.lake_literals import day_literal
 from lakehouse.object_store import object_store, writing_options
 from lakehouse.tiers import copying
 from lakehouse.tiers.care import Care
@@ -99,7 +100,7 @@ def moved_note(day: dt.date) -> str:
 
 
 def day_sql(day: dt.date) -> str:
-    return f"day = DATE '{day.isoformat()}'"
+    return f"day = {day_literal(day)}"
 
 
 def archive_day(care: Care, kind: Kind, day: dt.date) -> Moved:

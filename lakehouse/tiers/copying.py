@@ -22,6 +22,7 @@ from deltalake.transaction import AddAction
 
 from lakehouse.delta import Delta, translated
 from lakehouse.delta_layout import ROW_GROUP_ROWS
+from lakehouse.lake_literals import day_literal
 from lakehouse.tables import SCHEMAS, sorted_rows
 
 MEMORY_MIB = 128  # of the engine, which sorts nothing here
@@ -105,7 +106,7 @@ def copy(
     """
     total, files = _Sum(), target.new_files()
     with translated(f"{source.what} cannot be read"):
-        batches = _read(source, f"day = DATE '{day.isoformat()}'", SCHEMAS[source.name].names)
+        batches = _read(source, f"day = {day_literal(day)}", SCHEMAS[source.name].names)
         windows = _windows(batches, total, SCHEMAS[source.name])
         first = next(windows, None)
     if first is None:

@@ -26,7 +26,7 @@ from lakehouse.erased import Tests
 from lakehouse.erasures import Request, has_table
 from lakehouse.lake_archive import ARCHIVE as ARCHIVED
 from lakehouse.lake_archive import MOVES, archive_url, visible_sql
-from lakehouse.lake_literals import text_literal, time_literal
+from lakehouse.lake_literals import day_literal, text_literal, time_literal
 from lakehouse.lake_query import where_sql
 from lakehouse.object_store import writing_options
 from lakehouse.tables import LEDGER
@@ -126,7 +126,7 @@ def remove_found(target: Target, request: Request, day: dt.date) -> int:
         StoreError: They could not all be removed; the same call may be repeated.
     """
     target.table.refresh()
-    where = f"day = DATE '{day.isoformat()}' AND tenant = {text_literal(request.tenant)}"
+    where = f"day = {day_literal(day)} AND tenant = {text_literal(request.tenant)}"
     if target.kind is Kind.DEAD_LETTERS:
         places = _letters(target.table, request).get(day, [])
     else:

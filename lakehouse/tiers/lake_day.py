@@ -16,6 +16,7 @@ from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, LogRow, MetricRow
 from lakehouse.delta import Delta, translated
 from lakehouse.lake_archive import ARCHIVE, MOVES, archive_url, table_name, visible_sql
+from lakehouse.lake_literals import day_literal
 from lakehouse.object_store import reading_options
 from lakehouse.tables import SCHEMAS
 from lakehouse.tallies import gone_of_day
@@ -53,7 +54,7 @@ class LakeDay:
         self.checkpoints = {**warm.landed(kind.value), IMPORTED: next_offset(warm)}
         with translated("lake query cannot be set up"):
             self._builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
-        where = f"day = DATE '{day.isoformat()}'"
+        where = f"day = {day_literal(day)}"
         warm.register(self._builder)
         self._sources = [f"{kind.value} WHERE {where}"]
         self._removed = gone_of_day(warm, day)

@@ -11,6 +11,7 @@ from deltalake import QueryBuilder
 
 from lakehouse.delta import Delta, translated
 from lakehouse.lake_archive import MOVES
+from lakehouse.lake_literals import day_literal
 
 MEMORY_MIB = 512  # of one query; past it the engine writes to the system's folder for temporary files
 
@@ -61,7 +62,7 @@ class Pinned:
             if name not in self.columns
         }
         columns = ", ".join(f"{lost[name]} AS {name}" if name in lost else name for name in names)
-        return self.every(columns, f"day = DATE '{day.isoformat()}'")
+        return self.every(columns, f"day = {day_literal(day)}")
 
     def every(self, columns: str, where: str) -> str:
         """The rows that match, of the archive too when it was given, as a subquery."""

@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from contracts.errors import ConfigError
-from lakehouse.lake_literals import text_literal
+from lakehouse.lake_literals import day_literal, text_literal
 from lakehouse.tables import QUALITY, SCHEMAS, pipeline_version
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.pinned import pinned_rows
@@ -89,7 +89,7 @@ def latest(care: Care, name: str, day: dt.date) -> Sequence[CheckResult]:
     Raises:
         StoreError: The table cannot be read.
     """
-    rows = _rows(care, f"name = {text_literal(name)} AND day = DATE '{day.isoformat()}' AND severity <> '{_FACTS}'")
+    rows = _rows(care, f"name = {text_literal(name)} AND day = {day_literal(day)} AND severity <> '{_FACTS}'")
     runs = [row for row in rows if row["severity"] != _RELEASE]
     newest = max(((row["timestamp"], row["run"]) for row in runs), default=None)
     releases = [row for row in rows if row["severity"] == _RELEASE]
@@ -101,7 +101,7 @@ def latest(care: Care, name: str, day: dt.date) -> Sequence[CheckResult]:
 
 def days(care: Care, name: str, since: dt.date) -> Sequence[dt.date]:
     """The days of a table, from `since` on, that were checked; the newest first."""
-    rows = _rows(care, f"name = {text_literal(name)} AND day >= DATE '{since.isoformat()}' AND severity = '{_FACTS}'")
+    rows = _rows(care, f"name = {text_literal(name)} AND day >= {day_literal(since)} AND severity = '{_FACTS}'")
     return sorted({row["day"] for row in rows}, reverse=True)
 
 
@@ -146,7 +146,7 @@ def history(care: Care, name: str, day: dt.date, most: int) -> Sequence[tuple[dt
     since = day - dt.timedelta(days=HISTORY_DAYS)
     rows = _rows(
         care,
-        f"name = {text_literal(name)} AND day >= DATE '{since.isoformat()}' AND day < DATE '{day.isoformat()}'"
+        f"name = {text_literal(name)} AND day >= {day_literal(since)} AND day < {day_literal(day)}"
         f" AND severity = '{_FACTS}'",
     )
     newest = {row["day"]: row for row in sorted(rows, key=lambda row: (row["timestamp"], row["run"]))}

@@ -17,6 +17,7 @@ import msgspec
 
 from contracts.errors import ConfigError
 from contracts.settings import Settings
+from lakehouse.folder_sync import sync_folder
 
 ALGORITHM = "HMAC-SHA256"
 
@@ -76,11 +77,7 @@ def replace_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _key(settings: Settings) -> bytes:

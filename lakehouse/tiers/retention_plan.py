@@ -16,6 +16,7 @@ from contracts.errors import StoreError
 from contracts.hot import HotDay
 from contracts.messages import Kind
 from lakehouse.delta import Delta
+from lakehouse.lake_literals import day_literal
 from lakehouse.tiers.archive import archive_table
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.holdings import HOT_KINDS, Days, Held, archive_days, lake_days
@@ -253,7 +254,7 @@ def _partly(care: Care, policy: Policy, each: _Kind, step: Step) -> None:
 
 def _matching(table: Delta, where: str, days: Sequence[dt.date]) -> Mapping[dt.date, int]:
     """How many rows of these days match, for those where some do."""
-    told = ", ".join(f"DATE '{day.isoformat()}'" for day in days)
+    told = ", ".join(day_literal(day) for day in days)
     rows = Pinned(table).rows(
         f"SELECT day, count(*) AS n FROM {table.name} WHERE day IN ({told}) AND {where} GROUP BY day ORDER BY day"
     )

@@ -24,7 +24,7 @@ from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse.coverage import between_sql, numbers, past_sql, places
 from lakehouse.delta import Delta, translated
-from lakehouse.lake_literals import time_literal
+from lakehouse.lake_literals import day_literal, time_literal
 from lakehouse.tables import ROLLUPS
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.raw_points import RawPoints, builder_of, query
@@ -66,7 +66,7 @@ def is_covered(care: Care, day: dt.date) -> bool:
     tables = [care.table(name) for name in ROLLUPS]
     raw = RawPoints(care, min(table.noted(_MOVES) or 0 for table in tables))
     past = [past_sql(places(table, Kind.METRICS)) for table in tables]
-    sql = f"SELECT bus_offset FROM {raw.relation} WHERE day = {_date(day)} AND ({' OR '.join(past)}) LIMIT 1"
+    sql = f"SELECT bus_offset FROM {raw.relation} WHERE day = {day_literal(day)} AND ({' OR '.join(past)}) LIMIT 1"
     return next(query(raw.builder, sql), None) is None
 
 
@@ -99,7 +99,7 @@ def merge(care: Care, name: str, day: dt.date) -> RolledUp:
     """
 
     def rewritten(table: Delta) -> Iterator[pa.Table]:
-        builder, here = builder_of(table), f"day = {_date(day)}"
+        builder, here = builder_of(table), f"day = {day_literal(day)}"
         for part in _parts(query(builder, _hours_sql(name, here))):
             yield windows(builder, name, sums_sql(name, f"{here} AND {part}"))
 
@@ -122,7 +122,7 @@ def restate(care: Care, name: str, day: dt.date, where: str = "TRUE") -> RolledU
 
     def recounted(table: Delta) -> Iterator[pa.Table]:
         builder, raw = builder_of(table), RawPoints(care)
-        here = f"day = {_date(day)}"
+        here = f"day = {day_literal(day)}"
         kept = f"{here} AND ({where}) IS NOT TRUE"
         counted = f"{here} AND ({where}) AND {between_sql({}, places(table, Kind.METRICS))}"
         hours = [*query(builder, _hours_sql(name, kept)), *query(raw.builder, _hours_sql(raw.relation, counted))]
@@ -252,10 +252,6 @@ def _total(rows: pa.Table) -> int:
 
 def _starts(rows: pa.Table) -> set[dt.datetime]:
     return {start.as_py() for start in rows.column("timestamp").unique()}
-
-
-def _date(day: dt.date) -> str:
-    return f"DATE '{day.isoformat()}'"
 
 
 def _hours_sql(relation: str, where: str) -> str:

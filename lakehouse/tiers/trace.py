@@ -12,7 +12,7 @@ from contracts.query import Position
 from contracts.records import record_id
 from lakehouse.delta import Delta
 from lakehouse.lake_archive import MOVES
-from lakehouse.lake_literals import text_literal
+from lakehouse.lake_literals import day_literal, text_literal
 from lakehouse.tiers.archive import archive_table
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.pinned import pinned_rows
@@ -58,7 +58,7 @@ def trace(care: Care, kind: Kind, wanted: str | Position, tenant: str = "") -> S
         condition += f" AND tenant = {text_literal(tenant)}"
     for table, tier, visible in _tables(care, kind):
         for day in sorted({file["partition.day"] for file in table.files()}, reverse=True):
-            where = f"day = DATE '{day.isoformat()}' AND {visible} AND {condition}"
+            where = f"day = {day_literal(day)} AND {visible} AND {condition}"
             if found := pinned_rows(table, f"SELECT {_ORIGIN} FROM {table.name} WHERE {where}"):
                 return [_trace(kind, table, tier, row) for row in found]
     return ()
