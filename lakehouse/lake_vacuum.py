@@ -32,17 +32,16 @@ def vacuum(url: str, settings: Settings, dry_run: bool, now_s: float, layout: La
         StoreError: It could not be finished; the same call may be repeated.
     """
     age_h, options = settings.lake_vacuum_h, writing_options(url, settings)
-    names = [name for name in SCHEMAS if exists(url, name, options)]
     files: list[str] = []
-    for name in names:
+    for name in (each for each in SCHEMAS if exists(url, each, options)):
         table = Delta(url, name, options, layout, False)
         files += [f"{name}/{path}" for path in table.sweep(age_h, dry_run)]
         if not dry_run:
             table.clean_log()  # only the flows do that of theirs
     store = object_store(url, settings)
-    if store is None or not names:
+    if store is None:
         return Vacuum(files)
     from lakehouse.object_store_cleanup import abort_uploads, delete_probes
 
-    uploads = abort_uploads(store, names, age_h, dry_run, now_s)
+    uploads = abort_uploads(store, SCHEMAS, age_h, dry_run, now_s)  # also of a table that was killed at its first file
     return Vacuum(files, uploads, delete_probes(store, age_h, dry_run, now_s))

@@ -76,28 +76,29 @@ def test_a_start_remembers_the_server(s3: S3, tmp_path: Path) -> None:
 
 
 def test_vacuum_deletes_what_a_failed_write_left_and_nothing_else(s3: S3, tmp_path: Path, engines_home: Path) -> None:
+    place = place_on(s3, tmp_path)
     with FaultyS3(s3.endpoint) as faulty:
-        place = place_on(s3, tmp_path, s3_endpoint=faulty.url, s3_write_timeout_s=0.5)
-        lake, writer = place.lake(), place.writer()
+        hasty = place.settings.model_copy(update={"s3_endpoint": faulty.url, "s3_write_timeout_s": 0.5})
+        writer = Place(place.url, hasty).writer()
         faults = [Fault(status=503)] * 8  # more than one write tries: its file stays behind
         faulty.script = lambda method, path: faults.pop() if faults and is_commit(method, path) else None
         Writing(writer, 3).run()
-        folder = folder_of(engines_home, place)
-        stored = {str(path.relative_to(folder)) for path in folder.glob("*/day=*/*.parquet")}
-        orphans = stored - {f"{name}/{path}" for name in ("logs", "ledger") for path in files_of(s3, place, name)}
-        assert orphans, "no file was left behind"
-        assert lake.vacuum(dry_run=True).files == []
-        old_s = time.time() - OLD_S
-        for path in stored:
-            os.utime(folder / path, (old_s, old_s))
+    lake, folder = place.lake(), folder_of(engines_home, place)
+    stored = {str(path.relative_to(folder)) for path in folder.glob("*/day=*/*.parquet")}
+    orphans = stored - {f"{name}/{path}" for name in ("logs", "ledger") for path in files_of(s3, place, name)}
+    assert orphans, "no file was left behind"
+    assert lake.vacuum(dry_run=True).files == []
+    old_s = time.time() - OLD_S
+    for path in stored:
+        os.utime(folder / path, (old_s, old_s))
 
-        assert set(lake.vacuum(dry_run=True).files) == orphans
-        assert all((folder / path).exists() for path in stored)
-        assert set(lake.vacuum().files) == orphans
-        assert {path for path in stored if (folder / path).exists()} == stored - orphans
-        assert counts(lake) == all_of(3)
-        assert lake.vacuum().files == []
-        lake.close()
+    assert set(lake.vacuum(dry_run=True).files) == orphans
+    assert all((folder / path).exists() for path in stored)
+    assert set(lake.vacuum().files) == orphans
+    assert {path for path in stored if (folder / path).exists()} == stored - orphans
+    assert counts(lake) == all_of(3)
+    assert lake.vacuum().files == []
+    lake.close()
 
 
 def test_vacuum_aborts_old_uploads_of_this_lake_alone(s3: S3, tmp_path: Path) -> None:
