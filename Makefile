@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 READY := .venv/.ready
+TEST_WORKERS ?= 2  # tests at a time: most of their time is waiting
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 
 .PHONY: help run test test-long test-engines check bench bench-batch soak soak-engines lock clean setup browser engines engines-up compose-up compose-down
 
@@ -13,13 +15,13 @@ run: $(READY) ## start the embedded platform on a sample shop, ask it questions,
 	@$(BIN)/headwater demo --once
 
 test: $(READY) ## run every test, but for those of the two targets below
-	@$(BIN)/python -m pytest --ignore=tests/real -m "not long"
+	@$(PYTEST) -m "not long and not engines"
 
 test-long: $(READY) ## run those that take minutes: 45 days of all tiers, and Dagster's pages in a browser
-	@$(BIN)/python -m pytest --ignore=tests/real -m long
+	@$(PYTEST) -m "long and not engines"
 
-test-engines: $(READY) ## run those on real engines that are killed, paused and broken: Kafka, OpenSearch and S3 (needs Java 17, Maven and Go; says what it skips)
-	@$(BIN)/python -m pytest tests/real
+test-engines: $(READY) ## run those on real engines, which are killed, paused and broken too: Kafka, OpenSearch and S3 (needs Java 17, Maven and Go; says what it skips)
+	@$(PYTEST) -m engines
 
 check: $(READY) ## what pre-commit runs: black, isort, ruff, mypy --strict, the layer test
 	@$(BIN)/black --check --quiet . || { $(BIN)/black --diff --quiet . ; exit 1; }
@@ -43,7 +45,7 @@ soak-engines: $(READY) ## the same on Kafka, OpenSearch and S3, which are killed
 browser: ## a Chromium for the test that opens Dagster's pages, where there is none (apt-get, as root)
 	@scripts/browser
 
-engines: $(READY) ## install Kafka, OpenSearch and an S3 server for tests/real, once, outside this folder
+engines: $(READY) ## install Kafka, OpenSearch and an S3 server for `make test-engines`, once, outside this folder
 	@$(BIN)/python -m scripts.engines install
 
 engines-up: $(READY) ## run these three until Ctrl-C and print what to export; BROKERS=3 for three of Kafka

@@ -15,8 +15,6 @@ from bus import open_bus
 from contracts.bus import Bus
 from contracts.messages import Message
 from contracts.settings import Settings, load_settings
-from tests.real.conftest import TIMEOUT_S as ENGINE_TIMEOUT_S
-from tests.real.conftest import engines_home, kafka  # noqa: F401  (fixtures, asked for by name)
 from tests.real.kafka_topics import delete
 
 
@@ -38,8 +36,7 @@ def lose_file(folder: Path, _topic: str) -> None:
 
 ADAPTERS = [
     Adapter("sqlite", lambda folder: f"sqlite:///{folder}/bus.db", lose_file),
-    # On a real broker; the first run on a machine installs it, inside the first test's time.
-    pytest.param(Adapter("kafka", lambda _: "", lose_file, trims=False), marks=pytest.mark.timeout(ENGINE_TIMEOUT_S)),
+    pytest.param(Adapter("kafka", lambda _: "", lose_file, trims=False), marks=pytest.mark.engines),
 ]
 AT_ONCE_OLD: dict[str, Any] = {"bus_retention_h": 1e-9}
 

@@ -15,7 +15,6 @@ from contracts.query import All, RecordQuery, Term
 from lakehouse import open_hot
 from tests.contract.test_hot_store import bodies, hot, search, url, write  # noqa: F401  (fixtures too)
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
-from tests.real.conftest import engines_home, opensearch  # noqa: F401  (fixtures, asked for by name)
 
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)

@@ -20,14 +20,12 @@ from contracts.records import record_id
 from contracts.tenants import Tenant
 from lakehouse import open_hot
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings, tick
-from tests.real.conftest import TIMEOUT_S as ENGINE_TIMEOUT_S
-from tests.real.conftest import engines_home, opensearch  # noqa: F401  (fixtures, asked for by name)
 
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)
 
 
-ADAPTERS = ["tantivy", pytest.param("opensearch", marks=pytest.mark.timeout(ENGINE_TIMEOUT_S))]
+ADAPTERS = ["tantivy", pytest.param("opensearch", marks=pytest.mark.engines)]
 
 
 @pytest.fixture(params=ADAPTERS)

@@ -27,8 +27,8 @@ from scripts.engines.kafka import Kafka
 from scripts.engines.node import Node
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
+from tests.conftest import needs
 from tests.headwater.processes import headwater, until
-from tests.real.conftest import needs
 from tests.real.pointing import environment_of, settings_of
 
 Found = dict[str, str]

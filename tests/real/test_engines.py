@@ -25,7 +25,7 @@ from scripts.engines import kafka as kafka_engine
 from scripts.engines import opensearch as opensearch_engine
 from scripts.engines import s3 as s3_engine
 from scripts.engines.node import EngineError, Node
-from tests.real.conftest import needs
+from tests.conftest import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = logging.getLogger("tests.real.kafka_clients")  # a broker that was killed on purpose is no news

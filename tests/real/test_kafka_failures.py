@@ -16,7 +16,7 @@ from contracts.errors import BusError, OutcomeUnknown
 from contracts.messages import Message
 from scripts.engines import kafka as kafka_engine
 from scripts.engines.kafka import Kafka
-from tests.real.conftest import needs
+from tests.conftest import needs
 from tests.real.kafka_topics import Topics
 
 DEADLINE_S = 6.0

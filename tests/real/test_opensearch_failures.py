@@ -23,8 +23,8 @@ from lakehouse import open_hot, open_lake
 from lakehouse.search import Search
 from scripts.engines import opensearch as engines
 from scripts.engines.opensearch import OpenSearch
+from tests.conftest import needs
 from tests.lakehouse.lake_samples import ACME, batch, log, settings
-from tests.real.conftest import needs
 from tests.real.opensearch_calls import bodies, write
 
 SMALL = {"http.max_content_length": "300kb"}

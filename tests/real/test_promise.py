@@ -13,7 +13,7 @@ import pytest
 from scripts.engines import kafka as kafka_engine
 from scripts.engines import opensearch as opensearch_engine
 from scripts.engines import s3 as s3_engine
-from tests.real.conftest import needs
+from tests.conftest import needs
 from tests.real.promise import KINDS, Engines, Promise
 
 FAULTS = 14

@@ -24,6 +24,7 @@ from lakehouse.tiers.erasure_rows import remove_found
 from scripts.engines import s3 as engines
 from scripts.engines.s3 import S3
 from tests import storage
+from tests.conftest import needs
 from tests.flows.running import World
 from tests.headwater import test_import as importing
 from tests.headwater.erasing import QUICK, ask
@@ -31,7 +32,6 @@ from tests.headwater.erasing import bodies as found_of
 from tests.headwater.erasing import filled, kept, places, run
 from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.tiers.archiving import DAY, DAYS, ROWS, bodies, care_of, child, fill, stored
-from tests.real.conftest import needs
 from tests.real.s3_lake import eventually
 from tests.real.s3_proxy import Fault, FaultyS3
 

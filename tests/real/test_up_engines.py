@@ -11,9 +11,9 @@ from scripts.engines import opensearch as opensearch_engine
 from scripts.engines import ports
 from scripts.engines.kafka import Kafka
 from scripts.engines.s3 import S3
+from tests.conftest import needs
 from tests.headwater.platform import Platform
 from tests.headwater.processes import headwater, output, started, until
-from tests.real.conftest import needs
 from tests.real.pointing import environment_of, settings_of
 
 UP = ("-m", "headwater", "up", "--no-batch", "--port", "0", "--data-dir")
