@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
-from deltalake.exceptions import CommitFailedError
 
 from contracts.batches import arrival_day
 from contracts.errors import ConfigError, StoreError
@@ -28,6 +27,7 @@ from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta, translated
 from lakehouse.object_store import reading_options
+from lakehouse.races import retried
 from lakehouse.tables import ERASURES, SCHEMAS
 
 if TYPE_CHECKING:  # what tests rows takes the hot store's engine, which schedules do not need
@@ -35,7 +35,6 @@ if TYPE_CHECKING:  # what tests rows takes the hot store's engine, which schedul
 
 _FENCE = "erasures:fence"
 ASKED, DONE = "asked", "done"
-ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +96,13 @@ def finish(table: Delta, request: Request, now_ns: int, receipt: str) -> None:
 def _say(table: Delta, request: Request, state: str, now_ns: int, text: str) -> None:
     row = {"day": arrival_day(now_ns), "tenant": request.tenant, "id": request.id, "state": state, "said_ns": now_ns}
     rows = pa.Table.from_pylist([{**row, "text": text}], SCHEMAS[ERASURES])
-    for attempt in range(ATTEMPTS):
+
+    def said() -> None:
         table.refresh()
-        if any(known["id"] == request.id and known["state"] == state for known in _rows(table)):
-            return
-        try:
+        if not any(known["id"] == request.id and known["state"] == state for known in _rows(table)):
             table.append(ERASURES, rows, {})
-            return
-        except CommitFailedError:
-            time.sleep(min(0.05 * 2**attempt, 1.0))
-            table.reopen()
-    raise StoreError("table of erasures was changed by others all the time", hint="repeat the call", retry_after_s=5)
+
+    retried(table, said)
 
 
 def fence(table: Delta) -> dict[str, int]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import QueryBuilder
-from deltalake.exceptions import CommitFailedError
 
 from contracts.batches import Batch, arrival_day
 from contracts.errors import StoreError
@@ -25,11 +24,11 @@ from contracts.records import attributes_text
 from contracts.settings import Settings
 from lakehouse.delta import Delta, translated
 from lakehouse.object_store import writing_options
+from lakehouse.races import retried
 from lakehouse.tables import LEDGER, SCHEMAS, pending_table, pipeline_version, record_batch, sorted_rows
 
 _LOG = logging.getLogger(__name__)
 
-COMMIT_ATTEMPTS = 6
 COMPACT_COMMITS = 100  # small commits of a table after which its open day is compacted
 SMALL_COMMIT_ROWS = 50_000
 CLEAN_LOG_COMMITS = 60
@@ -187,24 +186,16 @@ class LakeWriter:
         self._done = dict(self._next)
 
     def _once(self, table: Delta, rows_past: Callable[[Mapping[int, int]], pa.Table]) -> None:
-        for attempt in range(COMMIT_ATTEMPTS):
-            try:
-                table.refresh()
-                landed = already_landed(table, self.kind)
-                rows = rows_past(landed)
-                if rows.num_rows:
-                    ahead = {part: end for part, end in self._next.items() if end > landed.get(part, 0)}
-                    table.append(self.kind.value, rows, ahead)
-                    self._upkeep[table.name].after_commit(rows)
-                return
-            except CommitFailedError:
-                time.sleep(min(0.05 * 2**attempt, 1.0))
-                table.reopen()
-        raise StoreError(
-            f'lake table "{table.name}" was changed by others {COMMIT_ATTEMPTS} times in a row',
-            hint="run one flow per kind",
-            retry_after_s=5,
-        )
+        def appended() -> None:
+            table.refresh()
+            landed = already_landed(table, self.kind)
+            rows = rows_past(landed)
+            if rows.num_rows:
+                ahead = {part: end for part, end in self._next.items() if end > landed.get(part, 0)}
+                table.append(self.kind.value, rows, ahead)
+                self._upkeep[table.name].after_commit(rows)
+
+        retried(table, appended, hint="run one flow per kind")
 
     def close(self) -> None:
         """Let go without committing. Idempotent."""

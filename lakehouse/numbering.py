@@ -11,17 +11,13 @@ is read, and never change; of several writers the first one decides.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deltalake.exceptions import CommitFailedError
-
-from contracts.errors import StoreError
 from contracts.messages import Kind
 from lakehouse.delta import Delta
+from lakehouse.races import retried
 
-ATTEMPTS = 8
 # A store may hold rows a little past its checkpoint: what one commit that did not end had sent. Far more than that.
 MARGIN = 1 << 20
 
@@ -67,21 +63,18 @@ def note_bases(ledger: Delta, kind: Kind, identity: str, bases: Mapping[int, int
     Raises:
         StoreError: The ledger cannot be written; the same call may be repeated.
     """
-    for attempt in range(ATTEMPTS):
-        try:
-            ledger.refresh()
-            found = {partition: base_in(ledger, kind, identity, partition) for partition in bases}
-            missing = [partition for partition, base in found.items() if base.own is None]
-            if not missing:
-                return found
-            ledger.note(
-                {_own(kind, identity, partition): bases[partition] for partition in missing}
-                | {
-                    _newest(kind, partition): max(bases[partition], found[partition].newest or 0)
-                    for partition in missing
-                }
-            )
-        except CommitFailedError:
-            time.sleep(min(0.05 * 2**attempt, 1.0))
-            ledger.reopen()
-    raise StoreError("the ledger was changed by others too often", hint="see that one flow runs", retry_after_s=5)
+
+    def noted() -> Mapping[int, Base]:
+        ledger.refresh()
+        found = {partition: base_in(ledger, kind, identity, partition) for partition in bases}
+        missing = [partition for partition, base in found.items() if base.own is None]
+        if not missing:
+            return found
+        newest = {partition: max(bases[partition], found[partition].newest or 0) for partition in missing}
+        ledger.note(
+            {_own(kind, identity, partition): bases[partition] for partition in missing}
+            | {_newest(kind, partition): number for partition, number in newest.items()}
+        )
+        return found | {partition: Base(bases[partition], newest[partition]) for partition in missing}
+
+    return retried(ledger, noted, hint="see that one flow runs")

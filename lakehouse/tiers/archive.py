@@ -26,11 +26,11 @@ from lakehouse.delta import Delta
 from lakehouse.lake_archive import ARCHIVE, MOVES, archive_url
 from lakehouse.lake_literals import day_literal
 from lakehouse.object_store import object_store, writing_options
+from lakehouse.races import retried
 from lakehouse.tiers import copying
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.removal import RETENTION, remove
 
-ATTEMPTS = 5
 CLAIM = "moves:claim"  # app transaction of both tables: who moves now
 LAKE = "moves:lake"  # of the archive: the identity of the lake's table whose days are there
 FINISHED = "moves:finished"  # of the archive: the number of a finished move, the last one or the one before
@@ -117,28 +117,22 @@ def archive_day(care: Care, kind: Kind, day: dt.date) -> Moved:
         raise StoreError(f"{day} is not over: it cannot be moved to the archive", hint="see that the clock is right")
     url = archive_url(care.settings)
     check_lake(url, care.settings)
-    for attempt in range(ATTEMPTS):
+    warm = care.table(kind.value)
+
+    def moved() -> Moved:
         started_s = time.perf_counter()
-        warm = care.table(kind.value)
         before = [file for file in warm.files() if file["partition.day"] == day]
         if not before:
             return Moved(kind, day, 0, 0, 0, 0, 0, 0, time.perf_counter() - started_s)
         archive = _archive_of(care, kind, warm)
-        try:
-            move = _move(care, warm, archive, day)
-        except CommitFailedError:
-            time.sleep(min(0.1 * 2**attempt, 2.0))
-            continue
+        move = _move(care, warm, archive, day)
         after = [file for file in archive.files() if file["partition.day"] == day and file["partition.move"] == move]
         rows, bytes_after = (sum(file[name] for file in after) for name in ("num_records", "size_bytes"))
         bytes_before = sum(file["size_bytes"] for file in before)
         took_s = time.perf_counter() - started_s
         return Moved(kind, day, rows, len(before), len(after), bytes_before, bytes_after, move, took_s)
-    raise StoreError(
-        f'{day} of lake table "{kind.value}" was changed by others {ATTEMPTS} times in a row',
-        hint="nothing is lost; the same call may be repeated",
-        retry_after_s=60,
-    )
+
+    return retried(warm, moved, hint="nothing is lost; the same call may be repeated")
 
 
 def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:

@@ -24,11 +24,11 @@ from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from lakehouse.delta import Delta, translated
 from lakehouse.delta_files import Files, rows_of
+from lakehouse.races import retried
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.ordering import THREADS, Day, workers
 from lakehouse.tiers.seen import Seen
 
-ATTEMPTS = 8
 FILE_BYTES = 256 << 20
 LEAST_RANGES = 4  # of a day that is written to more than one file
 
@@ -89,23 +89,17 @@ def compact_closed(care: Care, name: str, day: dt.date) -> Compaction:
     if day >= care.today():
         raise StoreError(f"{day} is not closed yet", hint="compact the open day with compact_open")
     began_s, table, note = time.monotonic(), care.table(name), f"compacted:{day.isoformat()}"
-    for attempt in range(ATTEMPTS):
+
+    def rewritten() -> Compaction:
         before = _held(table, day)
         if not before.rows or table.noted(note) == before.rows:
             return _outcome(table, before, before, began_s, done=False)
-        try:
-            repeated, positions = _rewrite(table, day, before.rows, note)
-            reach(COMMITTED)
-            table.refresh()
-            return _outcome(table, before, _held(table, day), began_s, repeated, positions)
-        except CommitFailedError:
-            time.sleep(min(0.05 * 2**attempt, 1.0))
-            table.reopen()
-    raise StoreError(
-        f'{day} of lake table "{name}" was changed by others {ATTEMPTS} times in a row',
-        hint="the same call may be repeated",
-        retry_after_s=5,
-    )
+        repeated, positions = _rewrite(table, day, before.rows, note)
+        reach(COMMITTED)
+        table.refresh()
+        return _outcome(table, before, _held(table, day), began_s, repeated, positions)
+
+    return retried(table, rewritten)
 
 
 @dataclass(frozen=True, slots=True)

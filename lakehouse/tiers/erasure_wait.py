@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-
-from deltalake.exceptions import CommitFailedError
+from functools import partial
 
 from contracts.bus import Bus
 from contracts.errors import StoreError
 from contracts.messages import Kind
+from lakehouse.delta import Delta
 from lakehouse.erased import TESTED
-from lakehouse.erasures import ATTEMPTS, Request, fence
+from lakehouse.erasures import Request, fence
+from lakehouse.races import retried
 from lakehouse.tiers.care import Care
 
 PAUSE_S = 0.1
@@ -41,15 +42,11 @@ def fence_imports(care: Care, request: Request) -> None:
     """
     for kind in request.where:
         table = care.table(kind.value)
-        for attempt in range(ATTEMPTS):
-            try:
-                table.note(fence(table))
-                break
-            except CommitFailedError:
-                time.sleep(min(0.05 * 2**attempt, 1.0))
-                table.reopen()
-        else:
-            raise StoreError(f"{table.what} was changed by others all the time", retry_after_s=5)
+        retried(table, partial(_fence, table))
+
+
+def _fence(table: Delta) -> None:
+    table.note(fence(table))
 
 
 def wait_for_flows(

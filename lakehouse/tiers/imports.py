@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,11 +24,11 @@ from contracts.tenants import Tenant
 from lakehouse.delta import Delta
 from lakehouse.erasures import fence
 from lakehouse.lake_writer import Account, ledger_rows
+from lakehouse.races import retried
 from lakehouse.tables import LEDGER, pending_table, pipeline_version, record_batch, sorted_rows
 from lakehouse.tallies import with_imported
 from lakehouse.tiers.care import Care
 
-ATTEMPTS = 8
 LANDED = failpoint("import.landed", "a part of the file is in the lake, with how far the import has come")
 
 ALL = 1 << 40  # as a number of parts: the whole file
@@ -126,21 +125,19 @@ class Import:
                 the same import.
         """
         table = self.care.table(self.kind.value)
-        for attempt in range(ATTEMPTS):
+
+        def landed() -> Sequence[Batch]:
             known = table.noted(self._progress) or 0
             if known in (after, ALL):
                 return ()
             if known != before:
                 raise StoreError(f'import "{self.name}" is being made by another process', hint="wait for it")
             landing = kept(batches)
-            try:
-                self._commit(table, landing, after)
-                reach(LANDED)
-                return landing
-            except CommitFailedError:
-                time.sleep(min(0.05 * 2**attempt, 1.0))
-                table.reopen()
-        raise StoreError("the lake was changed by others too often", hint="start the import again", retry_after_s=5)
+            self._commit(table, landing, after)
+            reach(LANDED)
+            return landing
+
+        return retried(table, landed, hint="start the import again")
 
     def _commit(self, table: Delta, batches: Sequence[Batch], after: int) -> None:
         numbers = {self._progress: after} | fence(table)

@@ -7,22 +7,18 @@ How many rows of a tenant went for which reason is noted in the table by the com
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 from deltalake import QueryBuilder
-from deltalake.exceptions import CommitFailedError
 
-from contracts.errors import StoreError
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta, translated
+from lakehouse.races import retried
 from lakehouse.tallies import ERASED as ERASED
 from lakehouse.tallies import RETENTION as RETENTION
 from lakehouse.tallies import with_gone
-
-ATTEMPTS = 8
 
 
 def counts(table: Delta, where: str) -> dict[Tenant, int]:
@@ -59,7 +55,8 @@ def remove(
     Raises:
         StoreError: Others changed the same rows all the time, or the table cannot be read or written.
     """
-    for attempt in range(ATTEMPTS):
+
+    def removed() -> Mapping[Tenant, int]:
         table.refresh()
         matching = _counts(table, where)
         if not matching:
@@ -72,14 +69,7 @@ def remove(
         numbers = with_gone(table, reason, found, days)
         if noted:
             numbers[noted] = (table.noted(noted) or 0) + sum(found.values())
-        try:
-            table.delete(where, numbers)
-            return dict(found)
-        except CommitFailedError:
-            time.sleep(min(0.05 * 2**attempt, 1.0))
-            table.reopen()
-    raise StoreError(
-        f'rows of lake table "{table.name}" were changed by others {ATTEMPTS} times in a row',
-        hint="the same call may be repeated",
-        retry_after_s=5,
-    )
+        table.delete(where, numbers)
+        return dict(found)
+
+    return retried(table, removed)

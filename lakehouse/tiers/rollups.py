@@ -14,17 +14,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError
 
-from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse.coverage import between_sql, numbers, past_sql, places
 from lakehouse.delta import Delta, translated
 from lakehouse.lake_literals import day_literal, time_literal
+from lakehouse.races import retried
 from lakehouse.tables import ROLLUPS
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.raw_points import RawPoints, builder_of, query
@@ -32,7 +33,6 @@ from lakehouse.windows import points_sql, sums_sql, windows
 
 PART_ROWS = 250_000  # raw points of a commit: 470 MiB at the peak
 FILE_BYTES = 64 << 20  # the library cuts files at 100 MiB; a day with more files than these has some to merge
-ATTEMPTS = 8
 APPENDED = failpoint("rollup.appended", "windows of some points are in a rollup table, with the places they cover")
 REPLACED = failpoint("rollup.replaced", "a day of a rollup table has been merged or restated")
 
@@ -79,14 +79,12 @@ def fence(care: Care) -> None:
         StoreError: Others changed the tables all the time, or they cannot be written.
     """
     for name in ROLLUPS:
-        table, attempt = care.table(name), 0
-        while True:
-            try:
-                table.note(_turn(table))
-                break
-            except CommitFailedError:
-                attempt = _waited(attempt, name)
-                table.reopen()
+        table = care.table(name)
+        retried(table, partial(_fence, table))
+
+
+def _fence(table: Delta) -> None:
+    table.note(_turn(table))
 
 
 def merge(care: Care, name: str, day: dt.date) -> RolledUp:
@@ -135,26 +133,35 @@ def restate(care: Care, name: str, day: dt.date, where: str = "TRUE") -> RolledU
 
 
 def _roll_up(care: Care, name: str) -> RolledUp:
-    started, rows_in, rows_out, seen, attempt = time.perf_counter(), 0, 0, set[dt.datetime](), 0
-    table = care.table(name)
-    raw = RawPoints(care, table.noted(_MOVES) or 0)
-    while (part := _next_part(raw, places(table, Kind.METRICS))) is not None:
+    started, rows_in, rows_out, seen = time.perf_counter(), 0, 0, set[dt.datetime]()
+    table, raw = care.table(name), None
+
+    def next_rows() -> pa.Table | None:
+        nonlocal raw
+        raw = raw or RawPoints(care, table.noted(_MOVES) or 0)  # pinned later than `table`: an erasure is between them
         covered = places(table, Kind.METRICS)
+        if (part := _next_part(raw, covered)) is None:
+            _note_moves(table, raw.moves)
+            return None
         rows = windows(raw.builder, name, points_sql(raw.relation, between_sql(covered, part), ROLLUPS[name]))
         try:
             _append(table, rows, numbers(covered | part, Kind.METRICS))
         except CommitFailedError:  # also after an erasure: what it removed must not be read again
-            attempt = _waited(attempt, name)
-            table.reopen()
-            raw = RawPoints(care, table.noted(_MOVES) or 0)
-            continue
+            raw = None
+            raise
         reach(APPENDED)
+        return rows
+
+    while (rows := retried(table, next_rows)) is not None:
         rows_in, rows_out = rows_in + _total(rows), rows_out + rows.num_rows
         seen |= _starts(rows)
-    if raw.moves != (table.noted(_MOVES) or 0):
-        with contextlib.suppress(CommitFailedError):  # the next run looks into the archive again
-            table.note({_MOVES: raw.moves})
     return RolledUp(rows_in, rows_out, len(seen), round(time.perf_counter() - started, 3), table.version)
+
+
+def _note_moves(table: Delta, moves: int) -> None:
+    if moves != (table.noted(_MOVES) or 0):
+        with contextlib.suppress(CommitFailedError):  # the next run looks into the archive again
+            table.note({_MOVES: moves})
 
 
 def _append(table: Delta, rows: pa.Table, noted: Mapping[str, int]) -> None:
@@ -196,24 +203,21 @@ def _replace(
     rewritten: Callable[[Delta], Iterator[pa.Table]],
     is_due: Callable[[Delta], bool],
 ) -> RolledUp:
-    started, attempt, table = time.perf_counter(), 0, care.table(name)
-    while True:
+    started, table = time.perf_counter(), care.table(name)
+
+    def replaced() -> RolledUp:
         if not is_due(table):
             return RolledUp(0, 0, 0, round(time.perf_counter() - started, 3), table.version)
         before = sum(file["num_records"] for file in table.files() if file["partition.day"] == day)
         tally = _Tally()
         with translated(f"rows of {table.what} cannot be replaced"):
             made = table.new_files().write({"day": day.isoformat()}, tally.batches(rewritten(table)))
-        written = [made] if made is not None else []
-        try:
-            table.replace(day, written, _turn(table))
-        except CommitFailedError:
-            attempt = _waited(attempt, name)
-            table.reopen()
-            continue
+        table.replace(day, [made] if made is not None else [], _turn(table))
         reach(REPLACED)
         took_s = round(time.perf_counter() - started, 3)
         return RolledUp(before, tally.rows, len(tally.windows), took_s, table.version)
+
+    return retried(table, replaced)
 
 
 class _Tally:
@@ -233,17 +237,6 @@ class _Tally:
 def _is_merged(table: Delta, day: dt.date) -> bool:
     sizes = [int(file["size_bytes"]) for file in table.files() if file["partition.day"] == day]
     return len(sizes) <= 1 + sum(sizes) // FILE_BYTES
-
-
-def _waited(attempt: int, name: str) -> int:
-    if attempt + 1 >= ATTEMPTS:
-        raise StoreError(
-            f'rollup table "{name}" was changed by others {ATTEMPTS} times in a row',
-            hint="the same call may be repeated",
-            retry_after_s=5,
-        )
-    time.sleep(min(0.05 * 2**attempt, 1.0))
-    return attempt + 1
 
 
 def _total(rows: pa.Table) -> int:
