@@ -16,7 +16,7 @@ from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
 from tests.e2e.scenario import PARTS, Crash
 from tests.e2e.stack import until
-from tests.real.settings import delta_options, on_engines
+from tests.real.pointing import delta_options, settings_of
 
 PARTITIONS = 4
 AWAY_S = (0.3, 4.0)
@@ -50,7 +50,7 @@ class Promise(Crash):
     """One run of the scenario; `faults()` is [] when the guarantee held. `done` counts what was broken, by kind."""
 
     def __init__(self, folder: Path, seed: int, engines: Engines, sabotage: str = "") -> None:
-        settings = {**on_engines(engines.kafka, engines.opensearch, engines.s3), "bus_partitions": str(PARTITIONS)}
+        settings = {**settings_of(engines.kafka, engines.opensearch, engines.s3), "bus_partitions": str(PARTITIONS)}
         quick = {
             "opensearch_write_timeout_s": "5",
             "s3_connect_timeout_s": "1",

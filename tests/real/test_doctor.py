@@ -78,7 +78,7 @@ def with_indexes(settings: dict[str, Any], folder: Path) -> None:
 
 
 def test_three_sound_engines_are_all_well(kafka: Kafka, opensearch: OpenSearch, s3: S3, tmp_path: Path) -> None:
-    settings = settings_of(name(), kafka, opensearch, s3)
+    settings = settings_of(kafka, opensearch, s3)
     found = doctor(tmp_path, settings)
     says(found["bus"], "ok", "1 broker", "0 topics yet")
     says(found["hot store"], "ok", "OpenSearch 2.19.1, 1 node", "no indexes yet")
@@ -108,7 +108,7 @@ def test_engines_that_nobody_started_are_named_with_their_setting(tmp_path: Path
 
 
 def test_engines_that_say_nothing_are_named(kafka: Kafka, opensearch: OpenSearch, s3: S3, tmp_path: Path) -> None:
-    settings = settings_of(name(), kafka, opensearch, s3)
+    settings = settings_of(kafka, opensearch, s3)
     with paused(kafka.nodes[0]), paused(opensearch.node), paused(s3.node):
         found = doctor(tmp_path, settings)
     says(found["bus"], "fail", "does not answer", "broker's log")
@@ -118,7 +118,7 @@ def test_engines_that_say_nothing_are_named(kafka: Kafka, opensearch: OpenSearch
 
 class TestKafka:
     def test_topics_that_are_missing_or_not_as_declared_are_named(self, kafka: Kafka, tmp_path: Path) -> None:
-        settings = settings_of(name(), kafka)
+        settings = settings_of(kafka)
         given = loaded(settings, tmp_path)
         with contextlib.closing(Admin(cluster_of(given.bus, given))) as admin:
             admin.create("logs.raw", Topic(partitions=8, replication=1, min_insync=1))
@@ -135,7 +135,7 @@ class TestKafka:
     def test_a_broker_that_is_lost_is_named_with_what_can_no_longer_be_written(self, tmp_path: Path) -> None:
         needs(kafka_engine)
         with kafka_engine.running(brokers=3, home=tmp_path / "kafka") as cluster:
-            settings = settings_of(name(), cluster)
+            settings = settings_of(cluster)
             given = loaded(settings, tmp_path)
             apply_missing(given.bus, given)
             with contextlib.closing(Admin(cluster_of(given.bus, given))) as admin:
@@ -181,7 +181,7 @@ def _with_log_in(home: Path) -> Iterator[str]:
 
 class TestOpenSearch:
     def test_an_index_at_the_flood_stage_is_named(self, opensearch: OpenSearch, tmp_path: Path) -> None:
-        settings = settings_of(name(), opensearch)
+        settings = settings_of(opensearch)
         with_indexes(settings, tmp_path)
         index = f"{settings['opensearch_prefix']}-state"
         body = {"index.blocks.read_only_allow_delete": True}
@@ -189,7 +189,7 @@ class TestOpenSearch:
         says(doctor(tmp_path, settings)["hot store"], "fail", "flood stage", index, "free disk space")
 
     def test_a_red_index_and_an_index_of_others_are_named(self, opensearch: OpenSearch, tmp_path: Path) -> None:
-        settings = settings_of(name(), opensearch)
+        settings = settings_of(opensearch)
         with_indexes(settings, tmp_path)
         index = f"{settings['opensearch_prefix']}-others-2026.11.24"
         nowhere = {"index.number_of_replicas": 0, "index.routing.allocation.require._name": "nobody"}
@@ -205,7 +205,7 @@ class TestOpenSearch:
     def test_templates_of_a_later_version_of_others_and_missing_ones_are_named(
         self, opensearch: OpenSearch, tmp_path: Path
     ) -> None:
-        settings = settings_of(name(), opensearch)
+        settings = settings_of(opensearch)
         with_indexes(settings, tmp_path)
         prefix = settings["opensearch_prefix"]
         with httpx.Client(base_url=f"{opensearch.endpoint}/_index_template") as client:
@@ -225,7 +225,7 @@ class TestOpenSearch:
 
 class TestS3:
     def test_a_wrong_key_and_a_missing_bucket_are_named(self, s3: S3, tmp_path: Path) -> None:
-        settings = settings_of(name(), s3)
+        settings = settings_of(s3)
         found = doctor(tmp_path, {**settings, "s3_secret_key": "wrong"})["lake"]
         says(found, "fail", "does not accept the secret key", "HEADWATER_S3_SECRET_KEY")
         found = doctor(tmp_path, {**settings, "s3_access_key": "nobody"})["lake"]
@@ -238,7 +238,7 @@ class TestS3:
         with s3_engine.running(home=tmp_path / "s3") as engine:
             bucket = tmp_path / "s3" / "data" / "headwater"
             (bucket / "lake").write_text("in the way of every key of the lake")
-            found = doctor(tmp_path, settings_of(name(), engine))["lake"]
+            found = doctor(tmp_path, settings_of(engine))["lake"]
         says(found, "fail", "cannot be written")
 
 
@@ -247,7 +247,7 @@ def test_an_engine_that_was_killed_is_named_and_well_again_after_its_start(engin
     needs(engine)
     check = {kafka_engine: "bus", opensearch_engine: "hot store", s3_engine: "lake"}[engine]
     with engine.running(home=tmp_path / "engine") as running:
-        settings = settings_of(name(), running)
+        settings = settings_of(running)
         node = running.nodes[0] if engine is kafka_engine else running.node
         node.kill()
         says(doctor(tmp_path, settings)[check], "fail", "cannot be reached")

@@ -26,7 +26,7 @@ def test_what_is_where_is_said_and_status_accounts_with_and_without_a_running_se
     run = f"u{uuid.uuid4().hex[:12]}"
     data = str(tmp_path / "data")
     with opensearch_engine.running(home=tmp_path / "opensearch") as own:
-        env = environment_of({**settings_of(run, kafka, own, s3), "lake_commit_s": "1"})
+        env = environment_of({**settings_of(kafka, own, s3, run=run), "lake_commit_s": "1"})
         with started(tmp_path, *UP, data, env=env) as process:
             up = Platform(tmp_path, process)
             told = output(tmp_path)

@@ -20,7 +20,7 @@ from tests.e2e.stack import free_port
 from tests.flows.messages import TENANT, line, message
 from tests.flows.running import World
 from tests.flows.test_processes import start, until
-from tests.real.settings import on_engines
+from tests.real.pointing import settings_of
 
 PARTITIONS = 4
 PRODUCERS = 12
@@ -80,7 +80,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def on(folder: Path, *engines: Kafka | OpenSearch | S3) -> Iterator[Workers]:
-    settings = {**on_engines(*engines), "bus_partitions": str(PARTITIONS)}
+    settings = {**settings_of(*engines), "bus_partitions": str(PARTITIONS)}
     world = World(folder, **settings)
     workers = Workers(world, settings)
     yield workers
