@@ -21,6 +21,7 @@ from contracts.query import All, RecordQuery
 from contracts.settings import Settings
 from flows.connections import Connections
 from flows.graph import build
+from lakehouse.object_store import reading_options
 from tests.flows.messages import TENANT, settings
 
 EPOCH = dt.timedelta(seconds=1)
@@ -88,7 +89,9 @@ class World:
         return Counter(str(record.fields.get("body", record.fields.get("name"))) for record in found)
 
     def lake_rows(self, table: str = "logs") -> list[dict[str, Any]]:
-        answer = QueryBuilder().register("t", DeltaTable(f"{self.settings.lake}/{table}")).execute("SELECT * FROM t")
+        options = reading_options(self.settings.lake, self.settings)
+        rows_of = DeltaTable(f"{self.settings.lake}/{table}", storage_options=options)
+        answer = QueryBuilder().register("t", rows_of).execute("SELECT * FROM t")
         rows: list[dict[str, Any]] = pa.RecordBatchReader.from_stream(answer).read_all().to_pylist()
         return rows
 

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.messages import Kind
 from lakehouse.tables import ERASURES
-from lakehouse.tiers.care import Care
 from scripts.engines.kafka import Kafka
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
@@ -102,13 +100,13 @@ def test_flows_that_run_meanwhile_go_on_and_nothing_of_the_subject_is_left_but_o
 
 
 def test_stores_made_anew_from_kafka_hold_nothing_of_the_subject(
-    world: World, hits: Callable[[World, str], int]
+    world: World, opensearch: OpenSearch, hits: Callable[[World, str], int]
 ) -> None:
     run(world, ask(world))
     world.connections.close()
     for tier in storage.TIERS:
         storage.remove(world.settings, tier, ERASURES)
-    Calls(world.settings.hot_url).call("DELETE", f"/{world.settings.opensearch_prefix}-*")
+    Calls(opensearch.endpoint).call("DELETE", f"/{world.settings.opensearch_prefix}-*")
     world.reopen()
     world.run(*KINDS)
 
