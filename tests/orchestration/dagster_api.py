@@ -11,6 +11,7 @@ from tests.headwater.processes import until
 _LAUNCH = """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 _STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+_TRIES = """query($f: RunsFilter!) { runsOrError(filter: $f) { ... on Runs { results { runId status } } } }"""
 
 
 class DagsterApi:
@@ -45,3 +46,9 @@ class DagsterApi:
     def ended(self, run: str, timeout_s: float = 90) -> str:
         until(lambda: self.status(run) in ("SUCCESS", "FAILURE", "CANCELED"), "the run ending", timeout_s)
         return self.status(run)
+
+    def tries(self, run: str) -> dict[str, str]:
+        """The run and those that tried it again: their states by id, the newest first."""
+        tag = [{"key": "dagster/root_run_id", "value": run}]
+        again = self.ask(_TRIES, f={"tags": tag})["runsOrError"]["results"]
+        return {**{each["runId"]: each["status"] for each in again}, run: self.status(run)}

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from contracts.tenants import Role
-from headwater.running import running
 from tests.headwater.platform import Platform
-from tests.headwater.processes import children_of, output, started, until
+from tests.headwater.processes import output, until
+from tests.orchestration.batch import failures_counted, failures_told, pid_of_batch, with_batch
 from tests.orchestration.browser import PATIENCE_MS, chromium, page, shoot
 from tests.orchestration.dagster_api import DagsterApi
 from tests.orchestration.older_days import fill
@@ -25,26 +22,6 @@ from tests.orchestration.older_days import fill
 expect.set_options(timeout=PATIENCE_MS)
 YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
 BEFORE = YESTERDAY - dt.timedelta(days=1)
-
-
-@contextlib.contextmanager
-def with_batch(folder: Path) -> Iterator[tuple[Platform, str]]:
-    """The platform, and the URL of Dagster's UI once it answers."""
-    words = ("up", "--data-dir", str(folder / "data"), "--port", "0")
-    env = {"HEADWATER_LAKE_COMMIT_S": "1", "HEADWATER_DAGSTER_PORT": "0"}
-    with started(folder, "-m", "headwater", *words, env=env) as process:
-        until(lambda: "everything is ready" in output(folder) or process.poll() is not None, "being ready", 120)
-        up = Platform(folder, process)
-        until(lambda: "batch ready" in output(folder), "the batch tiers being ready", 90)
-        here = running(up.settings.data)
-        assert here, output(folder)
-        yield up, here.batch_url
-
-
-def pid_of_batch(up: Platform) -> int:
-    with contextlib.suppress(IndexError):  # one that just died has no words
-        return children_of(up.process.pid).get("headwater.batch", 0)
-    return 0
 
 
 @pytest.mark.long
@@ -103,14 +80,8 @@ def _failed_check(tab: Page, url: str) -> None:
 
 
 def _the_failure_is_told(up: Platform, run: str) -> None:
-    def event() -> bool:
-        with up.client(Role.READ) as client:
-            found = client.get("/events/search", params={"q": "name:pipeline.failure"})
-        return run in found.text
-
-    until(event, "the event pipeline.failure", 60)
-    counter = 'headwater_pipeline_failures_total{job="closed_day"} 1.0'
-    assert counter in httpx.get(f"{up.url}/metrics").text
+    until(lambda: run in failures_told(up), "the event pipeline.failure", 60)
+    assert failures_counted(up, "closed_day") == 1
 
 
 def _a_killed_daemon_is_started_again(up: Platform, url: str) -> None:
