@@ -14,7 +14,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from bus.kafka_config import Cluster, admin_options
 from bus.topics import Change, Found, Topic, declared, plan, topic_named
@@ -111,16 +111,30 @@ class Admin:
         return plan(wanted, found, brokers)
 
     def apply(self, change: Change) -> None:
-        """Make one change that is no refusal."""
-        full = self._cluster.topic(change.topic)
+        """Make one change that is no refusal.
+
+        Raises:
+            BusError: The cluster cannot be reached, or refuses.
+        """
         if change.create is not None:
             self.create(change.topic, change.create)
         elif change.partitions:
             with self._translated():
-                self._client.create_partitions({full: change.partitions})
+                self._client.create_partitions({self._cluster.topic(change.topic): change.partitions})
         else:
-            with self._translated():
-                self._client.alter_configs([ConfigResource("TOPIC", full, dict(change.configs))])
+            self._configure(change)
+
+    def _configure(self, change: Change) -> None:
+        full, until_s = self._cluster.topic(change.topic), time.monotonic() + SETTLE_S
+        while True:
+            resource = ConfigResource("TOPIC", full, dict(change.configs))
+            with self._translated():  # the library's own check asks any broker, also one that has not heard of a topic
+                told = str(self._client.alter_configs([resource], raise_on_unknown=False)["topic"][full])
+            if told == "OK":
+                return
+            if UnknownTopicOrPartitionError.__name__ not in told or time.monotonic() > until_s:
+                raise BusError(f"{self._cluster.shown} does not change topic {change.topic}: {told}", retry_after_s=2)
+            time.sleep(0.1)
 
     def settle(self) -> Sequence[Change]:
         """After changes: wait until they are to be seen, and say which are not."""

@@ -117,10 +117,11 @@ class Node:
             self._process.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nobody answers."""
+        """SIGSTOP: connections stay open, nobody answers. Returns when all its threads have stopped."""
         if not self.is_running:
             raise EngineError(f"{self.name} is not running; start it before it is paused")
         self._signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT."""

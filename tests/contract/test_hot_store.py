@@ -20,6 +20,7 @@ from contracts.records import record_id
 from contracts.tenants import Tenant
 from lakehouse import open_hot
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings, tick
+from tests.real.opensearch_calls import Calls
 
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)
@@ -29,11 +30,14 @@ ADAPTERS = ["tantivy", pytest.param("opensearch", marks=pytest.mark.engines)]
 
 
 @pytest.fixture(params=ADAPTERS)
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if request.param == "opensearch":  # one engine for all tests, indexes with a prefix of each test's own
-        monkeypatch.setenv("HEADWATER_OPENSEARCH_PREFIX", f"t{secrets.token_hex(4)}")
-        return str(request.getfixturevalue("opensearch").url)
-    return f"tantivy://{tmp_path}/hot"
+        engine, prefix = request.getfixturevalue("opensearch"), f"t{secrets.token_hex(4)}"
+        monkeypatch.setenv("HEADWATER_OPENSEARCH_PREFIX", prefix)
+        yield str(engine.url)
+        Calls(engine.endpoint).call("DELETE", f"/{prefix}-*")  # a start with hundreds of them takes a minute
+    else:
+        yield f"tantivy://{tmp_path}/hot"
 
 
 @pytest.fixture

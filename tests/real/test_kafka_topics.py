@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from typing import Any
 
 import pytest
 
+from bus.kafka_admin import Admin
+from bus.kafka_config import cluster_of
+from bus.topics import Change
+from contracts.errors import BusError
 from contracts.settings import Settings, load_settings
 from headwater.topics import apply, show
 from scripts.engines.kafka import Kafka
@@ -92,3 +98,20 @@ def test_fewer_partitions_than_declared_are_said_and_used(topics: Topics, caplog
     with topics.bus() as bus:
         assert list(bus.partitions("logs.raw")) == [0]
     assert "has 1 partitions, 4 are declared: headwater topics apply" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("topic", "configs", "told"),
+    [
+        ("logs.raw", {"no.such.setting": "1"}, "no.such.setting"),
+        ("logs.raw", {"retention.ms": "soon"}, "soon"),
+        ("not.there", {"retention.ms": "1000"}, "UnknownTopicOrPartition"),
+    ],
+)
+def test_a_setting_that_the_brokers_refuse_is_an_error(
+    topics: Topics, topic: str, configs: dict[str, str], told: str
+) -> None:
+    topics.create("logs.raw", partitions=1)
+    admin = Admin(cluster_of(topics.url, settings(topics)))
+    with contextlib.closing(admin), pytest.raises(BusError, match=re.escape(told)):
+        admin.apply(Change(topic, "", configs=configs))
