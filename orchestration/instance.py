@@ -15,6 +15,7 @@ from contracts.errors import ConfigError
 from contracts.settings import Settings
 
 POSTGRES_URL = "HEADWATER_DAGSTER_POSTGRES_URL"
+MONITOR_S = 30  # also what the try after a killed run waits for: its place in the pool
 TICK_DAYS = {"started": 2, "skipped": 2, "success": 14, "failure": 90}
 
 _SQLITE = {
@@ -67,7 +68,12 @@ def configuration(settings: Settings) -> dict[str, Any]:
         },
         # A step that fails is tried again inside its run; this is for runs whose process went away.
         "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
-        "run_monitoring": {"enabled": True, "poll_interval_seconds": 60, "start_timeout_seconds": 180},
+        "run_monitoring": {
+            "enabled": True,
+            "poll_interval_seconds": MONITOR_S,
+            "start_timeout_seconds": 180,
+            "free_slots_after_run_end_seconds": 10,  # else a run that was killed holds its pool for ever
+        },
         "retention": {"schedule": ticks, "sensor": ticks, "auto_materialize": ticks},
         "auto_materialize": {"enabled": False},
     }

@@ -41,12 +41,15 @@ from orchestration.days import first_day, note_first_day
 from orchestration.holder import hold
 from orchestration.instance import prepare
 from orchestration.leftovers import end_leftovers
+from orchestration.resources import Upkeep
+from orchestration.retries import retry_passed_over
 
 LOCATION = "headwater"
 MODULE = "orchestration.definitions"
 ROOT = Path(__file__).resolve().parents[1]
 CODE_THREADS = 8  # evaluations of schedules and sensors at once, and questions of the UI
 LOOK_S = 1.0
+LOOKS_OF_RETRIES = 60
 
 
 class _OurCode(WorkspaceLoadTarget):
@@ -89,15 +92,25 @@ def serve(settings: Settings) -> int:
             _thread("ui", lambda: host_dagster_ui_with_workspace_process_context(workspace, host, port, "", "warning"))
         )
         gc.freeze()
-        began = first_day(settings)
+        began, looks = first_day(settings), 0
         while not stop.wait(LOOK_S) and all(part.is_alive() for part in parts):
             if first_day(settings) < began and not multiprocessing.active_children():
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (as it was started)
+            looks += 1
+            if looks % LOOKS_OF_RETRIES == 0:
+                _retry(workspace)
         ended = [part.name for part in parts if not part.is_alive()]
         if ended:
             logging.getLogger("dagster").error("%s ended by itself; see the lines above", ", ".join(ended))
         _end_now(instance, 1 if ended and not stop.is_set() else 0)
     return 0
+
+
+def _retry(workspace: WorkspaceProcessContext) -> None:
+    try:
+        retry_passed_over(workspace, Upkeep())
+    except Exception:  # whatever it is, the daemon goes on, and the next look comes
+        logging.getLogger("dagster").exception("runs that were passed over could not be looked for")
 
 
 def _note_first_day(settings: Settings) -> None:

@@ -22,13 +22,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], Any], what: str, timeout_s: float = 30) -> Any:
+def until(condition: Callable[[], Any], what: str, timeout_s: float = 30, every_s: float = 0.05) -> Any:
     """The first true value of `condition`."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if value := condition():
             return value
-        time.sleep(0.05)
+        time.sleep(every_s)
     raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
 

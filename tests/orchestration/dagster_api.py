@@ -8,6 +8,7 @@ import httpx
 
 from tests.headwater.processes import until
 
+LOOK_S = 1.0  # each look is an answer of the process that is watched
 _LAUNCH = """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 _STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
@@ -44,7 +45,7 @@ class DagsterApi:
         return str(self.ask(_STATUS, id=run)["runOrError"]["status"])
 
     def ended(self, run: str, timeout_s: float = 90) -> str:
-        until(lambda: self.status(run) in ("SUCCESS", "FAILURE", "CANCELED"), "the run ending", timeout_s)
+        until(lambda: self.status(run) in ("SUCCESS", "FAILURE", "CANCELED"), "the run ending", timeout_s, LOOK_S)
         return self.status(run)
 
     def tries(self, run: str) -> dict[str, str]:
