@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -92,18 +92,25 @@ def serve(settings: Settings) -> int:
             _thread("ui", lambda: host_dagster_ui_with_workspace_process_context(workspace, host, port, "", "warning"))
         )
         gc.freeze()
-        began, looks = first_day(settings), 0
-        while not stop.wait(LOOK_S) and all(part.is_alive() for part in parts):
-            if first_day(settings) < began and not multiprocessing.active_children():
-                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (as it was started)
-            looks += 1
-            if looks % LOOKS_OF_RETRIES == 0:
-                _retry(workspace)
+        _watch(settings, workspace, parts, stop)
         ended = [part.name for part in parts if not part.is_alive()]
         if ended:
             logging.getLogger("dagster").error("%s ended by itself; see the lines above", ", ".join(ended))
         _end_now(instance, 1 if ended and not stop.is_set() else 0)
     return 0
+
+
+def _watch(
+    settings: Settings, workspace: WorkspaceProcessContext, parts: Sequence[threading.Thread], stop: threading.Event
+) -> None:
+    """Until it is stopped or a part has ended; starts this process anew for older days that were imported."""
+    began, looks = first_day(settings), 0
+    while not stop.wait(LOOK_S) and all(part.is_alive() for part in parts):
+        if first_day(settings) < began and not multiprocessing.active_children():
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (as it was started)
+        looks += 1
+        if looks % LOOKS_OF_RETRIES == 0:
+            _retry(workspace)
 
 
 def _retry(workspace: WorkspaceProcessContext) -> None:
