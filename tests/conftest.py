@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scripts.engines import kafka as kafka_engine
 from scripts.engines import opensearch as opensearch_engine
@@ -23,6 +24,10 @@ REAL = Path(__file__).parent / "real"
 TIMEOUT_S = 300  # the first run on a machine installs the engines, inside the first test's time
 
 os.environ.pop("COLUMNS", None)  # xdist gives its workers a width; what tests read of a command is what a pipe gets
+
+# How fast a busy machine makes up examples says nothing of what is tested.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
