@@ -33,7 +33,7 @@ def start(world: World, *arguments: str, **settings: str) -> subprocess.Popen[by
         return subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 40) -> None:
+def until(condition: Callable[[], bool], what: str, timeout_s: float = 90) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen"

@@ -36,6 +36,8 @@ from tests.headwater.test_erase import replay
 from tests.real.opensearch_calls import Calls
 from tests.real.pointing import settings_of
 
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture
 def world(kafka: Kafka, opensearch: OpenSearch, s3: S3, tmp_path: Path) -> Iterator[World]:
