@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what tests rows takes the hot store's engine, which schedul
 
 _FENCE = "erasures:fence"
 ASKED, DONE = "asked", "done"
+LOOKS, LOOK_PAUSE_S = 5, 0.2  # at a day that a flow is taking out of the hot store
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,19 @@ def days_with(hot: HotStore, kind: Kind, request: Request) -> list[dt.date]:
     if where is None:
         return []
     held = [held.day for held in hot.held(kind)]
-    return [day for day in held if hot.count(request.tenant, kind, where, None, None, [day])]
+    return [day for day in held if _holds(hot, kind, request.tenant, where, day)]
+
+
+def _holds(hot: HotStore, kind: Kind, tenant: Tenant, where: Node, day: dt.date) -> bool:
+    """A flow may take the day out of the hot store while it is looked into."""
+    for _ in range(LOOKS):
+        try:
+            return bool(hot.count(tenant, kind, where, None, None, [day]))
+        except StoreError:
+            if day not in {held.day for held in hot.held(kind)}:
+                return False
+            time.sleep(LOOK_PAUSE_S)
+    return bool(hot.count(tenant, kind, where, None, None, [day]))
 
 
 def has_table(url: str, name: str, options: dict[str, str]) -> bool:

@@ -83,8 +83,8 @@ def gone(world: World) -> None:
     assert differences(world) == {}
 
 
-def test_flows_that_run_meanwhile_go_on_and_nothing_of_the_subject_is_left_but_on_kafka(
-    world: World, hits: Callable[[World, str], int]
+def test_nothing_of_the_subject_is_left_but_on_kafka_and_no_replay_brings_it_back(
+    world: World, opensearch: OpenSearch, hits: Callable[[World, str], int]
 ) -> None:
     assert bodies(world) == kept(MARKER)
     assert places(world)
@@ -100,19 +100,18 @@ def test_flows_that_run_meanwhile_go_on_and_nothing_of_the_subject_is_left_but_o
     assert facts["bus"]["logs.raw"]["kept_until_ns"] > time.time_ns()  # said in the receipt, as it is still there
     assert on_bus(world, MARKER) > 0
 
+    _lose_the_stores(world, opensearch)
+    replay(world)
 
-def test_stores_made_anew_from_kafka_hold_nothing_of_the_subject(
-    world: World, opensearch: OpenSearch, hits: Callable[[World, str], int]
-) -> None:
-    run(world, ask(world))
+    gone(world)
+    assert hits(world, MARKER) == 0
+
+
+def _lose_the_stores(world: World, opensearch: OpenSearch) -> None:
+    """All that is not Kafka's, but for what was erased; and the flows build it anew."""
     world.connections.close()
     for tier in storage.TIERS:
         storage.remove(world.settings, tier, ERASURES)
     Calls(opensearch.endpoint).call("DELETE", f"/{world.settings.opensearch_prefix}-*")
     world.reopen()
     world.run(*KINDS)
-
-    replay(world)
-
-    gone(world)
-    assert hits(world, MARKER) == 0
