@@ -13,6 +13,7 @@ import msgspec
 
 from agents.positions import Position
 from contracts.errors import ConfigError
+from contracts.folder_sync import sync_folder
 
 RESERVE_BYTES = 1 << 20
 
@@ -137,11 +138,3 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.frames import HEADER_BYTES, Frame, Note, body_bytes, decode_body, scan
-from agents.home import replace, sync_folder
+from agents.home import replace
 from agents.journal import Journal
+from contracts.folder_sync import sync_folder
 
 SUFFIX = ".segment"
 

@@ -13,13 +13,13 @@ builds of SQLite turn it on, and a trim would then write everything it removes.
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 import time
 from pathlib import Path
 
 from contracts.errors import BusError, BusFull, ConfigError
+from contracts.folder_sync import sync_folder
 
 APPLICATION_ID = 0x48574255  # "HWBU", in the file's header
 SCHEMA_VERSION = 1
@@ -105,14 +105,6 @@ def _make_folder(folder: Path) -> None:
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_bus(connection: sqlite3.Connection, path: Path) -> bool:

@@ -24,8 +24,8 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 from pyarrow.fs import PyFileSystem
 
+from contracts.folder_sync import sync_folder
 from lakehouse.delta_layout import Layout, parquet_options
-from lakehouse.folder_sync import sync_folder
 from lakehouse.tables import FEW_VALUES, statistics_columns
 
 LONGEST_BOUND = 256  # characters; longer ones would bloat the log

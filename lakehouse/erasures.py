@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # what tests rows takes the hot store's engine, which schedul
 
 _FENCE = "erasures:fence"
 ASKED, DONE = "asked", "done"
-LOOKS, LOOK_PAUSE_S = 5, 0.2  # at a day that a flow is taking out of the hot store
+LOOKS, LOOK_PAUSE_S = 6, 0.2  # at a day that a flow is taking out of the hot store
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +161,16 @@ def days_with(hot: HotStore, kind: Kind, request: Request) -> list[dt.date]:
 
 def _holds(hot: HotStore, kind: Kind, tenant: Tenant, where: Node, day: dt.date) -> bool:
     """A flow may take the day out of the hot store while it is looked into."""
-    for _ in range(LOOKS):
+    for looks_left in reversed(range(LOOKS)):
         try:
             return bool(hot.count(tenant, kind, where, None, None, [day]))
         except StoreError:
+            if not looks_left:
+                raise
             if day not in {held.day for held in hot.held(kind)}:
-                return False
+                break
             time.sleep(LOOK_PAUSE_S)
-    return bool(hot.count(tenant, kind, where, None, None, [day]))
+    return False
 
 
 def has_table(url: str, name: str, options: dict[str, str]) -> bool:

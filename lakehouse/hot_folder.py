@@ -29,8 +29,8 @@ import msgspec
 
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
+from contracts.folder_sync import sync_folder
 from contracts.messages import Kind
-from lakehouse.folder_sync import sync_folder
 
 _DROPPED, _FORGOTTEN, _BUILDING, _REMOVED = ".dropped", ".forgotten", ".building", ".removed"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)(?:@([1-9]\d*))?(\.building)?")

@@ -19,9 +19,9 @@ from typing import Self
 from contracts.batches import Batch
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
+from contracts.folder_sync import sync_folder
 from contracts.messages import Kind
 from contracts.settings import Settings
-from lakehouse.folder_sync import sync_folder
 from lakehouse.hot_day import DayWriter, stored_checkpoints
 from lakehouse.hot_folder import DayIndex, KindFolder
 

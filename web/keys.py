@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import ConfigError
+from contracts.folder_sync import sync_folder
 from contracts.tenants import Principal, Role, Tenant, tenant_named
 
 _PREFIX = "hw"
@@ -150,17 +151,9 @@ def _write(path: Path, keys: list[StoredKey]) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f'key file "{path}" cannot be written: {error.strerror}') from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from contracts.errors import ConfigError
+from contracts.folder_sync import sync_folder
 from contracts.settings import Settings
-from lakehouse.folder_sync import sync_folder
 
 ALGORITHM = "HMAC-SHA256"
 

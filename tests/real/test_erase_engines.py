@@ -19,12 +19,10 @@ from tests.flows.running import World
 from tests.headwater.erasing import (
     KINDS,
     MARKER,
-    OTHER,
     OTHERS,
     QUICK,
     ask,
     bodies,
-    differences,
     filled,
     kept,
     places,
@@ -32,7 +30,7 @@ from tests.headwater.erasing import (
     run,
     running,
 )
-from tests.headwater.test_erase import replay
+from tests.headwater.test_erase import gone, replay
 from tests.real.opensearch_calls import Calls
 from tests.real.pointing import settings_of
 
@@ -72,15 +70,6 @@ def on_bus(world: World, marker: str) -> int:
                 while messages := reader.poll(1000):
                     count += sum(marker.encode() in read_payload(message.payload) for message in messages)
     return count
-
-
-def gone(world: World) -> None:
-    """No answer and no object has anything of the subject, and everybody else has all."""
-    world.reopen()
-    assert bodies(world) == kept()
-    assert bodies(world, OTHER) == kept(OTHERS)
-    assert places(world) == []
-    assert differences(world) == {}
 
 
 def test_nothing_of_the_subject_is_left_but_on_kafka_and_no_replay_brings_it_back(
