@@ -21,7 +21,8 @@ test-long: $(READY) ## run those that take minutes: 45 days of all tiers, killed
 	@$(PYTEST) -m "long and not engines"
 
 test-engines: $(READY) ## run those on real engines, which are killed, paused and broken too: Kafka, OpenSearch and S3 (needs Java 17, Maven and Go; says what it skips)
-	@$(PYTEST) -m engines
+	@$(PYTEST) -m "engines and not alone"
+	@$(BIN)/python -m pytest -m alone
 
 check: $(READY) ## what pre-commit runs: black, isort, ruff, mypy --strict, the layer test
 	@$(BIN)/black --check --quiet . || { $(BIN)/black --diff --quiet . ; exit 1; }

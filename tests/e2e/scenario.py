@@ -107,6 +107,20 @@ class Crash:
                 self.stack.wait_ready()
         self.end_load()
 
+    def run_broken(self, kills: int, victim: str) -> None:
+        """As `run`, of a stack with a sabotage: each kill hits a service at work, and the fault is there at the end.
+
+        Raises:
+            AssertionError: Records are still in flight, so that what is missing would say nothing.
+        """
+        self.begin_load()
+        for _ in range(kills):
+            self.stack.wait_ready()
+            time.sleep(self.rng.uniform(3.0, 5.0))
+            self.kill(victim)
+        self.end_load()
+        assert self.drain(240), f"still in flight\n{self.stack.log('flow')}"
+
     def kill(self, victim: str) -> None:
         """SIGKILL to one of `PARTS`, which is started again a moment later."""
         self.stack.kill(victim)
@@ -134,8 +148,8 @@ class Crash:
             if sender.failure:
                 raise sender.failure
 
-    def drain(self, timeout_s: float = 60) -> None:
-        """Until the file's lines have arrived and nothing is in flight, for two looks in a row."""
+    def drain(self, timeout_s: float = 60) -> bool:
+        """Until the file's lines have arrived and nothing is in flight, for some looks in a row; whether they did."""
         with self.stack.client() as client:
             calm = 0
 
@@ -148,7 +162,8 @@ class Crash:
                 return calm >= 5
 
             with contextlib.suppress(AssertionError):  # what did not arrive is named by faults()
-                until(settled, timeout_s, "draining", pause_s=0.4)
+                return bool(until(settled, timeout_s, "draining", pause_s=0.4))
+            return False
 
     def _agent_is_behind(self) -> bool:
         status = read_status(self.stack.folder / "agent" / "logs")
