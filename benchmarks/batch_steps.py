@@ -66,7 +66,8 @@ def archive(care: Care, day: dt.date) -> Mapping[str, Any]:
 
 
 def drop_warm(care: Care, day: dt.date) -> Mapping[str, Any]:
-    from lakehouse.tiers.removal import RETENTION, remove
+    from lakehouse.tallies import RETENTION
+    from lakehouse.tiers.removal import remove
 
     gone = remove(care.table(LOGS), f"day = DATE '{day.isoformat()}'", RETENTION)
     return {"rows": sum(gone.values())}

@@ -159,6 +159,17 @@ class KindFolder:
         except OSError as error:
             raise StoreError(f'hot store folder "{self.path}" cannot be written: {error}') from error
 
+    def try_lock(self, path: Path) -> int | None:
+        """The descriptor that holds the lock, or None: somebody has it. The system gives it back when its process ends,
+        however it ends."""
+        descriptor = self.open_lock(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
     def drop(self, day: dt.date) -> None:
         """Leave a tombstone, then remove the index. In this order, so that no crash between them forgets the drop."""
         with self.switching():
@@ -249,12 +260,10 @@ class KindFolder:
             for index in self.indexes().values():
                 gone += self._put_away(index.day, index.generation)
         _delete(gone)
-        rebuilding = self.open_lock(self.rebuild_lock_path)
-        try:
-            fcntl.flock(rebuilding, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # what is being built is somebody's
+        rebuilding = self.try_lock(self.rebuild_lock_path)
+        if rebuilding is None:  # what is being built is somebody's
             return
-        else:
+        try:
             self.sweep_building()
         finally:
             os.close(rebuilding)

@@ -8,7 +8,6 @@ as dropped or forgotten. The checkpoints of the new index are the lake's: a flow
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -152,14 +151,11 @@ def _note(path: Path) -> None:
 
 
 def _lock(folder: KindFolder) -> int:
-    descriptor = folder.open_lock(folder.rebuild_lock_path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
+    descriptor = folder.try_lock(folder.rebuild_lock_path)
+    if descriptor is None:
         raise StoreError(
             f'a day of the hot store "{folder.path}" is being rebuilt by another process',
             hint="wait until it is done",
             retry_after_s=30,
-        ) from error
+        )
     return descriptor

@@ -11,7 +11,6 @@ replay goes to the new index.
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import logging
 import os
 import time
@@ -210,14 +209,11 @@ class TantivyHotWriter:
 
 
 def _lock(folder: KindFolder) -> int:
-    """Take the writer's lock of a kind; the system gives it back when the process ends, however it ends."""
-    descriptor = folder.open_lock(folder.lock_path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
+    """The writer's lock of a kind."""
+    descriptor = folder.try_lock(folder.lock_path)
+    if descriptor is None:
         raise StoreError(
             f'hot store "{folder.path}" is being written by another process',
             hint="run one flow per kind on a data folder; find the other one and stop it",
-        ) from error
+        )
     return descriptor

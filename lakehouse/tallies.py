@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 
+from contracts.messages import ERASED
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta
 
-RETENTION, ERASED = "retention", "erased"
+RETENTION = "retention"
 REASONS = (RETENTION, ERASED)
 
 _ANY_GONE, _ANY_IMPORTED = "gone:any", "imported:any"

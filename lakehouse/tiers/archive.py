@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from deltalake.exceptions import CommitFailedError
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
-from contracts.tenants import Tenant
 from lakehouse import check_lake
 from lakehouse.delta import Delta
 from lakehouse.lake_archive import ARCHIVE, MOVES, archive_url
@@ -29,7 +27,6 @@ from lakehouse.object_store import object_store, writing_options
 from lakehouse.races import retried
 from lakehouse.tiers import copying
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.removal import RETENTION, remove
 
 CLAIM = "moves:claim"  # app transaction of both tables: who moves now
 LAKE = "moves:lake"  # of the archive: the identity of the lake's table whose days are there
@@ -246,15 +243,3 @@ def archived_days(care: Care, kind: Kind) -> tuple[dt.date, ...]:
         return ()
     files = archive_table(care, kind).files()
     return tuple(sorted({file["partition.day"] for file in files if file["partition.move"] <= moves}))
-
-
-def drop_archived(care: Care, kind: Kind, day: dt.date) -> Mapping[Tenant, int]:
-    """Delete a day's rows from the archive and count them as removed by retention; how many, by tenant. Idempotent.
-
-    Raises:
-        StoreError: Lake or archive cannot be read or written; the same call may be repeated.
-    """
-    moves = care.table(kind.value).noted(MOVES)
-    if moves is None:
-        return {}
-    return remove(archive_table(care, kind), f"{day_sql(day)} AND move <= {moves:d}", RETENTION)

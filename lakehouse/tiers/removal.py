@@ -16,8 +16,6 @@ from deltalake import QueryBuilder
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta, translated
 from lakehouse.races import retried
-from lakehouse.tallies import ERASED as ERASED
-from lakehouse.tallies import RETENTION as RETENTION
 from lakehouse.tallies import with_gone
 
 

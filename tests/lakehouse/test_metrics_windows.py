@@ -19,6 +19,7 @@ from lakehouse.lake import Lake
 from lakehouse.search import Search
 from lakehouse.sketch import ACCURACY
 from lakehouse.tables import ROLLUPS
+from lakehouse.tallies import RETENTION
 from lakehouse.tiers import removal, rollups
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, metric, settings
 from tests.lakehouse.tiers.rollup_world import TODAY, care_of, some_points
@@ -136,7 +137,7 @@ def test_when_raw_points_are_gone_the_rollups_answer_also_for_percentiles(world:
     writer.commit()
     world.hot.close()
     rollups.roll_up(world.care)
-    removal.remove(world.care.table("metrics"), f"day = DATE '{TODAY}'", removal.RETENTION)
+    removal.remove(world.care.table("metrics"), f"day = DATE '{TODAY}'", RETENTION)
     alone = Search(None, world.lake, settings())
 
     near = replace(ASKED, start_ns=NOON_NS, end_ns=NOON_NS + HOUR_NS)

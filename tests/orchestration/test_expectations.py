@@ -14,11 +14,12 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from contracts.messages import Kind
+from lakehouse.tallies import RETENTION
 from lakehouse.tiers import quality
 from lakehouse.tiers.archive import archive_day
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.quality import CheckResult
-from lakehouse.tiers.removal import RETENTION, remove
+from lakehouse.tiers.removal import remove
 from orchestration.expectations import ERROR, check_day, declared, run
 from tests.orchestration.checked_days import (
     DAY,

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.messages import Kind
-from lakehouse.tiers.archive import archive_day, drop_archived
+from contracts.messages import ERASED, Kind
+from lakehouse.tallies import RETENTION
+from lakehouse.tiers.archive import archive_day, archive_table, day_sql
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.removal import ERASED, remove
+from lakehouse.tiers.removal import remove
 from query_api.account import account
 from tests.query_api.world import NOW, OURS, SECOND, World, event, log, metric
 
@@ -101,7 +102,7 @@ def test_the_account_holds_at_every_instant_of_moves_and_removals(world: World, 
     try:
         remove(care.table("logs"), "body = '0-0'", ERASED)
         archive_day(care, Kind.LOGS, DAY)
-        drop_archived(care, Kind.LOGS, DAY)
+        remove(archive_table(care, Kind.LOGS), day_sql(DAY), RETENTION)
         while looks[0] < 3 and thread.is_alive():
             enough.wait(0.05)
     finally:

@@ -21,12 +21,11 @@ from contracts.records import LogRow, MetricRow
 from contracts.tenants import Tenant
 from lakehouse.lake_archive import MOVES
 from lakehouse.lake_writer import LakeWriter
-from lakehouse.tallies import gone
+from lakehouse.tallies import RETENTION, gone
 from lakehouse.tiers.archive import archive_table
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.pinned import Pinned
 from lakehouse.tiers.policy import Policy, Rule
-from lakehouse.tiers.removal import RETENTION
 from lakehouse.tiers.retention import Applied, Plan, apply, plan
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, metric, settings
 

@@ -16,16 +16,17 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder
 
 from contracts.errors import ConfigError, StoreError
-from contracts.messages import Kind
+from contracts.messages import ERASED, Kind
 from contracts.query import DEFAULT_TIERS, All, MetricQuery, RecordQuery, Tier
 from contracts.records import DeadLetterRow, Row
 from contracts.settings import Settings
 from lakehouse.lake_archive import MOVES
 from lakehouse.search import Search
+from lakehouse.tallies import RETENTION
 from lakehouse.tiers import archive, copying
-from lakehouse.tiers.archive import archive_day, archive_table, archived_days, drop_archived, remove_leftovers
+from lakehouse.tiers.archive import archive_day, archive_table, archived_days, day_sql, remove_leftovers
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.removal import ERASED, remove
+from lakehouse.tiers.removal import remove
 from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, event, metric, settings
 from tests.lakehouse.tiers.archiving import (
     DAY,
@@ -290,7 +291,6 @@ def test_a_lake_that_knows_nothing_of_the_days_in_the_archive_leaves_them_there(
             archive_day(other, Kind.LOGS, DAYS[1])
         with pytest.raises(StoreError, match="another lake"):
             remove_leftovers(other, Kind.LOGS)
-        assert drop_archived(other, Kind.LOGS, DAY) == {}
         assert len(bodies(Search(None, other.lake, here), frozenset({Tier.LAKE}))) == EVERY
     shutil.rmtree(here.lake)
     shutil.move(f"{here.lake}.lost", here.lake)
@@ -301,13 +301,13 @@ def test_what_is_removed_from_either_table_stays_in_the_account(care: Care, sear
     before = stored(care)
     archive_day(care, Kind.LOGS, DAY)
     remove(care.table("logs"), f"tenant = 'acme' AND day = DATE '{DAYS[1]}'", ERASED)
-    removed = drop_archived(care, Kind.LOGS, DAY)
+    removed = remove(archive_table(care, Kind.LOGS), day_sql(DAY), RETENTION)
 
     assert removed == {ACME: ROWS // 2, OTHER: ROWS // 2}
     assert (stored(care), len(bodies(search))) == (before, EVERY - ROWS - ROWS // 2)
     (total,) = care.lake.ledger(ACME)
     assert (total.dropped, total.stored) == ({"erased": ROWS // 2, "retention": ROWS // 2}, ROWS // 2)
-    assert drop_archived(care, Kind.LOGS, DAY) == {}
+    assert remove(archive_table(care, Kind.LOGS), day_sql(DAY), RETENTION) == {}
 
 
 def test_an_open_day_is_refused(care: Care) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from contracts.errors import StoreError
 from contracts.failpoints import VARIABLE
-from contracts.messages import Kind
+from contracts.messages import ERASED, Kind
 from lakehouse.delta import Delta
 from lakehouse.lake_writer import LakeWriter
 from lakehouse.tables import SORTED_BY
@@ -26,7 +26,7 @@ from lakehouse.tiers import ordering
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.compaction import compact_closed, compact_open
 from lakehouse.tiers.ordering import Day, Dealt
-from lakehouse.tiers.removal import ERASED, remove
+from lakehouse.tiers.removal import remove
 from tests import storage
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log, settings
 

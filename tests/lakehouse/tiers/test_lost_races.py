@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from contracts.errors import StoreError
-from contracts.messages import Kind
+from contracts.messages import ERASED, Kind
 from lakehouse.delta import MERGE_S, Delta
 from lakehouse.tiers import archive
 from lakehouse.tiers.archive import archive_day, archive_table
 from lakehouse.tiers.compaction import compact_closed
-from lakehouse.tiers.removal import ERASED, remove
+from lakehouse.tiers.removal import remove
 from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.tiers.archiving import DAY, DAYS, ROWS, care_of, fill
 

@@ -21,7 +21,7 @@ from contracts.batches import Batch
 from contracts.errors import ConfigError, StoreError
 from contracts.failpoints import VARIABLE
 from contracts.hot import Found, HotStore
-from contracts.messages import Kind
+from contracts.messages import ERASED, Kind
 from contracts.query import All, Position, RecordQuery
 from contracts.records import Row
 from lakehouse import hot_rebuild
@@ -33,7 +33,7 @@ from lakehouse.tiers.imports import Import
 from lakehouse.tiers.lake_day import LakeDay
 from lakehouse.tiers.policy import Policy
 from lakehouse.tiers.rebuild import days_to_rebuild, rebuild_hot
-from lakehouse.tiers.removal import ERASED, remove
+from lakehouse.tiers.removal import remove
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
 from tests.lakehouse.test_hot_writer import in_another_format
 from tests.lakehouse.tiers import rebuild_child

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 from deltalake import QueryBuilder
 
-from contracts.messages import Kind
+from contracts.messages import ERASED, Kind
 from lakehouse.delta import Delta
 from lakehouse.tables import ROLLUPS
+from lakehouse.tallies import RETENTION
 from lakehouse.tiers import archive, removal, rollups
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.imports import Import
@@ -98,7 +99,7 @@ def test_a_day_that_goes_from_raw_by_retention_stays_in_the_rollups(points: Poin
     rollups.roll_up(care)
     before = expected(care, "metrics_1h")
 
-    removal.remove(care.table("metrics"), "day = DATE '2026-03-04'", removal.RETENTION)
+    removal.remove(care.table("metrics"), "day = DATE '2026-03-04'", RETENTION)
     rollups.roll_up(care)
 
     assert held(care, "metrics_1h") == before
@@ -108,7 +109,7 @@ def test_what_was_erased_from_raw_is_gone_from_a_day_that_is_restated(points: Po
     care = care_of(points.url)
     points.land(some_points(1, 120))
     rollups.roll_up(care)
-    removal.remove(care.table("metrics"), "value > 5", removal.ERASED)
+    removal.remove(care.table("metrics"), "value > 5", ERASED)
 
     for name in ROLLUPS:
         rollups.restate(care, name, TODAY)
@@ -123,7 +124,7 @@ def test_restating_one_service_leaves_the_others_though_raw_has_lost_them(points
     care = care_of(points.url)
     points.land([metric(0, 1.0, service="a"), metric(0, 2.0, service="b"), metric(0, 3.0, service="b")])
     rollups.roll_up(care)
-    removal.remove(care.table("metrics"), "service = 'a' OR value = 2.0", removal.RETENTION)
+    removal.remove(care.table("metrics"), "service = 'a' OR value = 2.0", RETENTION)
 
     rollups.restate(care, "metrics_1h", TODAY, "service = 'b'")
 
@@ -135,7 +136,7 @@ def test_a_day_of_which_nothing_is_left_is_empty_when_restated(points: Points) -
     care = care_of(points.url)
     points.land(some_points(1, 20))
     rollups.roll_up(care)
-    removal.remove(care.table("metrics"), "TRUE", removal.ERASED)
+    removal.remove(care.table("metrics"), "TRUE", ERASED)
 
     assert rollups.restate(care, "metrics_1m", TODAY).rows_out == 0
     assert held(care, "metrics_1m") == {}
@@ -214,7 +215,7 @@ def test_a_run_that_looked_before_an_erasure_does_not_bring_points_back(
 
     def late(builder: QueryBuilder, name: str, sql: str) -> pa.Table:
         rows = real(builder, name, sql)
-        if removal.remove(care.table("metrics"), "value > 5", removal.ERASED):
+        if removal.remove(care.table("metrics"), "value > 5", ERASED):
             rollups.fence(care)
         return rows
 
