@@ -72,6 +72,7 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     port = settings.dagster_port or _free_port(settings.dagster_host)
+    os.environ["HEADWATER_DAGSTER_PORT"] = str(port)  # what runs tell of links to it; a start anew keeps it
     hold(settings.data, f"http://{settings.dagster_host}:{port}")
     home = prepare(settings)
     _note_first_day(settings)
