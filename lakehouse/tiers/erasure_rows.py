@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,9 @@ from lakehouse.tiers.removal import counts, remove
 
 LAKE, ARCHIVE = "lake", "archive"
 CHUNK_PLACES = 5_000  # named in one commit
+CHUNK_GROUPS = 500  # of places that share a line number, or a message; the engine plans 1,000 of them in a second
 MANY = 50_000  # of a day: they are named by the query
-INDEXES = 1 << 16  # lines of a message, see `contracts.messages`
 REMOVED = failpoint("erase.rows_removed", "some rows of the subject are gone from one table")
-
-_PLACE = f"bus_offset * {INDEXES} + bus_index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +97,27 @@ def found(target: Target, request: Request) -> dict[dt.date, int]:
     """
     target.table.refresh()
     if target.kind is Kind.DEAD_LETTERS:
-        return {day: len(places) for day, places in _letters(target.table, request).items()}
+        return {day: len(places) for day, places in _letters(target.table, request, "TRUE").items()}
     sql = f"SELECT day, count(*) AS n FROM {target.table.name} WHERE {matching_sql(request, target.kind)} GROUP BY day"
     return {row["day"]: row["n"] for batch in _read(target.table, sql) for row in batch.to_pylist()}
 
 
-Places = list[tuple[int, int]]  # (bus partition, offset and line as one number)
+Place = tuple[int, int, int]  # bus partition, offset, line
+
+_PLACE = "bus_partition, bus_offset, bus_index"
 
 
-def _letters(table: Delta, request: Request) -> dict[dt.date, Places]:
-    tests, found = Tests(request.subject), dict[dt.date, Places]()
+def _letters(table: Delta, request: Request, where: str) -> dict[dt.date, list[Place]]:
+    tests, found = Tests(request.subject), dict[dt.date, list[Place]]()
     sql = (
-        f"SELECT day, bus_partition, {_PLACE} AS place, payload, source_kind, source_producer FROM {table.name} "
-        f"WHERE {matching_sql(request, Kind.DEAD_LETTERS)}"
+        f"SELECT day, {_PLACE}, payload, source_kind, source_producer FROM {table.name} "
+        f"WHERE {where} AND {matching_sql(request, Kind.DEAD_LETTERS)}"
     )
     for batch in _read(table, sql):
         for row in batch.to_pylist():
             if tests.letter(row["source_kind"], row["source_producer"], row["payload"]):
-                found.setdefault(row["day"], []).append((row["bus_partition"], row["place"]))
+                place = row["bus_partition"], row["bus_offset"], row["bus_index"]
+                found.setdefault(row["day"], []).append(place)
     return found
 
 
@@ -128,13 +130,27 @@ def remove_found(target: Target, request: Request, day: dt.date) -> int:
     target.table.refresh()
     where = f"day = {day_literal(day)} AND tenant = {text_literal(request.tenant)}"
     if target.kind is Kind.DEAD_LETTERS:
-        places = _letters(target.table, request).get(day, [])
-    else:
-        matching = f"{where} AND {matching_sql(request, target.kind)}"
-        sql = f"SELECT bus_partition, {_PLACE} AS place FROM {target.table.name} WHERE {matching}"
-        places = [place for batch in _read(target.table, sql) for place in zip(*_columns(batch), strict=True)]
-        if len(places) > MANY and (gone := _remove_many(target, request, day, matching)) is not None:
-            return gone
+        return _remove_places(target, request, day, _letters(target.table, request, where).get(day, []))
+    matching, gone = f"{where} AND {matching_sql(request, target.kind)}", 0
+    while places := _some_places(target.table, matching):
+        if len(places) > MANY and (all_of_it := _remove_many(target, request, day, matching)) is not None:
+            return gone + all_of_it
+        removed = _remove_places(target, request, day, places)
+        gone += removed
+        if len(places) <= MANY or not removed:
+            break
+        target.table.refresh()
+    return gone
+
+
+def _some_places(table: Delta, where: str) -> list[Place]:
+    """Where the rows are that match; `MANY` + 1 when there are more."""
+    sql = f"SELECT {_PLACE} FROM {table.name} WHERE {where} LIMIT {MANY + 1:d}"
+    return [place for batch in _read(table, sql) for place in zip(*_columns(batch), strict=True)]
+
+
+def _remove_places(target: Target, request: Request, day: dt.date, places: list[Place]) -> int:
+    where = f"day = {day_literal(day)} AND tenant = {text_literal(request.tenant)}"
     return sum(_remove(target, request, day, f"{where} AND {part}") for part in _chunks(places))
 
 
@@ -192,20 +208,39 @@ def _columns(batch: pa.RecordBatch) -> list[list[Any]]:
     return [column.to_pylist() for column in batch.columns]
 
 
-def _chunks(places: Places) -> Iterator[str]:
-    by_partition: dict[int, list[int]] = {}
-    for partition, place in places:
-        by_partition.setdefault(partition, []).append(place)
-    for partition, numbers in sorted(by_partition.items()):
-        numbers.sort()
-        for at in range(0, len(numbers), CHUNK_PLACES):
-            yield f"bus_partition = {partition:d} AND {_among(numbers[at : at + CHUNK_PLACES])}"
+def _chunks(places: list[Place]) -> Iterator[str]:
+    """Predicates that name them, each no longer than the engine takes in one commit."""
+    for partition, in_it in itertools.groupby(sorted(places), lambda place: place[0]):
+        chunk, offsets, lines = list[tuple[int, int]](), set[int](), set[int]()
+        for _, offset, line in in_it:
+            offsets.add(offset)
+            lines.add(line)
+            if len(chunk) == CHUNK_PLACES or min(len(offsets), len(lines)) > CHUNK_GROUPS:
+                yield _among(partition, chunk)
+                chunk, offsets, lines = [], {offset}, {line}
+            chunk.append((offset, line))
+        yield _among(partition, chunk)
 
 
-def _among(numbers: Sequence[int]) -> str:
-    first, last = numbers[0], numbers[-1]
-    offsets = f"bus_offset >= {first // INDEXES:d} AND bus_offset <= {last // INDEXES:d}"  # files are pruned by these
-    return f"{offsets} AND {_PLACE} IN ({', '.join(str(number) for number in numbers)})"
+def _among(partition: int, chunk: Sequence[tuple[int, int]]) -> str:
+    """Columns and literals alone: beside another's commit the engine reads its own text of them again, and cannot read
+    that of an arithmetic in a list."""
+    by_line, by_offset = dict[int, list[int]](), dict[int, list[int]]()
+    for offset, line in chunk:
+        by_line.setdefault(line, []).append(offset)
+        by_offset.setdefault(offset, []).append(line)
+    offsets = f"bus_offset >= {min(by_offset):d} AND bus_offset <= {max(by_offset):d}"  # files are pruned by these
+    groups = (
+        ("bus_index", by_line, "bus_offset")
+        if len(by_line) <= len(by_offset)
+        else ("bus_offset", by_offset, "bus_index")
+    )
+    shared, members, other = groups
+    parts = (
+        f"{shared} = {value:d} AND {other} IN ({', '.join(map(str, among))})"
+        for value, among in sorted(members.items())
+    )
+    return f"bus_partition = {partition:d} AND {offsets} AND (({') OR ('.join(parts)}))"
 
 
 def _read(table: Delta, sql: str) -> Iterator[pa.RecordBatch]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -276,15 +277,18 @@ def _move(care: Care, each: _Kind, day: dt.date, size: int, why: str, notes: lis
 
 def _rebuilds(care: Care, policy: Policy, each: _Kind) -> None:
     """Hot days that lost rows here, or in a run that did not come to its end: back without them."""
-    partly = [step for step in each.steps if step.tier is Tier.LAKE and step.action is Action.DELETE and step.where]
-    again = {step.day: step.rows for step in partly}
-    for day, held in each.lake.items():
+    again = Counter[dt.date]()
+    for step in each.steps:
+        if step.action is Action.DELETE and step.where:
+            again[step.day] += step.rows
+    for day in sorted({*each.lake, *each.archive}):
         age = _age(care, day)
         if age > policy.hot_days or not each.is_closed(day) or policy.due(each.kind, age) in (TRUE, FALSE):
             continue
         if each.kind in HOT_KINDS and (day in again or day in each.dropped) and not policy.hot_max_bytes:
             why = "some of it was over, the rest is not"
-            each.take(Step(Action.REBUILD, Tier.HOT, each.kind, day, held.rows - again.get(day, 0), 0, why))
+            rows = sum(days[day].rows for days in (each.lake, each.archive) if day in days) - again[day]
+            each.take(Step(Action.REBUILD, Tier.HOT, each.kind, day, rows, 0, why))
 
 
 def _hot_by_size(policy: Policy, kinds: Sequence[_Kind]) -> None:

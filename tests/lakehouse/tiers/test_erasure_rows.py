@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from contracts.messages import ERASED, Kind
 from contracts.query import And, Node, Range, Term
 from flows.erasing import without
 from lakehouse import lake_writer
+from lakehouse.delta import Delta
 from lakehouse.erased import Tests as SubjectTests
 from lakehouse.erasures import Request
 from lakehouse.lake_writer import LakeWriter
@@ -54,6 +57,7 @@ def test_the_subjects_rows_go_and_are_counted_whether_by_their_places_or_by_the_
 ) -> None:
     monkeypatch.setattr(erasure_rows, "MANY", many)
     monkeypatch.setattr(erasure_rows, "CHUNK_PLACES", 8)
+    monkeypatch.setattr(erasure_rows, "CHUNK_GROUPS", 2)
     asked = request(where)
     logs, letters = targets(care, asked)
     assert (found(logs, asked), found(letters, asked)) == ({DAY: 30}, {})
@@ -66,6 +70,32 @@ def test_the_subjects_rows_go_and_are_counted_whether_by_their_places_or_by_the_
     logs.table.refresh()
     assert logs.table.noted(noted(asked, DAY)) == 30
     assert gone(logs.table, [ACME, OTHER]) == {ACME: {ERASED: 30}}
+
+
+@pytest.mark.parametrize("many", [50_000, 7])
+@pytest.mark.parametrize("groups", [500, 2])
+def test_a_flow_that_lands_rows_meanwhile_ends_no_removal(
+    care: Care, monkeypatch: pytest.MonkeyPatch, many: int, groups: int
+) -> None:
+    """The engine then reads what it wrote of the predicate again, to see whether both commits stand."""
+    monkeypatch.setattr(erasure_rows, "MANY", many)
+    monkeypatch.setattr(erasure_rows, "CHUNK_GROUPS", groups)
+    real, offsets, is_late = Delta.delete, itertools.count(21), itertools.cycle((True, False))
+
+    def late(table: Delta, where: str, numbers: Mapping[str, int]) -> int:
+        if next(is_late):
+            flow = LakeWriter(care.settings.lake, Kind.LOGS, care.settings)
+            for received_ns in (NOON_NS, NOON_NS + DAY_NS):
+                flow.append([batch(log(0), offset=next(offsets), received_ns=received_ns)])
+            flow.commit()
+        return real(table, where, numbers)
+
+    monkeypatch.setattr(Delta, "delete", late)
+    logs, _ = targets(care, request(BOB))
+
+    assert remove_found(logs, request(BOB), DAY) == 30
+    assert found(logs, request(BOB)) == {}
+    assert left(care) == 121 - 30 + next(offsets) - 21
 
 
 def test_the_log_of_the_table_says_nothing_of_the_subject(care: Care) -> None:

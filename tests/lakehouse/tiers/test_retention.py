@@ -111,6 +111,20 @@ def test_some_of_a_hot_day_that_is_over_leaves_both_and_the_rest_stays_hot(tmp_p
     aging.care.close()
 
 
+def test_some_of_a_day_that_is_archived_and_hot_leaves_both_and_the_rest_stays_hot(tmp_path: Path) -> None:
+    aging = Aging(tmp_path, replace(POLICY, archive_after_days=1))
+    fill(aging, 3)
+    aging.apply()
+    assert aging.archive()["debug 0"] == 1
+    aging.today += 1
+    aging.apply()
+    everything = Counter(f"{body} {number}" for body in SHAPES for number in range(3))
+    everything["debug 0"] = 0
+    assert aging.archive()["debug 0"] == 0 < aging.archive()["error 0"]
+    assert aging.hot() == +everything
+    aging.care.close()
+
+
 def test_above_the_limit_the_oldest_closed_days_leave_the_hot_store(aging: Aging) -> None:
     fill(aging, 3)
     sizes = {each.day: each.size_bytes for kind in (Kind.LOGS, Kind.METRICS) for each in aging.care.hot.held(kind)}
