@@ -68,16 +68,6 @@ def translated(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: {words}", hint=hint, retry_after_s=5) from error
 
 
-def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None) -> bool:
-    """Whether table `name` is below `url`.
-
-    Raises:
-        StoreError: That cannot be seen.
-    """
-    with translated(f'table "{name}" cannot be looked for'):
-        return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
-
-
 class Delta:
     """A handle of table `name` below `url`. Not thread-safe.
 
@@ -157,8 +147,7 @@ class Delta:
     def files(self) -> list[dict[str, Any]]:
         """The files of this version: "path", "num_records", "size_bytes", "partition.day", and statistics."""
         with translated(f"{self.what} cannot be read"):
-            actions = self._table.get_add_actions(flatten=True)
-            return pa.RecordBatchReader.from_stream(actions).read_all().to_pylist()
+            return pa.RecordBatchReader.from_stream(self._table.get_add_actions(flatten=True)).read_all().to_pylist()
 
     def register(self, builder: QueryBuilder, name: str = "") -> None:
         """Pin this version in `builder` under `name` (its own when empty); later refreshes do not move it."""
@@ -191,7 +180,15 @@ class Delta:
         before, held = self.version, self.landed(kind)
         if partitions > max(held, default=-1) + 1:
             transactions.append(Transaction(f"{kind}:partitions", partitions))
-        self._write(rows, self._properties(rows), transactions)
+        with translated(f"{self.what} cannot be written"):
+            write_deltalake(
+                self._table,
+                rows.combine_chunks(),  # the library mixes the order of chunks
+                mode="append",
+                writer_properties=self._properties(rows),
+                commit_properties=CommitProperties(app_transactions=transactions),
+                post_commithook_properties=_HOOKS,
+            )
         if self.version == before + 1:  # nobody else's commit came in between
             self._known[kind] = (self.version, held | dict(landed))
 
@@ -199,37 +196,33 @@ class Delta:
         """Append `rows` and note each number under its name, in one commit made from this handle's version.
 
         Raises:
-            CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
+            CommitFailedError: Another process noted one of these names meanwhile; nothing was written, no file is left.
             StoreError: It may or may not be written; look at `noted` after `refresh`.
         """
-        self._write(rows, self._properties(rows), _transactions(numbers))
-
-    def _write(self, rows: pa.Table, properties: WriterProperties, transactions: list[Transaction]) -> None:
         with translated(f"{self.what} cannot be written"):
-            write_deltalake(
-                self._table,
-                rows.combine_chunks(),  # the library mixes the order of chunks
-                mode="append",
-                writer_properties=properties,
-                commit_properties=CommitProperties(app_transactions=transactions),
-                post_commithook_properties=_HOOKS,
-            )
+            made = self.new_files().write_days(rows, self._traces(rows))
+        self.add_files(made, numbers)
 
     def new_files(self) -> Files:
         """To write files of this table that `add_files` or `replace` takes up, and to read any of it."""
         return Files(self._url, self.name, self._options, self.layout)
 
     def add_files(self, files: Sequence[AddAction], numbers: Mapping[str, int]) -> None:
-        """As `add`, of rows that are written already."""
+        """As `add`, of rows that are written already. Files of a lost race are deleted."""
         with translated(f"{self.what} cannot be written"):
-            self._commit_files(files, "append", None, numbers)
+            try:
+                self._commit_files(files, "append", None, numbers)
+            except CommitFailedError:
+                self._let_go(files)
+                raise
             self._table.update_incremental()
 
     def replace(self, day: dt.date, files: Sequence[AddAction], numbers: Mapping[str, int]) -> None:
         """Put `files` in place of those that the day has in this handle's version, and note `numbers`, in one commit.
 
         Raises:
-            CommitFailedError: Another process changed the day, or noted one of these names; nothing happened.
+            CommitFailedError: Another process changed the day, or noted one of these names; nothing happened, and
+                `files` are deleted.
             StoreError: It may or may not be done; look at `noted` after `refresh`.
         """
         before = self._state(day, numbers)
@@ -246,7 +239,14 @@ class Delta:
                     if (after[0] - before[0]) & {file.path for file in files}:
                         return  # it was this commit, and the answer to it was lost; others may have come since
                     if attempt + 1 == REPLACE_ATTEMPTS or after != before:
+                        self._let_go(files)
                         raise
+
+    def _let_go(self, files: Sequence[AddAction]) -> None:
+        """After a lost race: what was erased meanwhile must not stay in files that no version has."""
+        self.refresh()
+        if not {file.path for file in files} & {file["path"] for file in self.files()}:
+            self.new_files().delete(files)
 
     def _state(self, day: dt.date, names: Iterable[str]) -> tuple[set[str], dict[str, int | None]]:
         paths = {file["path"] for file in self.files() if file["partition.day"] == day}
@@ -308,9 +308,14 @@ class Delta:
         return int(done["num_deleted_rows"])
 
     def _properties(self, rows: pa.Table) -> WriterProperties:
+        traces = self._traces(rows)
+        self._traced = self._traced or traces > 0
+        return writer_properties(self.name, rows.num_rows, traces, self.layout)
+
+    def _traces(self, rows: pa.Table) -> int:
+        """Distinct trace ids; 0 when there are none."""
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
-        self._traced = self._traced or traces > 1
-        return writer_properties(self.name, rows.num_rows, traces if traces > 1 else 0, self.layout)
+        return traces if traces > 1 else 0
 
     def _rewriting(self) -> WriterProperties:
         return writer_properties(self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout)
@@ -368,8 +373,7 @@ class Delta:
 
     def unused(self, everything: bool) -> list[str]:
         """Paths, from the table on, of files that this version does not use: those that commits took out of it, or also
-        those that never were part of a version. Deletes nothing.
-        """
+        those that never were part of a version. Deletes nothing."""
         with translated(f"{self.what} cannot be listed"):
             return self._table.vacuum(
                 retention_hours=0, dry_run=True, enforce_retention_duration=False, full=everything

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
@@ -89,6 +90,18 @@ class Files:
             size, stats = local.stat().st_size, _statistics(footer, statistics_columns(self._name))
         return AddAction(path, size, dict(partition), int(time.time() * 1000), True, json.dumps(stats))
 
+    def write_days(self, rows: pa.Table, trace_ids: int = 0) -> list[AddAction]:
+        """A file for each day that `rows` have, of a table that is partitioned by days alone; none when one fails."""
+        made: list[AddAction | None] = []
+        try:
+            for day in rows.column("day").unique():
+                of_day = rows.filter(pc.equal(rows.column("day"), day))
+                made.append(self.write({"day": str(day)}, of_day.to_batches(), trace_ids, len(made)))
+        except BaseException:
+            self.delete(file for file in made if file is not None)
+            raise
+        return [file for file in made if file is not None]
+
     def _write(self, local: Path, batches: Iterable[pa.RecordBatch], trace_ids: int) -> int:
         rows, options = 0, parquet_options(self._name, self.schema.names, trace_ids, self._layout)
         with local.open("wb") as file:
@@ -140,7 +153,7 @@ class Files:
                 stream.write(block)
 
     def delete(self, actions: Iterable[AddAction]) -> None:
-        """Delete files that no commit was tried with, as many as can be; after a try, only vacuum knows."""
+        """Delete files that are in no version, as many as can be. After a commit whose answer was lost, vacuum."""
         for action in actions:
             with contextlib.suppress(OSError):
                 if self._folder is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import QueryBuilder
 
 from contracts.batches import arrival_day
 from contracts.errors import ConfigError, StoreError
@@ -26,6 +26,7 @@ from contracts.query_json import from_json, to_json
 from contracts.settings import Settings
 from contracts.tenants import Tenant
 from lakehouse.delta import Delta, translated
+from lakehouse.lake_tables import exists
 from lakehouse.object_store import reading_options
 from lakehouse.races import retried
 from lakehouse.tables import ERASURES, SCHEMAS
@@ -173,16 +174,6 @@ def _holds(hot: HotStore, kind: Kind, tenant: Tenant, where: Node, day: dt.date)
     return False
 
 
-def has_table(url: str, name: str, options: dict[str, str]) -> bool:
-    """Whether there is a table `name` below `url`; makes none.
-
-    Raises:
-        StoreError: Nobody can say now.
-    """
-    with translated(f'lake table "{name}" cannot be looked for'):
-        return bool(DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", storage_options=options))
-
-
 class Tombstones:
     """What the flows look at before they let a record pass. Thread-safe; makes no table.
 
@@ -232,7 +223,7 @@ class Tombstones:
 
     def _opened(self) -> bool:
         options = reading_options(self._url, self._settings)
-        if has_table(self._url, ERASURES, options):
+        if exists(self._url, ERASURES, options):
             self._table = Delta(self._url, ERASURES, options)
         return self._table is not None
 

@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from deltalake import DeltaTable
 
 from contracts.errors import StoreError
 from contracts.settings import Settings
-from lakehouse.delta import Delta, exists
+from lakehouse.delta import Delta, translated
 from lakehouse.delta_layout import WARM, Layout
 from lakehouse.object_store import object_store, reading_options
 
 AWAY_REST_S = 1.0  # and at least so long
+
+
+def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None) -> bool:
+    """Whether table `name` is below `url`.
+
+    Raises:
+        StoreError: That cannot be seen.
+    """
+    with translated(f'table "{name}" cannot be looked for'):
+        return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
 
 
 class Tables:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.settings import Settings
-from lakehouse.delta import Delta, exists
+from lakehouse.delta import Delta
 from lakehouse.delta_layout import WARM, Layout
+from lakehouse.lake_tables import exists
 from lakehouse.object_store import object_store, writing_options
 from lakehouse.tables import SCHEMAS
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import QueryBuilder
-from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from lakehouse.delta import Delta, translated
@@ -117,13 +116,7 @@ def copy(
     with translated(f"{target.what} cannot be written"):
         while (made := files.write(partition, _some(rows), _trace_ids(first), len(written))) is not None:
             written.append(made)
-    try:
-        target.add_files(written, numbers)
-    except CommitFailedError:  # what was erased meanwhile must not stay in files that no version has
-        target.refresh()
-        if not {made.path for made in written} & {file["path"] for file in target.files()}:
-            files.delete(written)
-        raise
+    target.add_files(written, numbers)
     return total.total()
 
 

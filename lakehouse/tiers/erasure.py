@@ -121,12 +121,13 @@ def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
     _remove_rows(care, request, state, means)
     means.say("taking the days that held such records out of the hot store")
     forget(care, request, state, means.sleep)
+    fenced_s = time.time()  # sums that were written down before it can be in no version any more
     restate(care, request, state)
     rebuild(care, state)
     means.say("blanking such records on the bus")
     state.bus = {**state.bus, **means.redact(request, lambda: reach(BLANKED))}
     state.save(care.settings)
-    _delete_files(care, request, state, means)
+    _delete_files(care, request, state, means, fenced_s)
     _look_again(care, request)
     return _sign(care, request, state)
 
@@ -146,18 +147,18 @@ def _remove_rows(care: Care, request: Request, state: State, means: Means) -> No
     raise StoreError("records of the subject go on landing", hint="are all flows of this release?", retry_after_s=30)
 
 
-def _delete_files(care: Care, request: Request, state: State, means: Means) -> None:
+def _delete_files(care: Care, request: Request, state: State, means: Means, fenced_s: float) -> None:
     rows = {target.name: target for target in targets(care, request)}
-    waiting: list[tuple[Kind | None, erasure_files.Unused]] = [
-        (target.kind, erasure_files.unused(target.table)) for target in rows.values()
-    ]
-    waiting += [(None, erasure_files.unused(care.table(name))) for name in state.rollups]
     began_s = time.time()
-    if any(files.taken_out or files.orphans for _, files in waiting):
+    waiting: list[tuple[Kind | None, erasure_files.Unused, float]] = [
+        (target.kind, erasure_files.unused(target.table), began_s) for target in rows.values()
+    ]
+    waiting += [(None, erasure_files.unused(care.table(name)), fenced_s) for name in state.rollups]
+    if any(files.taken_out or files.orphans for _, files, _ in waiting):
         means.say(f"leaving running queries {care.settings.erase_grace_s:g} s, then deleting the files that held them")
         means.sleep(care.settings.erase_grace_s)
-    for kind, files in waiting:
-        gone = erasure_files.delete(care, files, request, kind, began_s)
+    for kind, files, before_s in waiting:
+        gone = erasure_files.delete(care, files, request, kind, before_s)
         state.files = sorted({*state.files, *gone})
         state.save(care.settings)
 

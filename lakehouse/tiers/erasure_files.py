@@ -67,7 +67,7 @@ def delete(care: Care, found: Unused, request: Request, kind: Kind | None, befor
     """Delete what is of no use; the paths. Idempotent.
 
     Args:
-        kind: Of the rows that an orphan may hold; None: an orphan of this table is left alone.
+        kind: Of the rows that an orphan may hold; None: sums of points, that go when any is of the tenant.
         before_s: An orphan that was written to since is left alone: its writer may be about to commit it. Unix seconds.
 
     Raises:
@@ -77,8 +77,8 @@ def delete(care: Care, found: Unused, request: Request, kind: Kind | None, befor
     in_use = {file["path"] for file in found.table.files()}
     store = object_store(found.table.url, care.settings)
     files = _Folder(Path(found.table.url)) if store is None else _Bucket(store)
-    orphans = [] if kind is None else [path for path in found.orphans if files.is_older(path, before_s)]
-    holding = [path for path in orphans if kind is not None and _holds(files, path, request, kind)]
+    orphans = [path for path in found.orphans if files.is_older(path, before_s)]
+    holding = [path for path in orphans if _holds(files, path, request, kind)]
     gone = []
     for path in (*found.taken_out, *holding):
         if path not in in_use and files.delete(path):
@@ -133,7 +133,7 @@ class _Bucket:
         return f"{self._store.prefix}/{path}"
 
 
-def _holds(files: _Folder | _Bucket, path: str, request: Request, kind: Kind) -> bool:
+def _holds(files: _Folder | _Bucket, path: str, request: Request, kind: Kind | None) -> bool:
     """Whether a file has rows of the subject. Of one that cannot be read, nobody can say."""
     import pyarrow.parquet as pq
 
@@ -147,7 +147,9 @@ def _holds(files: _Folder | _Bucket, path: str, request: Request, kind: Kind) ->
         return True
 
 
-def _row_test(request: Request, kind: Kind) -> Callable[[dict[str, Any]], bool]:
+def _row_test(request: Request, kind: Kind | None) -> Callable[[dict[str, Any]], bool]:
+    if kind is None:
+        return lambda row: bool(row["tenant"] == request.tenant)
     tests = Tests(request.subject)
 
     def of_letter(row: dict[str, Any]) -> bool:

@@ -24,11 +24,12 @@ from contracts.messages import ERASED, Kind
 from lakehouse.coverage import past_sql
 from lakehouse.delta import Delta, translated
 from lakehouse.erased import Tests
-from lakehouse.erasures import Request, has_table
+from lakehouse.erasures import Request
 from lakehouse.lake_archive import ARCHIVE as ARCHIVED
 from lakehouse.lake_archive import MOVES, archive_url, visible_sql
 from lakehouse.lake_literals import day_literal, text_literal, time_literal
 from lakehouse.lake_query import where_sql
+from lakehouse.lake_tables import exists
 from lakehouse.object_store import writing_options
 from lakehouse.tables import LEDGER
 from lakehouse.tiers.care import Care
@@ -66,7 +67,7 @@ def targets(care: Care, request: Request) -> list[Target]:
     warm = [Target(LAKE, kind, care.table(kind.value), ledger=care.table(LEDGER)) for kind in kinds]
     url, settings = archive_url(care.settings), care.settings
     options = writing_options(url, settings)
-    moved = [each for each in warm if _moves(each.table) or has_table(url, each.kind.value, options)]
+    moved = [each for each in warm if _moves(each.table) or exists(url, each.kind.value, options)]
     archived = [Delta(url, each.kind.value, options, ARCHIVED, create=False) for each in moved]
     return warm + [Target(ARCHIVE, one.kind, table, one.table) for one, table in zip(moved, archived, strict=True)]
 

@@ -11,6 +11,7 @@ from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, LogRow, MetricRow, Row
 from contracts.settings import Settings, load_settings
 from contracts.tenants import Tenant, tenant_named
+from lakehouse.delta import Delta
 from tests import storage
 
 ACME = tenant_named("acme")
@@ -76,3 +77,9 @@ def settings(**overrides: Any) -> Settings:
     """With a `data_dir`, its tables are where `tests.storage` says."""
     placed = storage.values(overrides["data_dir"]) if "data_dir" in overrides else {}
     return load_settings(**{**placed, **overrides})
+
+
+def orphans(table: Delta) -> set[str]:
+    """Files that never were part of a version."""
+    table.refresh()
+    return set(table.unused(everything=True)) - set(table.unused(everything=False))

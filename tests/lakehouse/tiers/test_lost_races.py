@@ -16,14 +16,8 @@ from lakehouse.tiers import archive
 from lakehouse.tiers.archive import archive_day, archive_table
 from lakehouse.tiers.compaction import compact_closed
 from lakehouse.tiers.removal import remove
-from tests.lakehouse.lake_samples import settings
+from tests.lakehouse.lake_samples import orphans, settings
 from tests.lakehouse.tiers.archiving import DAY, DAYS, ROWS, care_of, fill
-
-
-def orphans(table: Delta) -> set[str]:
-    """Files that never were part of a version."""
-    table.refresh()
-    return set(table.unused(everything=True)) - set(table.unused(everything=False))
 
 
 def test_a_compaction_that_an_erasure_forestalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,21 +7,26 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from deltalake import QueryBuilder
 
 from contracts.messages import ERASED, Kind
+from contracts.query import Term
+from contracts.tenants import Tenant
 from lakehouse.delta import Delta
-from lakehouse.tables import ROLLUPS
+from lakehouse.erasures import Request
+from lakehouse.tables import ROLLUPS, SCHEMAS
 from lakehouse.tallies import RETENTION
-from lakehouse.tiers import archive, removal, rollups
+from lakehouse.tiers import archive, erasure_files, removal, rollups
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.imports import Import
 from lakehouse.windows import windows
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, metric
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, metric, orphans
 from tests.lakehouse.tiers.rollup_world import TODAY, Points, act, care_of, expected, held, rows_in, some_points
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -222,6 +227,45 @@ def test_a_run_that_looked_before_an_erasure_does_not_bring_points_back(
     monkeypatch.setattr(rollups, "windows", late)
     rollups.roll_up(care)
 
+    check(care)
+    assert [orphans(care.table(name)) for name in ROLLUPS] == [set(), set()]
+
+
+def test_a_merge_that_an_erasure_forestalls_leaves_no_file(points: Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    care, real = care_of(points.url), Delta.replace
+    for seed in range(2):
+        points.land(some_points(seed, 20))
+        rollups.roll_up(care)
+
+    def late(table: Delta, *given: Any) -> None:
+        monkeypatch.setattr(Delta, "replace", real)
+        rollups.fence(care)
+        real(table, *given)
+
+    monkeypatch.setattr(Delta, "replace", late)
+    assert rollups.merge(care, "metrics_1m", TODAY).rows_in > 0
+    assert orphans(care.table("metrics_1m")) == set()
+
+
+def test_sums_that_a_killed_run_left_go_with_an_erasure_of_their_tenant(points: Points) -> None:
+    care = care_of(points.url)
+    points.land(some_points(1, 20))
+    rollups.roll_up(care)
+    table = care.table("metrics_1m")
+    builder = QueryBuilder()
+    table.register(builder)
+    sums = pa.RecordBatchReader.from_stream(builder.execute(f"SELECT * FROM {table.name}")).read_all()
+    (left,) = table.new_files().write_days(pa.table(sums).cast(SCHEMAS[table.name]))
+    files, later_s = erasure_files.unused(table), time.time() + 1
+    assert list(files.orphans) == [left.path]
+
+    def deleted(tenant: Tenant, before_s: float) -> list[str]:
+        asked = Request("e", tenant, {Kind.METRICS: Term("service", "s0")}, "service:s0", NOON_NS)
+        return erasure_files.delete(care, files, asked, None, before_s)
+
+    assert deleted(OTHER, later_s) == deleted(ACME, later_s - 60) == []
+    assert deleted(ACME, later_s) == [f"metrics_1m/{left.path}"]
+    assert orphans(table) == set()
     check(care)
 
 
