@@ -232,6 +232,23 @@ def remove_leftovers(care: Care, kind: Kind) -> int:
         raise _taken_over(warm) from error
 
 
+def end_moves(care: Care, kind: Kind, archive: Delta) -> None:
+    """Make a move to `archive` that runs now fail: what it has read must not come to stand there.
+
+    Raises:
+        StoreError: Lake or archive cannot be read or written, or others claim them all the time.
+    """
+    warm = care.table(kind.value)
+
+    def claimed() -> None:
+        warm.refresh()
+        archive.refresh()
+        if not _is_unknown(archive, warm):  # there, no move of this lake can be
+            _claim(warm, archive)
+
+    retried(warm, claimed)
+
+
 def archived_days(care: Care, kind: Kind) -> tuple[dt.date, ...]:
     """Days that the archive holds rows of, ascending; without a move, it is not asked.
 

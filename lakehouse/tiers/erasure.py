@@ -27,10 +27,11 @@ from lakehouse import erasures
 from lakehouse.erasures import Request, days_with
 from lakehouse.tables import ERASURES
 from lakehouse.tiers import erasure_files, receipts
+from lakehouse.tiers.archive import end_moves
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.erasure_hot import forget, note_days, rebuild
 from lakehouse.tiers.erasure_rollups import restate
-from lakehouse.tiers.erasure_rows import Target, found, noted, remove_found, targets
+from lakehouse.tiers.erasure_rows import ARCHIVE, Target, found, noted, remove_found, targets
 from lakehouse.tiers.erasure_state import State
 from lakehouse.tiers.erasure_wait import fence_imports, wait_for_flows
 
@@ -133,10 +134,10 @@ def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
 
 
 def _remove_rows(care: Care, request: Request, state: State, means: Means) -> None:
-    tables = targets(care, request)
-    for _ in range(ROUNDS):
+    for attempt in range(ROUNDS):
+        tables = targets(care, request)
         rounds = [(target, found(target, request)) for target in tables]
-        if not any(days for _, days in rounds):
+        if attempt and not any(days for _, days in rounds):
             return
         for target, days in rounds:
             for day in sorted(days):
@@ -144,6 +145,9 @@ def _remove_rows(care: Care, request: Request, state: State, means: Means) -> No
                 state.touch(target.name, day)
                 state.save(care.settings)
                 remove_found(target, request, day)
+        for target in targets(care, request):
+            if target.tier == ARCHIVE:
+                end_moves(care, target.kind, target.table)  # the copy that one is making may have the rows
     raise StoreError("records of the subject go on landing", hint="are all flows of this release?", retry_after_s=30)
 
 
@@ -164,10 +168,11 @@ def _delete_files(care: Care, request: Request, state: State, means: Means, fenc
 
 
 def _look_again(care: Care, request: Request) -> None:
-    left = plan(care, request)
-    if left.total:
-        names = ", ".join(sorted(left.rows))
-        raise StoreError(f"{left.total} records of the subject came back to {names}", hint="resume the erasure")
+    found = plan(care, request).rows
+    closed = {name: [rows for day, rows in days.items() if day < care.today()] for name, days in found.items()}
+    left = {name: sum(closed[name] if name.startswith("hot/") else days.values()) for name, days in found.items()}
+    if back := [f"{count} to {name}" for name, count in sorted(left.items()) if count]:
+        raise StoreError(f"records of the subject came back: {', '.join(back)}", hint="resume the erasure")
 
 
 def _sign(care: Care, request: Request, state: State) -> dict[str, Any]:

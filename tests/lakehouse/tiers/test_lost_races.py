@@ -52,6 +52,24 @@ def test_a_copy_that_another_move_forestalls(tmp_path: Path, monkeypatch: pytest
         assert orphans(archive_table(care, Kind.LOGS)) == set()
 
 
+def test_a_copy_that_an_erasure_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Delta.add_files
+
+    def late(table: Delta, *given: Any) -> None:
+        monkeypatch.setattr(Delta, "add_files", real)
+        remove(care.table("logs"), f"day = DATE '{DAY}' AND tenant = 'acme'", ERASED)
+        archive.end_moves(care, Kind.LOGS, archive_table(care, Kind.LOGS))
+        real(table, *given)
+
+    with contextlib.closing(care_of(settings(data_dir=tmp_path))) as care:
+        fill(care)
+        monkeypatch.setattr(Delta, "add_files", late)
+        with pytest.raises(StoreError, match="another move"):
+            archive_day(care, Kind.LOGS, DAY)
+        assert (archive_table(care, Kind.LOGS).files(), orphans(archive_table(care, Kind.LOGS))) == ([], set())
+        assert archive_day(care, Kind.LOGS, DAY).rows == ROWS // 2
+
+
 def test_two_merges_of_the_same_files_at_once_leave_each_row_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
