@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from contracts.errors import ConfigError, QueryError
+from contracts.errors import ConfigError, HeadwaterError, QueryError
 from contracts.messages import Kind
 from contracts.query import All, Node
 from contracts.tenants import tenant_named
@@ -74,20 +74,27 @@ def erase(settings: Settings, wanted: Wanted, dry_run: bool, yes: bool) -> int:
 
 
 def resume(settings: Settings, no_flows: bool) -> int:
-    """Complete every erasure that began and did not end. Raises as `erase`."""
+    """Complete every erasure that began and did not end; a failure keeps no other waiting. Raises as `erase`."""
     with _Caring(settings) as care, open_bus_of(settings) as bus:
         from lakehouse.tiers import erasure
         from lakehouse.tiers.erasure_lock import erasing
 
         with erasing(settings):
-            waiting = erasure.unfinished(care)
+            waiting, failures = erasure.unfinished(care), list[HeadwaterError]()
             for request in waiting:
                 out.print(f"erasure {request.id} of tenant {request.tenant}: {request.query}", markup=False)
-                done = erasure.resume(care, request.id, means(care, bus, no_flows))
+                try:
+                    done = erasure.resume(care, request.id, means(care, bus, no_flows))
+                except HeadwaterError as error:
+                    out.print(f"it is not finished: {error}", markup=False)
+                    failures.append(error)
+                    continue
                 if done is not None:
                     _tell(settings, done)
         if not waiting:
             out.print("no erasure is unfinished")
+        if failures:
+            raise failures[0]
     return 0
 
 

@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contracts.errors import ConfigError, QueryError
+from contracts.errors import ConfigError, QueryError, StoreError
 from contracts.messages import ERASED, Kind
-from headwater.erase import Wanted, erase, requested
+from headwater.erase import Wanted, erase, requested, resume
+from lakehouse.erasures import begin
 from lakehouse.tables import ERASURES
+from lakehouse.tiers import erasure
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.erasure import plan, unfinished
+from lakehouse.tiers.erasure import Means, plan, unfinished
 from lakehouse.tiers.rebuild import rebuild_hot
 from lakehouse.tiers.receipts import receipt_file, verify
 from tests import storage
@@ -198,6 +201,23 @@ def test_an_erasure_that_is_killed_after_any_step_is_completed_by_the_next_run(w
     assert sum(entry["rows"] for entry in facts["removed"]) == 12
     care = Care(world.settings)
     assert not unfinished(care)
+    care.close()
+
+
+def test_one_that_cannot_be_completed_keeps_no_other_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    care, (first, second), real = Care(world.settings), (ask(world), ask(world)), erasure.resume
+    for request in (first, second):
+        begin(care.table(ERASURES), request, care.now_ns())
+
+    def away(care: Care, name: str, means: Means) -> dict[str, Any] | None:
+        if name == first.id:
+            raise StoreError("the lake is away")
+        return real(care, name, means)
+
+    monkeypatch.setattr(erasure, "resume", away)
+    with pytest.raises(StoreError, match="the lake is away"):
+        resume(world.settings, no_flows=True)
+    assert [request.id for request in erasure.unfinished(care)] == [first.id]
     care.close()
 
 
