@@ -6,10 +6,8 @@ request in flight end, and leaves the rest in the buffer, within 5 seconds. `unt
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import resource
 import signal
 import socket
 import threading
@@ -30,6 +28,7 @@ from agents.positions import Position
 from agents.ship import Shipper, Sizes, Target
 from agents.tail import Tail
 from contracts.errors import ConfigError
+from contracts.open_files import allow_many_files
 from contracts.settings import MIB, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -129,7 +128,7 @@ def run_logs(
     if not paths and not stdin:
         raise ConfigError("nothing to read", hint="name files by --path, or pass --stdin")
     with Agent(settings, name, "logs", stop) as agent:
-        _allow_many_files()
+        allow_many_files()
         origin = Origin(service, env, host or socket.gethostname(), {})
         limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_line_kib << 10)
         hold_s = settings.agent_partial_line_s
@@ -278,13 +277,6 @@ def _standard_input() -> int:
     except OSError as error:
         raise ConfigError("standard input is closed", hint="leave out --stdin") from error
     return 0
-
-
-def _allow_many_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def until_told(run: Callable[[threading.Event], int]) -> int:

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from contracts.open_files import allow_many_files
 from lakehouse.delta_files import Files
 from lakehouse.tables import SORTED_BY, sort_key
+from lakehouse.tiers.range_files import RangeFiles, file_of, most_open, read
 from lakehouse.tiers.seen import Seen
 
 THREADS = 2
@@ -94,8 +95,10 @@ class Day:
         waiting: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
         for piece in self._pieces:
             waiting.put(piece)
+        most = most_open(allow_many_files(), THREADS)
+        files = [RangeFiles(folder, worker, most) for worker in range(THREADS)]
         with workers() as threads:
-            for seen in threads.map(lambda worker: self._work(waiting, ranges, folder, worker), range(THREADS)):
+            for seen in threads.map(lambda dealt: self._work(waiting, ranges, dealt), files):
                 self.seen.add(seen)
         return Dealt(folder, ranges.count, self._keys)
 
@@ -113,10 +116,9 @@ class Day:
             sample = pa.concat_tables(threads.map(sampled, self._pieces)).unify_dictionaries().combine_chunks()
         return Ranges(sample, self._keys, -(-self.rows // min(RANGE_ROWS, self._most)))
 
-    def _work(self, waiting: queue.SimpleQueue[_Piece], ranges: Ranges, folder: Path, worker: int) -> Seen:
+    def _work(self, waiting: queue.SimpleQueue[_Piece], ranges: Ranges, dealt: RangeFiles) -> Seen:
         seen = Seen()
-        with ExitStack() as stack:
-            writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        with contextlib.closing(dealt):
             while (piece := _next(waiting)) is not None:
                 with self._files.open(piece.path, piece.footer) as file:
                     rows = min(DEALT_ROWS, self._most)
@@ -124,10 +126,7 @@ class Day:
                         fit = self._files.fitting(batch)
                         seen.see(fit)
                         for number, part in ranges.divided(fit.select(self._files.schema.names)):
-                            if number not in writers:
-                                made = _stream(folder / f"{number}-{worker}", part.schema)
-                                writers[number] = stack.enter_context(made)
-                            writers[number].write_batch(part)
+                            dealt.write(number, part)
         return seen
 
 
@@ -136,10 +135,6 @@ def _next(waiting: queue.SimpleQueue[_Piece]) -> _Piece | None:
         return waiting.get_nowait()
     except queue.Empty:
         return None
-
-
-def _stream(path: Path, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
-    return pa.ipc.new_stream(str(path), schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False))
 
 
 class Ranges:
@@ -208,7 +203,7 @@ class Dealt:
     def sorted(self, first: int, end: int) -> Iterator[pa.RecordBatch]:
         """The rows of ranges `first` to before `end`, in order, equal keys in bus order."""
         for number in range(first, end):
-            paths = [path for worker in range(THREADS) if (path := self.folder / f"{number}-{worker}").exists()]
+            paths = [path for worker in range(THREADS) if (path := file_of(self.folder, number, worker)).exists()]
             if paths:
                 yield from _sorted(paths, self.keys)
             for path in paths:
@@ -216,10 +211,7 @@ class Dealt:
 
 
 def _sorted(paths: Sequence[Path], keys: Sequence[str]) -> Sequence[pa.RecordBatch]:
-    tables = []
-    for path in paths:
-        with path.open("rb") as file, pa.ipc.open_stream(file) as reader:
-            tables.append(reader.read_all())
+    tables = [table for path in paths for table in read(path)]
     rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     del tables
     names = [*keys, *(name for name in (SORTED_BY[2], *WITHIN_EQUALS) if name in rows.column_names)]

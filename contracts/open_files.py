@@ -1,0 +1,19 @@
+"""Open files: the limit that the system starts a process with -> the most that it may have."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+
+_NUMBER = 10_240  # for "unlimited", which macOS refuses; source: its setrlimit(2), OPEN_MAX
+
+
+def allow_many_files() -> int:
+    """Raise this process's limit as far as the system lets it; how many files may be open now. Idempotent."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _NUMBER if hard == resource.RLIM_INFINITY else hard
+    if 0 <= soft < most:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            return most
+    return _NUMBER if soft == resource.RLIM_INFINITY else soft

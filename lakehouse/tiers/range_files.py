@@ -1,0 +1,65 @@
+"""Range files: rows dealt out to numbered ranges -> a file of each, with few of them open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow as pa
+
+SHARE = 4  # of the files that may be open: one in so many is ours
+LEAST, MOST = 8, 2048
+
+
+def most_open(limit: int, workers: int) -> int:
+    """Files that each of `workers` may hold open where the process may have `limit` of them."""
+    return min(MOST, max(LEAST, limit // SHARE // workers))
+
+
+class RangeFiles:
+    """Files of one worker. Not thread-safe. Close it.
+
+    At most `most` are open: the one that was written to longest ago makes room, and a range that comes again goes on
+    behind what its file holds, as another stream. Rows that come in order of time touch few ranges at a time.
+    """
+
+    def __init__(self, folder: Path, worker: int, most: int) -> None:
+        self._folder, self._worker, self._most = folder, worker, most
+        self._open: dict[int, tuple[pa.RecordBatchStreamWriter, ExitStack]] = {}  # oldest first
+
+    def write(self, number: int, rows: pa.RecordBatch) -> None:
+        """Add rows to range `number`."""
+        found = self._open.pop(number, None)
+        if found is None:
+            if len(self._open) >= self._most:
+                self._open.pop(next(iter(self._open)))[1].close()
+            found = _opened(file_of(self._folder, number, self._worker), rows.schema)
+        self._open[number] = found
+        found[0].write_batch(rows)
+
+    def close(self) -> None:
+        with ExitStack() as all_of_them:
+            for _, opened in self._open.values():
+                all_of_them.callback(opened.close)
+            self._open.clear()
+
+
+def file_of(folder: Path, number: int, worker: int) -> Path:
+    return folder / f"{number}-{worker}"
+
+
+def read(path: Path) -> Iterator[pa.Table]:
+    """The rows of a file, stream by stream."""
+    with pa.OSFile(str(path), "rb") as file:
+        while file.tell() < file.size():
+            with pa.ipc.open_stream(file) as stream:
+                yield stream.read_all()
+
+
+def _opened(path: Path, schema: pa.Schema) -> tuple[pa.RecordBatchStreamWriter, ExitStack]:
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with ExitStack() as stack:
+        file = stack.enter_context(pa.OSFile(str(path), "ab"))
+        writer = stack.enter_context(pa.ipc.new_stream(file, schema, options=options))
+        return writer, stack.pop_all()
