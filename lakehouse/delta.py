@@ -203,9 +203,9 @@ class Delta:
             made = self.new_files().write_days(rows, self._traces(rows))
         self.add_files(made, numbers)
 
-    def new_files(self) -> Files:
-        """To write files of this table that `add_files` or `replace` takes up, and to read any of it."""
-        return Files(self._url, self.name, self._options, self.layout)
+    def new_files(self, scratch: Path | None = None) -> Files:
+        """To write files of this table that `add_files` or `replace` takes up, and to read any of it. See `Files`."""
+        return Files(self._url, self.name, self._options, self.layout, scratch)
 
     def add_files(self, files: Sequence[AddAction], numbers: Mapping[str, int]) -> None:
         """As `add`, of rows that are written already. Files of a lost race are deleted."""

@@ -2,7 +2,7 @@
 
 `write_deltalake` deals the batches of a stream out to one task per processor and so mixes their order; a file written
 here holds them in the order they came. In a bucket a file is there as a whole or not at all: it is made in a temporary
-folder and sent when it is complete. A file that no commit takes up is deleted, or after a crash swept by vacuum.
+file and sent when it is complete. A file that no commit takes up is deleted, or after a crash swept by vacuum.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,10 +40,13 @@ class Files:
 
     Args:
         options: Of the object store; empty for a folder.
+        scratch: Folder of a disk that has room for a file that is sent to a bucket; None: the system's temporary one.
     """
 
-    def __init__(self, url: str, name: str, options: Mapping[str, str], layout: Layout) -> None:
-        self._name, self._layout = name, layout
+    def __init__(
+        self, url: str, name: str, options: Mapping[str, str], layout: Layout, scratch: Path | None = None
+    ) -> None:
+        self._name, self._layout, self._scratch = name, layout, scratch
         self._folder = None if "://" in url else Path(url)
         self._bucket = None if self._folder else PyFileSystem(DeltaStorageHandler(url, dict(options)))
         held = [field for field in layout.schema(name) if field.name not in layout.partition_by]
@@ -79,15 +82,15 @@ class Files:
         """
         folder = "/".join(f"{column}={value}" for column, value in partition.items())
         path = f"{folder}/part-{number:05d}-{uuid.uuid4()}-c000.zstd.parquet"
-        with self._made(path) as local:
-            rows = self._write(local, batches, trace_ids)
+        with self._made(path) as file:
+            rows = self._write(file, batches, trace_ids)
             if not rows:
-                local.unlink()
+                file.truncate(0)
                 return None
-            footer = pq.read_metadata(str(local))
+            footer = pq.read_metadata(file)
             if footer.num_rows != rows:
                 raise OSError(f'"{path}" has {footer.num_rows} rows of {rows}')
-            size, stats = local.stat().st_size, _statistics(footer, statistics_columns(self._name))
+            size, stats = os.fstat(file.fileno()).st_size, _statistics(footer, statistics_columns(self._name))
         return AddAction(path, size, dict(partition), int(time.time() * 1000), True, json.dumps(stats))
 
     def write_days(self, rows: pa.Table, trace_ids: int = 0) -> list[AddAction]:
@@ -102,15 +105,14 @@ class Files:
             raise
         return [file for file in made if file is not None]
 
-    def _write(self, local: Path, batches: Iterable[pa.RecordBatch], trace_ids: int) -> int:
+    def _write(self, file: IO[bytes], batches: Iterable[pa.RecordBatch], trace_ids: int) -> int:
         rows, options = 0, parquet_options(self._name, self.schema.names, trace_ids, self._layout)
-        with local.open("wb") as file:
-            with pq.ParquetWriter(file, self.schema, **options) as writer:
-                for group in self._groups(batches):
-                    writer.write_table(group, self._layout.group_rows)
-                    rows += group.num_rows
-            file.flush()
-            os.fsync(file.fileno())
+        with pq.ParquetWriter(file, self.schema, **options) as writer:
+            for group in self._groups(batches):
+                writer.write_table(group, self._layout.group_rows)
+                rows += group.num_rows
+        file.flush()
+        os.fsync(file.fileno())
         return rows
 
     def _groups(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -128,27 +130,34 @@ class Files:
             yield pa.Table.from_batches(held, self.schema).unify_dictionaries()
 
     @contextlib.contextmanager
-    def _made(self, path: str) -> Iterator[Path]:
-        """Where to write; the file that is there at the end is durable at `path` of the table."""
+    def _made(self, path: str) -> Iterator[IO[bytes]]:
+        """What to write to; it is durable at `path` of the table at the end, unless it is empty then."""
         if self._folder is not None:
             local = self._folder / path
             local.parent.mkdir(parents=True, exist_ok=True)
             try:
-                yield local
+                with local.open("w+b") as file:
+                    yield file
+                    empty = not os.fstat(file.fileno()).st_size
             except BaseException:
                 local.unlink(missing_ok=True)
                 raise
+            if empty:
+                local.unlink()
             sync_folder(local.parent)
             return
-        with tempfile.TemporaryDirectory(prefix="headwater-file-") as folder:
-            yield (local := Path(folder) / "parquet")
-            if local.exists():
-                self._send(local, path)
+        with tempfile.TemporaryFile(
+            dir=self._scratch
+        ) as file:  # without a name: gone with the process, however it ends
+            yield file
+            if os.fstat(file.fileno()).st_size:
+                self._send(file, path)
 
-    def _send(self, local: Path, path: str) -> None:
+    def _send(self, file: IO[bytes], path: str) -> None:
         assert self._bucket is not None
+        file.seek(0)
         # Blocks smaller than the buffer: the handler's stream takes bytes, and of a larger block it would get a view.
-        with local.open("rb") as file, self._bucket.open_output_stream(path, buffer_size=SENT_BYTES) as stream:
+        with self._bucket.open_output_stream(path, buffer_size=SENT_BYTES) as stream:
             while block := file.read(SENT_BYTES // 8):
                 stream.write(block)
 

@@ -7,13 +7,13 @@ until rows come or go. Readers see the day before or after, never between. Repea
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,11 +27,15 @@ from lakehouse.delta_files import Files, rows_of
 from lakehouse.races import retried
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.ordering import THREADS, Day, workers
+from lakehouse.tiers.scratch import scratch, sweep
 from lakehouse.tiers.seen import Seen
 
 FILE_BYTES = 256 << 20
 LEAST_RANGES = 4  # of a day that is written to more than one file
 
+DEALT = failpoint(
+    "compaction.dealt", "the rows of the day lie in files of the data folder, none of the table is written"
+)
 WRITTEN = failpoint("compaction.written", "the sorted files of the day are written, no version has them")
 COMMITTED = failpoint("compaction.committed", "the newest version has the sorted files in place of the old ones")
 OPEN_COMMITTED = failpoint("compaction.open", "the open day's small files are merged")
@@ -70,6 +74,7 @@ def compact_open(care: Care, name: str, day: dt.date) -> Compaction:
     Raises:
         StoreError: Nothing changed; the same call may be repeated.
     """
+    _tidy(care)
     began_s, table = time.monotonic(), care.table(name)
     before = _held(table, day)
     if before.files < 2:
@@ -88,18 +93,24 @@ def compact_closed(care: Care, name: str, day: dt.date) -> Compaction:
     """
     if day >= care.today():
         raise StoreError(f"{day} is not closed yet", hint="compact the open day with compact_open")
+    _tidy(care)
     began_s, table, note = time.monotonic(), care.table(name), f"compacted:{day.isoformat()}"
 
     def rewritten() -> Compaction:
         before = _held(table, day)
         if not before.rows or table.noted(note) == before.rows:
             return _outcome(table, before, before, began_s, done=False)
-        repeated, positions = _rewrite(table, day, before.rows, note)
+        repeated, positions = _rewrite(care, table, day, before.rows, note)
         reach(COMMITTED)
         table.refresh()
         return _outcome(table, before, _held(table, day), began_s, repeated, positions)
 
     return retried(table, rewritten)
+
+
+def _tidy(care: Care) -> None:
+    with translated(f'what a killed compaction left in "{care.settings.data}" cannot be removed'):
+        sweep(care.settings.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,29 +133,25 @@ def _outcome(
     return Compaction(*sizes, table.version, took_s, repeated, positions, done)
 
 
-def _rewrite(table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int]:
+def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int]:
     """One commit; repeated ids and repeated bus positions."""
-    files, held = table.new_files(), [file for file in table.files() if file["partition.day"] == day]
-    written: list[AddAction] = []
-    positions = Positions()
-    try:
-        with translated(f"{day} of {table.what} cannot be sorted"):
-            source = Day(files, [file["path"] for file in held])
-            with tempfile.TemporaryDirectory(prefix="headwater-compaction-") as folder:
-                dealt = source.deal(Path(folder))
-                parts = _parts(dealt.count, sum(file["size_bytes"] for file in held))
-                with workers() as threads:
-                    jobs = [
-                        threads.submit(_write, files, day, dealt.sorted(*part), positions, source.seen, number)
-                        for number, part in enumerate(parts)
-                    ]
-                    for job in jobs:
-                        written += job.result()
-        if rows_of(written) != rows:
-            raise StoreError(f"the day has {rows} rows and {rows_of(written)} were read: nothing was changed")
-    except BaseException:
+    held, positions = [file for file in table.files() if file["partition.day"] == day], Positions()
+    with translated(f"{day} of {table.what} cannot be sorted"), scratch(care.settings.data, "compaction") as folder:
+        files = table.new_files(folder)
+        source = Day(files, [file["path"] for file in held])
+        dealt = source.deal(folder)
+        reach(DEALT)
+        parts = _parts(dealt.count, sum(file["size_bytes"] for file in held))
+        written = _written(
+            files,
+            [
+                partial(_write, files, day, dealt.sorted(*part), positions, source.seen, number)
+                for number, part in enumerate(parts)
+            ],
+        )
+    if rows_of(written) != rows:
         files.delete(written)
-        raise
+        raise StoreError(f"the day has {rows} rows and {rows_of(written)} were read: nothing was changed")
     reach(WRITTEN)
     try:
         table.replace(day, written, {note: rows})
@@ -152,6 +159,20 @@ def _rewrite(table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int
         files.delete(written)
         raise
     return source.seen.repeated, positions.repeated
+
+
+def _written(files: Files, jobs: Sequence[Callable[[], list[AddAction]]]) -> list[AddAction]:
+    """What all jobs wrote. When one fails, those that wait are not begun, and what the others wrote is deleted."""
+    with workers() as threads:
+        running = [threads.submit(job) for job in jobs]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+            return [made for job in running for made in job.result()]
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            whole = [job for job in running if not job.cancelled() and job.exception() is None]
+            files.delete(made for job in whole for made in job.result())
+            raise
 
 
 def _parts(ranges: int, size: int) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from contracts.errors import StoreError
 from contracts.failpoints import VARIABLE
 from contracts.messages import ERASED, Kind
 from lakehouse.delta import Delta
+from lakehouse.delta_files import Files
 from lakehouse.lake_writer import LakeWriter
 from lakehouse.tables import SORTED_BY
-from lakehouse.tiers import ordering
+from lakehouse.tiers import compaction, ordering
 from lakehouse.tiers.care import Care
 from lakehouse.tiers.compaction import compact_closed, compact_open
 from lakehouse.tiers.ordering import Day, Dealt
@@ -208,7 +210,12 @@ def test_rows_that_come_to_another_day_are_not_in_the_way(care: Care, monkeypatc
 
 @pytest.mark.parametrize(
     ("point", "work", "files"),
-    [("compaction.written", "closed", COMMITS), ("compaction.committed", "closed", 1), ("compaction.open", "open", 1)],
+    [
+        ("compaction.dealt", "closed", COMMITS),
+        ("compaction.written", "closed", COMMITS),
+        ("compaction.committed", "closed", 1),
+        ("compaction.open", "open", 1),
+    ],
 )
 def test_killed_at_each_step_readers_see_each_row_once_and_the_next_run_completes(
     care: Care, point: str, work: str, files: int
@@ -219,9 +226,14 @@ def test_killed_at_each_step_readers_see_each_row_once_and_the_next_run_complete
 
     assert killed.returncode == -9
     assert (sorted(rows_of(care), key=order), len(care.table("logs").files())) == (before, files)
+    assert len(laid_down(care)) == (point == "compaction.dealt")
 
     done = compact_closed(care, "logs", DAY)
-    assert (done.rows, done.files_after, rows_of(care)) == (ALL, 1, before)
+    assert (done.rows, done.files_after, rows_of(care), laid_down(care)) == (ALL, 1, before, [])
+
+
+def laid_down(care: Care) -> list[Path]:
+    return [path for path in (care.settings.data / "tmp").glob("*") if path.is_dir()]
 
 
 def test_a_query_loop_sees_each_row_once_throughout(care: Care) -> None:
@@ -245,21 +257,73 @@ def test_a_query_loop_sees_each_row_once_throughout(care: Care) -> None:
     assert seen == {(ALL, ALL)}
 
 
-def test_no_file_is_left_in_the_temporary_folder(care: Care, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
-
-    compact_closed(care, "logs", DAY)
-
-    assert not list(scratch.iterdir())
-
-
-def test_a_temporary_folder_that_cannot_be_written_fails_with_that_reason(
+def test_rows_are_laid_down_in_the_data_folder_alone_and_go_again(
     care: Care, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    folders: list[Path] = []
+    real = Day.deal
 
-    with pytest.raises(StoreError, match="No such file"):
+    def deal(self: Day, folder: Path) -> Dealt:
+        dealt = real(self, folder)
+        folders.extend(path.parent for path in folder.glob("0-*"))
+        return dealt
+
+    monkeypatch.setattr(Day, "deal", deal)
+    compact_closed(care, "logs", DAY)
+
+    assert {folder.parent for folder in folders} == {care.settings.data / "tmp"}
+    assert laid_down(care) == []
+
+
+def test_a_data_folder_that_cannot_be_written_fails_with_that_reason(care: Care) -> None:
+    (care.settings.data / "tmp").write_text("no folder")
+
+    with pytest.raises(StoreError, match="File exists"):
         compact_closed(care, "logs", DAY)
     assert len(rows_of(care)) == ALL
+
+
+def test_when_one_file_fails_those_that_wait_are_not_begun_and_none_is_left(
+    care: Care, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordering, "RANGE_ROWS", 20)
+    monkeypatch.setattr(compaction, "FILE_BYTES", 2000)
+    before, begun, wanted, other = rows_of(care), list[int](), list[int](), threading.Event()
+    real, parts = Files.write, compaction._parts
+
+    def counted(*given: int) -> list[tuple[int, int]]:
+        found = parts(*given)
+        wanted.append(len(found))
+        return found
+
+    def write(self: Files, partition: Any, batches: Any, trace_ids: int = 0, number: int = 0) -> Any:
+        begun.append(number)
+        if number == 0:
+            assert other.wait(30)
+            raise OSError(28, "No space left on device")
+        made = real(self, partition, batches, trace_ids, number)
+        other.set()
+        time.sleep(0.1)
+        return made
+
+    monkeypatch.setattr(Files, "write", write)
+    monkeypatch.setattr(compaction, "_parts", counted)
+    with pytest.raises(StoreError, match="disk is full"):
+        compact_closed(care, "logs", DAY)
+    monkeypatch.undo()
+
+    table = care.table("logs")
+    assert (table.unused(everything=True), rows_of(care)) == ([], before)
+    assert len(begun) < wanted[0] - 2
+    assert (compact_closed(care, "logs", DAY).rows, laid_down(care)) == (ALL, [])
+
+
+def test_a_day_of_more_ranges_than_files_may_be_open_is_sorted(care: Care, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "RANGE_ROWS", 10)
+    monkeypatch.setattr(ordering, "allow_many_files", lambda: 64)
+    before = rows_of(care)
+
+    assert compact_closed(care, "logs", DAY).rows == ALL
+
+    assert rows_of(care) == sorted(before, key=order)
