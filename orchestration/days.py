@@ -1,7 +1,7 @@
 """Days: the UTC arrival days that the tables hold -> the first of them, in `<data>/dagster/first_day`.
 
-It moves back when older records are imported. The partitions that the UI shows begin there; they follow when
-`orchestration.serve`, which looks at the note, starts anew.
+It moves back when older records are imported: schedules that look at the days note it. The partitions that the UI
+shows begin there; they follow when `orchestration.serve`, which looks at the note, starts anew.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ def requests(
         if len(found) == DAYS_AT_ONCE:
             break
         if not _held(instance, job, day.isoformat(), now_ns):
-            found.append(dg.RunRequest(partition_key=day.isoformat(), asset_selection=sorted(due[day])))
+            key = day.isoformat()  # of several requests each needs a `run_key`, which counts within one tick
+            found.append(dg.RunRequest(run_key=key, partition_key=key, asset_selection=sorted(due[day])))
     return found
 
 

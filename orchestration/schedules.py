@@ -4,6 +4,7 @@ A tick asks the tables what they need; when nothing is due it says so and starts
 because nothing ran, is caught up at the next tick.
 """
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 
 import dagster as dg
@@ -15,9 +16,11 @@ from lakehouse.tiers.care import Care
 from lakehouse.tiers.erasure_lock import is_erasing
 from orchestration import due, jobs
 from orchestration.beats import BEATS
+from orchestration.days import note_first_day
 from orchestration.holder import hold
 from orchestration.names import compacted, hot, retained
 from orchestration.pace import at_work, requests
+from orchestration.partitions import ARRIVAL_DAY
 from orchestration.resources import Upkeep
 
 Answer = Sequence[dg.RunRequest] | dg.SkipReason
@@ -50,9 +53,15 @@ def _always(_context: dg.ScheduleEvaluationContext, _upkeep: Upkeep) -> Answer:
 
 def closed_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     with upkeep.care() as care, upkeep.bus() as queue:
-        days = due.turned(due.to_compact(care, queue))
+        days = _known(care, due.turned(due.to_compact(care, queue)))
     assets = {day: [compacted(name) for name in _with_rollups(names)] for day, names in days.items()}
     return requests(context.instance, jobs.closed_day.name, assets, upkeep.now_ns())
+
+
+def _known(care: Care, days: dict[dt.date, list[str]]) -> dict[dt.date, list[str]]:
+    """Those that are partitions. Older ones, as an import brings, are when `orchestration.serve` has seen the note."""
+    note_first_day(care)
+    return {day: names for day, names in days.items() if day >= ARRIVAL_DAY.start.date()}
 
 
 def _with_rollups(names: Sequence[str]) -> list[str]:
@@ -61,7 +70,7 @@ def _with_rollups(names: Sequence[str]) -> list[str]:
 
 def hot_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     with upkeep.care() as care, upkeep.bus() as queue:
-        days = due.turned(due.to_rebuild(care, queue))
+        days = _known(care, due.turned(due.to_rebuild(care, queue)))
     assets = {day: [hot(name) for name in names] for day, names in days.items()}
     return requests(context.instance, jobs.heal_hot.name, assets, upkeep.now_ns())
 

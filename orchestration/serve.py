@@ -43,13 +43,14 @@ from orchestration.instance import prepare
 from orchestration.leftovers import end_leftovers
 from orchestration.resources import Upkeep
 from orchestration.retries import retry_passed_over
+from orchestration.ticks import tell_failed_ticks
 
 LOCATION = "headwater"
 MODULE = "orchestration.definitions"
 ROOT = Path(__file__).resolve().parents[1]
 CODE_THREADS = 8  # evaluations of schedules and sensors at once, and questions of the UI
 LOOK_S = 1.0
-LOOKS_OF_RETRIES = 60
+LOOKS_OF_FAILURES = 60
 
 
 class _OurCode(WorkspaceLoadTarget):
@@ -110,15 +111,21 @@ def _watch(
         if first_day(settings) < began and not multiprocessing.active_children():
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (as it was started)
         looks += 1
-        if looks % LOOKS_OF_RETRIES == 0:
-            _retry(workspace)
+        if looks % LOOKS_OF_FAILURES == 0:
+            _look_for_failures(workspace)
 
 
-def _retry(workspace: WorkspaceProcessContext) -> None:
+def _look_for_failures(workspace: WorkspaceProcessContext) -> None:
+    """Whatever goes wrong, the daemon goes on, and the next look comes."""
+    log = logging.getLogger("dagster")
     try:
         retry_passed_over(workspace, Upkeep())
-    except Exception:  # whatever it is, the daemon goes on, and the next look comes
-        logging.getLogger("dagster").exception("runs that were passed over could not be looked for")
+    except Exception:
+        log.exception("runs that were passed over could not be looked for")
+    try:
+        tell_failed_ticks(workspace.instance, Upkeep())
+    except Exception:
+        log.exception("schedules and sensors that fail could not be told of")
 
 
 def _note_first_day(settings: Settings) -> None:

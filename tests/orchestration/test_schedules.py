@@ -9,21 +9,28 @@ import dagster as dg
 import pytest
 
 from orchestration.beats import BEATS, next_runs
+from orchestration.days import first_day
 from orchestration.definitions import defs
 from orchestration.leftovers import end_leftovers
 from orchestration.resources import Upkeep
 from orchestration.upkeep import delete_runs
 from tests.headwater.processes import output, started, until
+from tests.lakehouse.lake_samples import settings
 from tests.orchestration.caring import NOW_NS, TODAY, land, upkeep
 from tests.orchestration.test_holder import HOLD
 
 
 def tick(name: str, resource: Upkeep, instance: dg.DagsterInstance) -> Sequence[dg.RunRequest] | dg.SkipReason:
-    schedule = defs.resolve_schedule_def(name)
-    context = dg.build_schedule_context(instance=instance, resources={"upkeep": resource})
-    answer = schedule(context)
-    assert isinstance(answer, list | dg.SkipReason)
-    return answer
+    """As the daemon asks: what it answers is held against the partitions, too."""
+    repository = defs.get_repository_def()
+    context = dg.build_schedule_context(
+        instance=instance,
+        resources={"upkeep": resource},
+        repository_def=repository,
+        scheduled_execution_time=dt.datetime.fromtimestamp(resource.now_ns() / 1e9, dt.UTC),
+    )
+    answer = repository.get_schedule_def(name).evaluate_tick(context)
+    return answer.run_requests or dg.SkipReason(answer.skip_message)
 
 
 def days_of(answer: Sequence[dg.RunRequest] | dg.SkipReason) -> list[str]:
@@ -32,14 +39,24 @@ def days_of(answer: Sequence[dg.RunRequest] | dg.SkipReason) -> list[str]:
 
 
 def test_days_that_nobody_cared_for_are_all_due_oldest_first_and_the_open_one_never_is(tmp_path: Path) -> None:
-    for days_ago in (3, 2, 1, 0):
-        land(tmp_path, days_ago, first=(3 - days_ago) * 3)
+    for days_later in range(4):
+        land(tmp_path, -days_later, first=days_later * 3)
     with dg.instance_for_test() as instance:
-        answer = tick("closed_day", upkeep(tmp_path, days_later=0), instance)
-        assert days_of(answer) == [str(TODAY - dt.timedelta(days=ago)) for ago in (3, 2, 1)]
+        answer = tick("closed_day", upkeep(tmp_path, days_later=3), instance)
+        assert days_of(answer) == [str(TODAY + dt.timedelta(days=later)) for later in range(3)]
+        assert days_of(tick("heal_hot", upkeep(tmp_path, days_later=3), instance)) == days_of(answer)
         assert isinstance(answer, list)
         keys = {key.to_user_string() for key in answer[0].asset_selection or ()}
         assert keys == {f"lake/{name}_compacted" for name in ("ledger", "logs", "metrics", "metrics_1m", "metrics_1h")}
+
+
+def test_days_before_the_first_partition_are_noted_and_keep_no_other_waiting(tmp_path: Path) -> None:
+    land(tmp_path)
+    land(tmp_path, days_ago=5, first=3)
+    with dg.instance_for_test() as instance:
+        for name in ("closed_day", "heal_hot"):
+            assert days_of(tick(name, upkeep(tmp_path), instance)) == [TODAY.isoformat()]
+    assert first_day(settings(data_dir=tmp_path)) == TODAY - dt.timedelta(days=5)
 
 
 def test_a_clock_that_jumped_back_closes_nothing(tmp_path: Path) -> None:
@@ -63,8 +80,9 @@ def test_metric_points_and_lost_hot_days_and_what_is_over_are_found_due(tmp_path
 def test_the_tick_of_a_second_daemon_fails_and_says_who_has_the_folder(tmp_path: Path) -> None:
     with started(tmp_path, "-c", HOLD) as first, dg.instance_for_test() as instance:
         until(lambda: "held" in output(tmp_path), "the first one holding it")
-        with pytest.raises(Exception, match=rf"pid {first.pid}"):
+        with pytest.raises(dg.DagsterError, match="open_day") as raised:
             tick("open_day", upkeep(tmp_path / "data"), instance)
+        assert f"pid {first.pid}" in str(raised.value.__cause__)
 
 
 def test_a_day_whose_run_failed_rests_and_one_that_was_stopped_does_not(tmp_path: Path) -> None:
