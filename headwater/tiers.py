@@ -159,11 +159,7 @@ def _disks(care: Care, policy: Any, tables: list[Facts]) -> list[Facts]:
     for tier, url in urls.items():
         if "://" not in url:
             devices.setdefault(_existing(Path(url)).stat().st_dev, []).append(tier)
-    held = {
-        (Tier(entry["tier"]), Kind(entry["table"])): entry["by_day"]
-        for entry in tables
-        if entry["table"] in tuple(Kind)
-    }
+    held = {(Tier(entry["tier"]), entry["table"]): entry["by_day"] for entry in tables}
     found = []
     for on in devices.values():
         usage = shutil.disk_usage(_existing(Path(urls[on[0]])))
@@ -203,9 +199,13 @@ def _show(facts: Facts) -> None:
             f"{entry['last_check'] or '-'}" + (f" [red]{escape(failed)}[/]" if failed else ""),
         )
     out.print(rows)
+    is_paced = any(entry["growth_bytes_per_day"] is not None for entry in facts["tables"])
     for disk in facts["disks"]:
-        when = f"full on {disk['full_on']}" if disk["full_on"] else "not full within ten years"
-        out.print(f"disk of {', '.join(disk['tiers'])}: {size(disk['free_bytes'])} free; at this pace {when}")
+        when = (
+            f"at this pace full on {disk['full_on']}" if disk["full_on"] else "at this pace not full within ten years"
+        )
+        told = when if is_paced else "no day is over yet to tell by when it is full"
+        out.print(f"disk of {', '.join(disk['tiers'])}: {size(disk['free_bytes'])} free; {told}", soft_wrap=True)
     out.print(f"retention: {escape(facts['policy'])}; what is due: headwater retention plan")
     coming = sorted(facts["next_run"].items(), key=lambda entry: entry[1])
     out.print("next, while headwater up runs: " + ", ".join(f"{name} {when:%H:%M}" for name, when in coming) + " UTC")

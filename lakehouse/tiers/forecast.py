@@ -1,7 +1,8 @@
 """Forecast: what each tier holds by day, and the policy -> growth per day, and the day on which a disk would be full.
 
 Every coming day is taken to be like the mean of the newest whole days, and to leave each tier when all of it is past
-its age. Limits by size are not counted on, but for the hot store; neither is a rule that deletes some of a day.
+its age. Limits by size are not counted on, but for the hot store; neither is a rule that deletes some of a day. Tables
+that hold no kind of record (rollups, the ledger, results of checks, erasures) are touched by no policy: they only grow.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ HORIZON_DAYS = 3650
 ONE_DAY = dt.timedelta(days=1)
 
 Sizes = Mapping[dt.date, int]
-Place = tuple[Tier, Kind]
+Place = tuple[Tier, str]  # a tier and the name of a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,11 @@ def growth(days: Sizes, today: dt.date) -> int | None:
 
 def full_on(held: Mapping[Place, Sizes], policy: Policy, today: dt.date, disk: Disk) -> dt.date | None:
     """The first day at whose end `disk` would have no room left; None within ten years."""
-    state = {place: dict(sorted(days.items())) for place, days in held.items()}
-    daily = {place: growth(days, today) or 0 for place, days in held.items() if place[0] is not Tier.ARCHIVE}
+    aging = {place: days for place, days in held.items() if place[1] in tuple(Kind)}
+    only_growing = [days for place, days in held.items() if place not in aging and place[0] in disk.tiers]
+    steady = sum(growth(days, today) or 0 for days in only_growing)
+    state = {place: dict(sorted(days.items())) for place, days in aging.items()}
+    daily = {place: growth(days, today) or 0 for place, days in aging.items() if place[0] is not Tier.ARCHIVE}
     shrink = {kind: _shrink(held, kind) for kind in Kind}
     first = _size(state, disk, policy)
     for count in range(1, HORIZON_DAYS):
@@ -48,7 +52,7 @@ def full_on(held: Mapping[Place, Sizes], policy: Policy, today: dt.date, disk: D
             state.setdefault(place, {})[day] = size
         for kind in Kind:
             _pass(state, policy, kind, day, shrink[kind])
-        if _size(state, disk, policy) - first > disk.free_bytes:
+        if _size(state, disk, policy) - first + count * steady > disk.free_bytes:
             return day
     return None
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 
 from contracts.messages import Kind
-from lakehouse.tiers.forecast import Disk, full_on, growth
+from lakehouse.tiers.forecast import Disk, Place, full_on, growth
 from lakehouse.tiers.policy import Policy
 from lakehouse.tiers.retention_plan import Tier
 
 TODAY = dt.date(2026, 3, 4)
 EVERYWHERE = frozenset(Tier)
-LAKE, HOT, ARCHIVE = (Tier.LAKE, Kind.LOGS), (Tier.HOT, Kind.LOGS), (Tier.ARCHIVE, Kind.LOGS)
+LAKE: Place = (Tier.LAKE, Kind.LOGS)
+HOT: Place = (Tier.HOT, Kind.LOGS)
+ARCHIVE: Place = (Tier.ARCHIVE, Kind.LOGS)
 
 
 def past(days: int, size: int = 10) -> dict[dt.date, int]:
@@ -32,6 +34,13 @@ def test_growth_is_the_mean_of_the_last_seven_whole_days() -> None:
 def test_what_is_kept_for_ever_fills_the_disk_at_its_pace() -> None:
     policy = Policy(archive_after_days=0)
     assert full_on({LAKE: past(5)}, policy, TODAY, Disk(EVERYWHERE, 95)) == after(10)
+
+
+def test_tables_that_no_rule_touches_only_grow() -> None:
+    held = {LAKE: past(5), (Tier.LAKE, "metrics_1m"): past(9, 7), (Tier.LAKE, "ledger"): past(9, 3)}
+    policy = Policy(archive_after_days=0, keep_days=5)  # six days of logs: 9 more than now
+    assert full_on(held, policy, TODAY, Disk(EVERYWHERE, 9 + 95)) == after(10)
+    assert full_on(held, policy, TODAY, Disk(frozenset({Tier.HOT, Tier.ARCHIVE}), 9 + 95)) is None
 
 
 def test_what_goes_as_fast_as_it_comes_never_fills_it() -> None:
