@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lakehouse.tiers.care import Care
     from lakehouse.tiers.quality import CheckResult
 
+EARLIEST = dt.date(1677, 9, 21)  # where nanoseconds in 64 bits begin
 SHOWN_DAYS = 60  # how far back the newest checked day is looked for
 SHOWN_ROWS = 5  # of each failed check; --json has all
 
@@ -41,9 +42,13 @@ def show(settings: Settings, name: str, day: str, as_json: bool) -> int:
 
 
 def run(settings: Settings, name: str, day: str) -> int:
-    """Check a day now and record the results; the default day is yesterday."""
+    """Check a day now and record the results; the default day is yesterday.
+
+    Raises:
+        ConfigError: No such table, or no day that is over: what came after the check would be taken for checked.
+    """
     names = [_named(name)] if name else [kind.value for kind in Kind]
-    at = _day(day) if day else None
+    at = _over(_day(day)) if day else None
     if (absent := missing(settings.lake, "")) is not None:
         out.print(absent.finding)
         return 0
@@ -59,10 +64,14 @@ def run(settings: Settings, name: str, day: str) -> int:
 
 def release(settings: Settings, name: str, day: str, by: str, reason: str) -> int:
     """Let a day be archived although checks fail."""
+    kind, at = _named(name), _day(day)
+    if (absent := missing(settings.lake, "")) is not None:
+        out.print(absent.finding)
+        return 0
     from lakehouse.tiers.quality import release as let_pass
 
     with _care(settings) as care:
-        released = let_pass(care, _named(name), _day(day), by, reason)
+        released = let_pass(care, kind, at, by, reason)
     if not released:
         out.print(f"nothing of {name} on {day} is blocked")
         return 0
@@ -92,6 +101,18 @@ def _day(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise ConfigError(f'"{text}" is not a day', hint="write it as 2026-03-04") from None
+
+
+def _over(day: dt.date) -> dt.date:
+    today = dt.datetime.now(dt.UTC).date()
+    if day >= today:
+        raise ConfigError(
+            f"{day} is not over and cannot be checked: today is {today} (UTC)",
+            hint="check a day before today; without --day it is yesterday",
+        )
+    if day < EARLIEST:
+        raise ConfigError(f"{day} cannot be checked: no record is older than {EARLIEST}", hint="correct --day")
+    return day
 
 
 def _told(found: Sequence[CheckResult], as_json: bool) -> int:

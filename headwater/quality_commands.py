@@ -29,7 +29,7 @@ def quality(
 @quality_app.command("run")
 def quality_run(
     table: Annotated[str, typer.Option(help="logs, metrics, events or dead_letters; all when left out.")] = "",
-    day: Annotated[str, typer.Option(help="Arrival day, UTC, as 2026-03-04; else yesterday.")] = "",
+    day: Annotated[str, typer.Option(help="Arrival day that is over, UTC, as 2026-03-04; else yesterday.")] = "",
     data_dir: DataDir = None,
 ) -> None:
     """Check a day now and record what was found."""

@@ -48,15 +48,17 @@ def days_of(text: str) -> Sequence[dt.date]:
     """The days of `2026-01-01` or `2026-01-01..2026-01-05`, both ends included.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is neither, or all of them are still to come.
     """
     first, dots, last = text.partition("..")
     try:
         start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last if dots else first)
     except ValueError as error:
         raise ConfigError(f'--days "{text}": {error}', hint="write 2026-01-31, or 2026-01-01..2026-01-31") from error
-    if not start <= end < start + dt.timedelta(days=MOST_DAYS):
+    if not 0 <= (end - start).days < MOST_DAYS:
         raise ConfigError(f'--days "{text}" ends before it begins, or is too long', hint="the earlier day comes first")
+    if start > (today := dt.datetime.now(dt.UTC).date()):
+        raise ConfigError(f'--days "{text}": these days are still to come', hint=f"today is {today} (UTC)")
     return [start + dt.timedelta(days=number) for number in range((end - start).days + 1)]
 
 

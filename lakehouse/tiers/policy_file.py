@@ -6,6 +6,7 @@ Read strictly: what is not understood is refused, as a misspelt age would keep o
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import re
 import tomllib
@@ -23,6 +24,7 @@ NAME = "retention.toml"
 MAX_DAYS = 36_500
 MAX_GIB = 1 << 24
 MAX_BYTES = 256 << 10
+MOST_SHOWN = 60  # of a value that is refused
 
 _DAYS = ("hot_days", "rebuilt_days", "archive_after_days", "keep_days")
 _SIZES = {"hot_max_gib": "hot_max_bytes", "lake_max_gib": "lake_max_bytes", "archive_max_gib": "archive_max_bytes"}
@@ -61,18 +63,30 @@ def parse_policy(text: str, source: str = NAME) -> Policy:
     """
     try:
         found = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number that is too long is no TOMLDecodeError
         raise ConfigError(f"{source}:{_line_told(error, text)}: {_reason(error)}", hint=_HINT) from error
     return _Reading(text, source).policy(found)
 
 
 def _line_told(error: Exception, text: str) -> int:
-    told = re.search(r"\(at line (\d+),", str(error))
-    return int(told.group(1)) if told else text.rstrip("\n").count("\n") + 1
+    if told := re.search(r"\(at line (\d+),", str(error)):
+        return int(told.group(1))
+    lines = text.rstrip("\n").split("\n")
+
+    def fails(count: int) -> bool:
+        try:
+            tomllib.loads("\n".join(lines[:count]))
+        except (ValueError, RecursionError) as found:
+            return type(found) is type(error)
+        return False
+
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return len(lines)  # at the end of the document
+    return bisect.bisect_left(range(1, len(lines)), True, key=fails) + 1
 
 
 def _reason(error: Exception) -> str:
-    reason = re.sub(r" \(at .*\)$", "", str(error)) or type(error).__name__
+    reason = re.sub(r" \(at .*\)$|; use sys\..*$", "", str(error)) or type(error).__name__
     return reason[0].lower() + reason[1:]
 
 
@@ -159,7 +173,8 @@ class _Reading:
     def _severities(self, found: Mapping[str, Any], place: Place) -> range | None:
         for name in {"below", "at_least"} & found.keys():
             if not isinstance(found[name], str) or found[name] not in LEVELS:
-                meant = _meant(str(found[name]), list(LEVELS))
+                given = found[name] if isinstance(found[name], str) else _shown(found[name])
+                meant = _meant(given, list(LEVELS))
                 raise self._refusal((*place, name), f"{name} must be one of {', '.join(LEVELS)}{meant}")
         if not {"below", "at_least"} & found.keys():
             return None
@@ -197,7 +212,11 @@ class _Reading:
 
 
 def _shown(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    try:
+        text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    except ValueError:  # Python writes no whole number of so many digits
+        return "a number of thousands of digits"
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
 
 
 def _meant(name: str, known: Collection[str]) -> str:

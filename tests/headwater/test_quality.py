@@ -14,7 +14,7 @@ from contracts.settings import Settings
 from headwater import quality, trace
 from lakehouse.lake_writer import LakeWriter
 from lakehouse.tiers.care import Care
-from lakehouse.tiers.quality import CheckResult, Severity, record
+from lakehouse.tiers.quality import CheckResult, Severity, days, record
 from tests.lakehouse.lake_samples import batch, log, settings
 
 DAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
@@ -62,6 +62,23 @@ def test_without_a_lake_or_a_checked_day_it_says_what_to_do(tmp_path: Path, caps
     assert "none yet" in capsys.readouterr().out
     assert trace.trace(settings(data_dir=tmp_path), "0:1:2", "logs", "", as_json=False) == 1
     assert "in neither lake nor archive" in capsys.readouterr().out
+
+
+def test_a_release_makes_no_lake_where_there_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = settings(data_dir=tmp_path, lake_url=str(tmp_path / "lake"))
+    assert quality.release(given, "logs", str(DAY), "ada", "a holiday") == 0
+    assert "none yet" in capsys.readouterr().out
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_day_that_is_not_over_is_not_checked_and_nothing_is_recorded(checked: Settings) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    for at in (today, today + dt.timedelta(days=1), dt.date.max):
+        with pytest.raises(ConfigError, match=f"{at} is not over and cannot be checked: today is "):
+            quality.run(checked, "logs", str(at))
+    with pytest.raises(ConfigError, match="0001-01-01 cannot be checked"):
+        quality.run(checked, "logs", "0001-01-01")
+    assert list(days(Care(checked), "logs", dt.date.min)) == [DAY]
 
 
 def test_what_is_no_table_day_or_record_is_refused(tmp_path: Path) -> None:

@@ -53,7 +53,18 @@ def test_a_range_has_both_ends_and_kinds_are_those_of_the_hot_store() -> None:
     assert [day.isoformat() for day in days_of("2026-02-28..2026-03-01")] == ["2026-02-28", "2026-03-01"]
     assert days_of("2026-03-04") == [DAY]
     assert kinds_of(["events", "logs"]) == [Kind.LOGS, Kind.EVENTS]
-    for text in ("yesterday", "2026-03-05..2026-03-04", "2026-03-04..", "0001-01-01..9999-01-01", "2026-02-30"):
+    assert len(days_of("0001-01-01..0001-01-31")) == 31
+    for text in ("9999-12-31", "9999-12-01..9999-12-31", "2236-03-04"):
+        with pytest.raises(ConfigError, match=f'--days "{text}": these days are still to come'):
+            days_of(text)
+    for text in (
+        "yesterday",
+        "2026-03-05..2026-03-04",
+        "2026-03-04..",
+        "0001-01-01..9999-12-31",
+        "2026-02-30",
+        "2026-03-04..9999-12-31",
+    ):
         with pytest.raises(ConfigError, match="--days"):
             days_of(text)
     with pytest.raises(ConfigError, match='does not hold "dead_letters"'):
