@@ -146,9 +146,10 @@ class Files:
                 local.unlink()
             sync_folder(local.parent)
             return
-        with tempfile.TemporaryFile(
-            dir=self._scratch
-        ) as file:  # without a name: gone with the process, however it ends
+        if self._scratch is not None:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+        # Without a name: it is gone with the process, however that ends.
+        with tempfile.TemporaryFile(dir=self._scratch) as file:
             yield file
             if os.fstat(file.fileno()).st_size:
                 self._send(file, path)

@@ -146,7 +146,7 @@ def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
     _delete_uncommitted(care, archive, day, move, began_s)
     reach(CLEARED)
     try:
-        copied = _copy(warm, archive, day, move, claim)
+        copied = _copy(care, warm, archive, day, move, claim)
         reach(COPIED)
         _verify(archive, day, move, copied)
         reach(VERIFIED)
@@ -181,8 +181,8 @@ def _taken_over(table: Delta) -> StoreError:
     return StoreError(f"another move of {table.what} took over", hint="let one run at a time", retry_after_s=60)
 
 
-def _copy(warm: Delta, archive: Delta, day: dt.date, move: int, claim: int) -> copying.Prints:
-    return copying.copy(warm, archive, day, {"move": move}, {CLAIM: claim})
+def _copy(care: Care, warm: Delta, archive: Delta, day: dt.date, move: int, claim: int) -> copying.Prints:
+    return copying.copy(warm, archive, day, {"move": move}, {CLAIM: claim}, care.settings.data / "tmp")
 
 
 def _verify(archive: Delta, day: dt.date, move: int, copied: copying.Prints) -> None:

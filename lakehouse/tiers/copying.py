@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,18 +93,24 @@ def prints(table: Delta, where: str) -> Prints:
 
 
 def copy(
-    source: Delta, target: Delta, day: dt.date, constants: Mapping[str, int], numbers: Mapping[str, int]
+    source: Delta,
+    target: Delta,
+    day: dt.date,
+    constants: Mapping[str, int],
+    numbers: Mapping[str, int],
+    scratch: Path | None = None,
 ) -> Prints:
     """Append a day's rows of `source` to `target`, in one commit that notes `numbers`; what was read.
 
     Args:
         constants: Columns that `target` is partitioned by beside the day.
+        scratch: Folder of a disk that has room for one file that is sent to a bucket.
 
     Raises:
         CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
         StoreError: The one cannot be read, or the other not written.
     """
-    total, files = _Sum(), target.new_files()
+    total, files = _Sum(), target.new_files(scratch)
     with translated(f"{source.what} cannot be read"):
         batches = _read(source, f"day = {day_literal(day)}", SCHEMAS[source.name].names)
         windows = _windows(batches, total, SCHEMAS[source.name])

@@ -113,11 +113,11 @@ def delete_first() -> None:
     module: Any = archive
     copy = module._copy
 
-    def late(warm: Any, target: Any, day: dt.date, move: int, claim: int) -> Any:
+    def late(care: Care, warm: Any, target: Any, day: dt.date, move: int, claim: int) -> Any:
         source = Delta(warm._url.rpartition("/")[0], warm.name, warm._options)
         module._switch(warm, day, move, claim)
         reach(archive.COPIED)
-        return copy(source, target, day, move, claim)
+        return copy(care, source, target, day, move, claim)
 
     module._copy = late
 
