@@ -24,6 +24,7 @@ from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse import erasures
+from lakehouse.delta import translated
 from lakehouse.erasures import Request, days_with
 from lakehouse.tables import ERASURES
 from lakehouse.tiers import erasure_files, receipts
@@ -34,6 +35,7 @@ from lakehouse.tiers.erasure_rollups import restate
 from lakehouse.tiers.erasure_rows import ARCHIVE, Target, found, noted, remove_found, targets
 from lakehouse.tiers.erasure_state import State
 from lakehouse.tiers.erasure_wait import fence_imports, wait_for_flows
+from lakehouse.tiers.scratch import sweep
 
 ROUNDS = 5  # rows that move or land meanwhile are met in the next one
 TOLD = failpoint("erase.told", "the tombstone stands, everything else does")
@@ -161,6 +163,8 @@ def _delete_files(care: Care, request: Request, state: State, means: Means, fenc
     if any(files.taken_out or files.orphans for _, files, _ in waiting):
         means.say(f"leaving running queries {care.settings.erase_grace_s:g} s, then deleting the files that held them")
         means.sleep(care.settings.erase_grace_s)
+    with translated("what a killed compaction left cannot be deleted"):
+        sweep(care.settings.data)
     for kind, files, before_s in waiting:
         gone = erasure_files.delete(care, files, request, kind, before_s)
         state.files = sorted({*state.files, *gone})

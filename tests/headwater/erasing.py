@@ -92,6 +92,9 @@ def _leave_orphan(settings: Settings) -> None:
     storage.write(settings, ORPHAN.removeprefix("lake/"), rows)
     if (settings.data / ORPHAN).exists():
         os.utime(settings.data / ORPHAN, (1, 1))
+    dealt = settings.data / "tmp" / "compaction-killed"
+    dealt.mkdir(parents=True)
+    (dealt / "rows.arrow").write_text(MARKER)
 
 
 def _send(world: World, back: int, note: str, head: dict[str, Any]) -> None:
