@@ -99,8 +99,8 @@ def children(settings: Settings, port: int, verbose: bool, batch_port: int = 0) 
 
 
 def _take_batch_port(settings: Settings) -> int:
-    from orchestration.failures import checked_webhook
     from orchestration.instance import configuration
+    from orchestration.webhook import checked_webhook
 
     checked_webhook(settings.alert_webhook_url.get_secret_value())
     configuration(settings)

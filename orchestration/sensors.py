@@ -26,15 +26,9 @@ def pipeline_failure(context: dg.RunFailureSensorContext, upkeep: Upkeep) -> Non
 
 
 def tell_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, upkeep: Upkeep) -> None:
-    """Tell of a run that failed for good; told twice, it is one event.
-
-    Raises:
-        BusError: It could not be told; the same call may be repeated.
-    """
+    """Tell of a run that failed for good; told twice, it is one event."""
     settings = upkeep.settings()
-    failure = _failure(instance, run, f"http://{settings.dagster_host}:{settings.dagster_port}")
-    with upkeep.bus() as queue:
-        tell(failure, settings, queue, upkeep.now_ns())
+    tell(_failure(instance, run, f"http://{settings.dagster_host}:{settings.dagster_port}"), upkeep)
 
 
 def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun, url: str) -> Failure:

@@ -17,11 +17,7 @@ STEP = "tick"
 
 
 def tell_failed_ticks(instance: dg.DagsterInstance, upkeep: Upkeep) -> int:
-    """Tell of each schedule and sensor whose last `IN_A_ROW` ticks failed; how many there are.
-
-    Raises:
-        BusError: It could not be told; the same call may be repeated.
-    """
+    """Tell of each schedule and sensor whose last `IN_A_ROW` ticks failed; how many there are."""
     failing = 0
     for state in instance.all_instigator_state():
         last = _last(instance, state, limit=IN_A_ROW)
@@ -43,8 +39,7 @@ def _tell(instance: dg.DagsterInstance, state: InstigatorState, tick: Instigator
         url=f"http://{settings.dagster_host}:{settings.dagster_port}/automation",
         at_ns=int(tick.timestamp * 1e9),
     )
-    with upkeep.bus() as queue:
-        tell(failure, settings, queue, upkeep.now_ns())
+    tell(failure, upkeep)
 
 
 def _reason(tick: InstigatorTick) -> str:

@@ -1,0 +1,150 @@
+"""Book of alerts: what was raised -> counts, and what is still to be told, in a file of the data folder.
+
+Written by the one process that holds the folder, whole and synced, and kept in its memory too: while the disk is full
+it goes on from there, and the file has it again with the next write that succeeds. Imports no Dagster.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+REMEMBERED = 1000  # alerts that were raised already
+
+log = logging.getLogger(__name__)
+
+Counts = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing that an operator should know of.
+
+    Attributes:
+        name: Of its event.
+        key: Raised twice with the same name and key, it is one.
+        label: What it is counted by.
+        at_ns: When it happened, Unix nanoseconds UTC.
+        posted: Nothing is left to do for the webhook.
+        said: Its event is on the bus.
+    """
+
+    name: str
+    key: str
+    label: str
+    body: str
+    attributes: Mapping[str, str | int | float]
+    at_ns: int
+    posted: bool = False
+    said: bool = False
+
+
+def counts_of(data: Path, name: str) -> Mapping[str, int]:
+    """Alerts of `name` since the data folder exists, by label, as the file has them."""
+    try:
+        counts: Mapping[str, int] = _parsed(_file(data))["raised"].get(name, {})
+    except OSError:
+        return {}
+    return counts
+
+
+class Book:
+    """Not for several threads at once. No method raises for a disk that fails."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = _file(data)
+        self._kept = _empty()
+        self._begun = False  # what the file had is in `_kept`
+        self._written = True
+
+    def enter(self, alert: Alert) -> bool:
+        """Count it and keep it until it is told; False when it was raised before."""
+        self._begin()
+        if _mark(alert) in self._kept["told"]:
+            return False
+        counted = self._kept["raised"].setdefault(alert.name, {})
+        counted[alert.label] = counted.get(alert.label, 0) + 1
+        self._kept["told"] = [*self._kept["told"], _mark(alert)][-REMEMBERED:]
+        self._kept["untold"][_mark(alert)] = asdict(alert)
+        self._written = False
+        self.save()
+        return True
+
+    def untold(self) -> list[Alert]:
+        self._begin()
+        return [Alert(**entry) for entry in self._kept["untold"].values()]
+
+    def note(self, alert: Alert) -> None:
+        """How far it is told; once all is done it is kept no more."""
+        if alert.posted and alert.said:
+            self._kept["untold"].pop(_mark(alert), None)
+        else:
+            self._kept["untold"][_mark(alert)] = asdict(alert)
+        self._written = False
+        self.save()
+
+    def save(self) -> None:
+        self._begin()
+        if self._written or not self._begun:
+            return
+        half = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with half.open("w") as file:
+                json.dump(self._kept, file)
+                file.flush()
+                os.fsync(file.fileno())
+            half.replace(self._path)
+            self._written = True
+        except OSError as error:
+            log.warning("alerts are kept in memory alone until %s can be written: %s", self._path, error)
+
+    def _begin(self) -> None:
+        """Over what this process may have entered while the file could not be read."""
+        if self._begun:
+            return
+        try:
+            before = _parsed(self._path)
+        except OSError as error:
+            log.warning("alerts are kept in memory alone until %s can be read: %s", self._path, error)
+            return
+        for name, counted in self._kept["raised"].items():
+            known = before["raised"].setdefault(name, {})
+            for label, count in counted.items():
+                known[label] = known.get(label, 0) + count
+        before["told"] += self._kept["told"]
+        before["untold"] |= self._kept["untold"]
+        self._kept, self._begun = before, True
+
+
+def _mark(alert: Alert) -> str:
+    return f"{alert.name}:{alert.key}"
+
+
+def _file(data: Path) -> Path:
+    return data / "dagster" / "failures.json"
+
+
+def _empty() -> dict[str, Any]:
+    return {"raised": {}, "told": [], "untold": {}}
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """None is an empty one, and so is one that is no JSON.
+
+    Raises:
+        OSError: It is there and cannot be read.
+    """
+    try:
+        kept: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return _empty()
+    except ValueError as error:
+        log.warning("%s is no JSON, and is begun anew: %s", path, error)
+        return _empty()
+    return _empty() | kept
