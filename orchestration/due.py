@@ -20,7 +20,7 @@ Days = Mapping[str, Sequence[dt.date]]
 
 
 def to_compact(care: Care, bus: Bus) -> Days:
-    """Closed days of each table that were not rewritten since rows came or went, or were never checked.
+    """Closed days of each table that were not rewritten and checked since rows came or went.
 
     Raises:
         BusError, StoreError: What is there cannot be asked now.
@@ -36,9 +36,12 @@ def _to_compact(care: Care, name: str, through: dt.date) -> list[dt.date]:
     held = {day: each.rows for day, each in lake_days(table).items() if day <= through and day < care.today()}
     if not held:
         return []
-    checked = held if name == LEDGER else set(quality.days(care, name, min(held)))
+    checked = held if name == LEDGER else quality.checked_rows(care, name, min(held))
+    # What is rewritten may still be unchecked: both are done one after the other, and the second may fail.
     return [
-        day for day, rows in held.items() if day not in checked or table.noted(f"compacted:{day.isoformat()}") != rows
+        day
+        for day, rows in held.items()
+        if checked.get(day) != rows or table.noted(f"compacted:{day.isoformat()}") != rows
     ]
 
 

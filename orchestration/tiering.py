@@ -10,7 +10,7 @@ from contracts.messages import Kind
 from contracts.settings import load_settings
 from lakehouse.tiers import quality
 from lakehouse.tiers.archive import Moved, archive_day
-from lakehouse.tiers.holdings import HOT_KINDS
+from lakehouse.tiers.holdings import HOT_KINDS, lake_days
 from lakehouse.tiers.rebuild import rebuild_hot
 from lakehouse.tiers.retention import Action, Done, apply
 from orchestration import due
@@ -61,12 +61,9 @@ def archive(kind: Kind, what: str) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
         day = _day(context)
         with upkeep.care() as care:
-            if failed := quality.blocked(care, kind.value, day):
-                raise dg.Failure(
-                    f"{kind.value} of {day} is not archived: {', '.join(failed)} failed; see the checks of the day, "
-                    "`headwater quality release` lets it pass",
-                    allow_retries=False,
-                )
+            held = lake_days(care.table(kind.value)).get(day)
+            if held and (reason := quality.hold(care, kind.value, day, held.rows)):
+                raise dg.Failure(reason, allow_retries=False)
             return dg.MaterializeResult(metadata=facts_of(archive_day(care, kind, day)))
 
     return asset

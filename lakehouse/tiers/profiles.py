@@ -23,6 +23,7 @@ from lakehouse.tiers.accounts import DAY, offsets_frame
 from lakehouse.tiers.archive import archive_table, moved_note
 from lakehouse.tiers.attribute_sample import attributes_frame, sampled_keys
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.holdings import lake_days
 from lakehouse.tiers.pinned import Pinned
 from lakehouse.tiers.repeats import ids_frame
 
@@ -79,7 +80,7 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
     """
     kind = Kind(name)
     before = quality.history(care, name, day, HISTORY)
-    pinned, gone = _pinned(care, kind, day)
+    pinned, gone, in_lake = _pinned(care, kind, day)
     rows = pinned.day(day, SCHEMAS[name].names, SCHEMAS[name])
     columns, count = columns_frame(pinned, kind, rows)
     hours = hour_counts(pinned, rows)
@@ -97,6 +98,7 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
     }
     facts = {
         "rows": count,
+        "in_lake": in_lake,
         "hours": {str(hour): found for hour, found in hours.items()},
         "columns": pinned.columns,
         "attributes": {key: {"share": seen.share, "types": seen.types} for key, seen in keys.items()},
@@ -105,14 +107,17 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
     return Profile(name, day, count, frames, facts)
 
 
-def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[Pinned, int]:
-    """The lake's table, with the archive when it holds rows of the day or one beside it; and rows that were removed."""
+def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[Pinned, int, int]:
+    """The lake's table, with the archive when it holds rows of the day or one beside it; rows of the day that were
+    removed; and those that the lake has."""
     warm = care.table(kind.value)
+    held = lake_days(warm).get(day)
+    in_lake = held.rows if held else 0
     beside = (day - DAY, day, day + DAY)
     if all(warm.noted(moved_note(each)) is None for each in beside):
-        return Pinned(warm), gone_of_day(warm, day)
+        return Pinned(warm), gone_of_day(warm, day), in_lake
     archive = archive_table(care, kind)
-    return Pinned(warm, archive), gone_of_day(warm, day) + gone_of_day(archive, day)
+    return Pinned(warm, archive), gone_of_day(warm, day) + gone_of_day(archive, day), in_lake
 
 
 def _ended_hours(care: Care, day: dt.date) -> int:

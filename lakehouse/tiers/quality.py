@@ -1,4 +1,4 @@
-"""Quality: results of checks -> Delta table `quality`; what blocks the archiving of a day, and its release.
+"""Quality: results of checks -> Delta table `quality`; what keeps a day from being archived, and its release.
 
 A run appends one row per check, and one with the facts that later days are compared with; a release appends one row per
 check that it lets pass. Nothing is changed or removed: what was found, and who let it pass, stays to be read.
@@ -20,12 +20,21 @@ from contracts.errors import ConfigError
 from lakehouse.lake_literals import day_literal, text_literal
 from lakehouse.tables import QUALITY, SCHEMAS, pipeline_version
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.holdings import lake_days
 from lakehouse.tiers.pinned import pinned_rows
 
 HISTORY_DAYS = 60  # how far back the facts of earlier days are looked for
+UNCHECKED = "unchecked"  # what a release names that lets a day pass as no check has seen it
 
 _FACTS, _RELEASE = "FACTS", "RELEASE"
 _encode = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
+
+
+class _Counted(msgspec.Struct):
+    """Of FACTS: the rows of the day, and those of them that the lake had; older results have the first alone."""
+
+    rows: int | None = None
+    in_lake: int | None = None
 
 
 class Severity(enum.StrEnum):
@@ -89,20 +98,23 @@ def latest(care: Care, name: str, day: dt.date) -> Sequence[CheckResult]:
     Raises:
         StoreError: The table cannot be read.
     """
-    rows = _rows(care, f"name = {text_literal(name)} AND day = {day_literal(day)} AND severity <> '{_FACTS}'")
-    runs = [row for row in rows if row["severity"] != _RELEASE]
-    newest = max(((row["timestamp"], row["run"]) for row in runs), default=None)
-    releases = [row for row in rows if row["severity"] == _RELEASE]
-    ordered = sorted(
-        (row for row in runs if (row["timestamp"], row["run"]) == newest), key=lambda row: int(row["place"])
-    )
-    return [_result(row, releases) for row in ordered]
+    return _latest(_rows(care, f"{_of_day(name, day)} AND severity <> '{_FACTS}'"))
 
 
 def days(care: Care, name: str, since: dt.date) -> Sequence[dt.date]:
     """The days of a table, from `since` on, that were checked; the newest first."""
+    return sorted(checked_rows(care, name, since), reverse=True)
+
+
+def checked_rows(care: Care, name: str, since: dt.date) -> Mapping[dt.date, int | None]:
+    """The days of a table, from `since` on, that were checked, and how many rows the lake had in the newest run of
+    each; None when that was not written.
+
+    Raises:
+        StoreError: The table cannot be read.
+    """
     rows = _rows(care, f"name = {text_literal(name)} AND day >= {day_literal(since)} AND severity = '{_FACTS}'")
-    return sorted({row["day"] for row in rows}, reverse=True)
+    return {day: _counted(row) for day, row in _newest(rows).items()}
 
 
 def blocked(care: Care, name: str, day: dt.date) -> Sequence[str]:
@@ -114,11 +126,34 @@ def blocked(care: Care, name: str, day: dt.date) -> Sequence[str]:
     return [result.check for result in latest(care, name, day) if _blocks(result)]
 
 
+def hold(care: Care, name: str, day: dt.date, rows: int) -> str:
+    """Why a day of which the lake has so many rows is not archived now, and what to do; "" when it may be.
+
+    A day that nothing has checked has not passed: its checks wait, or cannot run.
+
+    Raises:
+        StoreError: The table cannot be read.
+    """
+    found = _rows(care, _of_day(name, day))
+    if failed := [result.check for result in _latest(found) if _blocks(result)]:
+        return (
+            f"{name} of {day} is not archived: {', '.join(failed)} failed; see headwater quality,"
+            " `headwater quality release` lets it pass"
+        )
+    if not (why := _unchecked(found, day, rows)):
+        return ""
+    return (
+        f"{name} of {day} is not archived yet: {why}; see headwater quality,"
+        f" `headwater quality run --table {name} --day {day}` checks it now, `headwater quality release` lets it pass"
+    )
+
+
 def release(care: Care, name: str, day: dt.date, by: str, reason: str) -> Sequence[str]:
-    """Let the day be archived although checks fail. Holds for later runs in which no more rows fail than now.
+    """Let the day be archived although checks fail, or none has seen its rows. Holds for later runs in which no more
+    rows fail than now, and as long as no more rows come.
 
     Returns:
-        The checks that were released; none when nothing was blocked, and nothing is written.
+        The checks that were released, and `UNCHECKED`; none when nothing was blocked, and nothing is written.
 
     Raises:
         ConfigError: Nobody is named, or no reason.
@@ -126,19 +161,23 @@ def release(care: Care, name: str, day: dt.date, by: str, reason: str) -> Sequen
     """
     if not by.strip() or not reason.strip():
         raise ConfigError("a release needs a name and a reason", hint="give --by and --reason")
-    found = [result for result in latest(care, name, day) if _blocks(result)]
+    known = _rows(care, _of_day(name, day))
+    found = {result.check: result.observed.get("failing", 0) for result in _latest(known) if _blocks(result)}
+    held = lake_days(care.table(name)).get(day)
+    if held and _unchecked(known, day, held.rows):
+        found[UNCHECKED] = held.rows
     rows = [
         {
-            "check_name": result.check,
+            "check_name": check,
             "severity": _RELEASE,
             "passed": False,
-            "details": {"by": by, "reason": reason, "failing": result.observed.get("failing", 0)},
+            "details": {"by": by, "reason": reason, "failing": failing},
         }
-        for result in found
+        for check, failing in found.items()
     ]
     if rows:
         _append(care, name, day, rows)
-    return [result.check for result in found]
+    return list(found)
 
 
 def history(care: Care, name: str, day: dt.date, most: int) -> Sequence[tuple[dt.date, Mapping[str, Any]]]:
@@ -149,8 +188,38 @@ def history(care: Care, name: str, day: dt.date, most: int) -> Sequence[tuple[dt
         f"name = {text_literal(name)} AND day >= {day_literal(since)} AND day < {day_literal(day)}"
         f" AND severity = '{_FACTS}'",
     )
-    newest = {row["day"]: row for row in sorted(rows, key=lambda row: (row["timestamp"], row["run"]))}
+    newest = _newest(rows)
     return [(at, msgspec.json.decode(newest[at]["details"])) for at in sorted(newest, reverse=True)[:most]]
+
+
+def _newest(facts: Sequence[Mapping[str, Any]]) -> dict[dt.date, Mapping[str, Any]]:
+    return {row["day"]: row for row in sorted(facts, key=lambda row: (row["timestamp"], row["run"]))}
+
+
+def _counted(facts: Mapping[str, Any]) -> int | None:
+    counted = msgspec.json.decode(facts["details"], type=_Counted)
+    return counted.rows if counted.in_lake is None else counted.in_lake
+
+
+def _latest(rows: Sequence[Mapping[str, Any]]) -> Sequence[CheckResult]:
+    runs = [row for row in rows if row["severity"] not in (_FACTS, _RELEASE)]
+    newest = max(((row["timestamp"], row["run"]) for row in runs), default=None)
+    ordered = sorted(
+        (row for row in runs if (row["timestamp"], row["run"]) == newest), key=lambda row: int(row["place"])
+    )
+    return [_result(row, _releases(rows)) for row in ordered]
+
+
+def _unchecked(found: Sequence[Mapping[str, Any]], day: dt.date, rows: int) -> str:
+    """What no check has seen of a day, by all that is recorded of it; "" when they saw it as it is, or were let off."""
+    newest = _newest([row for row in found if row["severity"] == _FACTS]).get(day)
+    if not rows or (newest and _counted(newest) == rows) or _released(UNCHECKED, rows, _releases(found)):
+        return ""
+    return "it was not checked since rows came or went" if newest else "it was not checked"
+
+
+def _releases(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    return [row for row in rows if row["severity"] == _RELEASE]
 
 
 def _blocks(result: CheckResult) -> bool:
@@ -164,6 +233,10 @@ def _append(care: Care, name: str, day: dt.date, rows: Sequence[Mapping[str, Any
         {**same, **row, "place": place, "details": _encode(row["details"]).decode()} for place, row in enumerate(rows)
     ]
     care.table(QUALITY).add(pa.Table.from_pylist(filled, SCHEMAS[QUALITY]), {})
+
+
+def _of_day(name: str, day: dt.date) -> str:
+    return f"name = {text_literal(name)} AND day = {day_literal(day)}"
 
 
 def _rows(care: Care, where: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from lakehouse.tiers.care import Care
 from lakehouse.tiers.holdings import HOT_KINDS, Days, Held, archive_days, lake_days
 from lakehouse.tiers.pinned import Pinned
 from lakehouse.tiers.policy import FALSE, TRUE, Policy
-from lakehouse.tiers.quality import blocked
+from lakehouse.tiers.quality import blocked, hold
 
 DAY_NS = 86_400 * 10**9
 ONE_DAY = dt.timedelta(days=1)
@@ -268,10 +268,11 @@ def _quarantine(care: Care, kind: Kind, day: dt.date) -> str:
 
 
 def _move(care: Care, each: _Kind, day: dt.date, size: int, why: str, notes: list[str]) -> bool:
-    if failed := blocked(care, each.kind.value, day):
-        notes.append(f"{each.kind.value} of {day} is not archived: {', '.join(failed)} failed; see headwater quality")
+    rows = each.lake[day].rows
+    if reason := hold(care, each.kind.value, day, rows):
+        notes += [] if reason in notes else [reason]
         return False
-    each.take(Step(Action.MOVE, Tier.LAKE, each.kind, day, each.lake[day].rows, size, why))
+    each.take(Step(Action.MOVE, Tier.LAKE, each.kind, day, rows, size, why))
     return True
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from contracts.messages import Kind
 from lakehouse.tiers.archive import archived_days
+from lakehouse.tiers.compaction import compact_closed
 from orchestration import due
 from orchestration.definitions import defs
+from orchestration.expectations import check_day, declared
 from tests.orchestration.caring import TODAY, land, upkeep
 
 
@@ -37,6 +39,11 @@ def facts(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     return {name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()}
 
 
+def check(folder: Path, day: dt.date) -> None:
+    with upkeep(folder).care() as care:
+        check_day(care, "logs", day, declared("logs"))
+
+
 def test_a_closed_day_is_rewritten_checked_and_its_facts_are_told(tmp_path: Path) -> None:
     land(tmp_path)
     with upkeep(tmp_path).care() as care, upkeep(tmp_path).bus() as queue:
@@ -50,6 +57,22 @@ def test_a_closed_day_is_rewritten_checked_and_its_facts_are_told(tmp_path: Path
     checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
     assert checks["clock_ahead"].passed
     assert checks["clock_ahead"].blocking
+
+
+def test_rows_that_came_after_the_checks_make_their_day_due_although_it_is_rewritten(tmp_path: Path) -> None:
+    land(tmp_path)
+    with upkeep(tmp_path).care() as care, upkeep(tmp_path).bus() as queue:
+        assert made(tmp_path, "lake", "logs_compacted").success
+        land(tmp_path, first=3)
+        compact_closed(care, "logs", TODAY)  # and the run ends before it has checked
+        assert due.to_compact(care, queue)["logs"] == [TODAY]
+        assert made(tmp_path, "lake", "logs_compacted").success
+        assert due.to_compact(care, queue)["logs"] == []
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_is_checked_else_its_days_would_never_be_archived(kind: Kind) -> None:
+    assert declared(kind.value)
 
 
 def test_a_check_that_fails_shows_its_rows_fails_the_run_and_keeps_the_day_out_of_the_archive(tmp_path: Path) -> None:
@@ -69,6 +92,9 @@ def test_a_check_that_fails_shows_its_rows_fails_the_run_and_keeps_the_day_out_o
 def test_a_day_goes_to_the_archive_and_into_the_hot_store(tmp_path: Path) -> None:
     land(tmp_path)
     assert facts(made(tmp_path, "hot", "logs_hot"), "logs_hot")["rows"] == 150
+    with pytest.raises(Exception, match="is not archived yet: it was not checked; see headwater quality"):
+        made(tmp_path, "archive", "logs_archive")
+    check(tmp_path, TODAY)
     assert facts(made(tmp_path, "archive", "logs_archive"), "logs_archive")["rows"] == 150
     with upkeep(tmp_path).care() as care:
         assert archived_days(care, Kind.LOGS) == (TODAY,)
@@ -87,6 +113,10 @@ def test_the_open_day_the_rollups_the_policy_and_the_upkeep_run_on_their_own(tmp
 def test_the_policy_moves_an_old_day_and_the_archive_shows_it(tmp_path: Path) -> None:
     land(tmp_path, days_ago=33)
     land(tmp_path, first=3)
+    held = made(tmp_path, "lake", "logs_retained", days_later=0)
+    assert "it was not checked" in facts(held, "logs_retained")["held back"]
+    assert "rows, move" not in facts(held, "logs_retained")
+    check(tmp_path, TODAY - dt.timedelta(days=33))
     result = made(tmp_path, "lake", "logs_retained", days_later=0)
     assert facts(result, "logs_retained")["rows, move"] == 150
     (moved,) = [

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from contracts.messages import Kind
 from orchestration.beats import BEATS, next_runs
 from orchestration.days import first_day
 from orchestration.definitions import defs
@@ -16,6 +17,7 @@ from orchestration.resources import Upkeep
 from orchestration.upkeep import delete_runs
 from tests.headwater.processes import output, started, until
 from tests.lakehouse.lake_samples import settings
+from tests.lakehouse.tiers.aging import pass_checks
 from tests.orchestration.caring import NOW_NS, TODAY, land, upkeep
 from tests.orchestration.test_holder import HOLD
 
@@ -72,6 +74,9 @@ def test_metric_points_and_lost_hot_days_and_what_is_over_are_found_due(tmp_path
         assert days_of(tick("heal_hot", upkeep(tmp_path), instance)) == [TODAY.isoformat()]
         assert isinstance(tick("retention", upkeep(tmp_path), instance), dg.SkipReason)
         land(tmp_path, days_ago=33, first=3)
+        with upkeep(tmp_path).care() as care:
+            for kind in (Kind.LOGS, Kind.METRICS):
+                pass_checks(care, kind)
         answer = tick("retention", upkeep(tmp_path), instance)
         assert isinstance(answer, list)
         assert {key.path[-1] for key in answer[0].asset_selection or ()} == {"logs_retained", "metrics_retained"}

@@ -22,8 +22,10 @@ from contracts.tenants import Tenant
 from lakehouse.lake_archive import MOVES
 from lakehouse.lake_writer import LakeWriter
 from lakehouse.tallies import RETENTION, gone
+from lakehouse.tiers import quality
 from lakehouse.tiers.archive import archive_table
 from lakehouse.tiers.care import Care
+from lakehouse.tiers.holdings import lake_days
 from lakehouse.tiers.pinned import Pinned
 from lakehouse.tiers.policy import Policy, Rule
 from lakehouse.tiers.retention import Applied, Plan, apply, plan
@@ -59,6 +61,15 @@ def kept(policy: Policy, number: int, today: int) -> set[str]:
     """The bodies of a day that are not over."""
     ages = {body: policy.keep(Kind.LOGS, *shape) for body, shape in SHAPES.items()}
     return {f"{body} {number}" for body, age in ages.items() if age == 0 or today - number <= age}
+
+
+def pass_checks(care: Care, kind: Kind) -> None:
+    """Record of every closed day that a check saw it as it is now, and that it passed."""
+    days = {at: held.rows for at, held in lake_days(care.table(kind.value)).items() if at < care.today()}
+    seen = quality.checked_rows(care, kind.value, min(days, default=FIRST))
+    for at in [at for at, rows in days.items() if seen.get(at) != rows]:
+        passed = quality.CheckResult(kind.value, at, "distinct_ids", True, quality.Severity.ERROR, "ids are unique")
+        quality.record(care, [passed], {"in_lake": days[at]})
 
 
 class Aging:
@@ -97,7 +108,13 @@ class Aging:
     def plan(self, through: int | None = None) -> Plan:
         return plan(self.care, self.policy, self.closed(through))
 
+    def check(self) -> None:
+        for kind in (Kind.LOGS, Kind.METRICS):
+            pass_checks(self.care, kind)
+
     def apply(self) -> Applied:
+        """With every closed day checked, as it is an hour after rows came or went."""
+        self.check()
         return apply(self.care, self.plan())
 
     def hot(self) -> Counter[str]:

@@ -70,6 +70,7 @@ def test_forty_five_days_leave_each_tier_as_the_policy_says(tmp_path: Path) -> N
 def test_a_hot_day_is_not_dropped_before_the_lake_has_passed_all_of_it(aging: Aging) -> None:
     fill(aging, 3)
     aging.today = 20
+    aging.check()
     assert steps(aging, Action.DROP) == [0, 1, 2]
     assert steps(aging, Action.DROP, through=1) == [0, 1]
     (note,) = [note for note in aging.plan(through=1).notes if note.startswith("logs")]
@@ -139,6 +140,7 @@ def test_above_the_limit_the_oldest_closed_days_leave_the_hot_store(aging: Aging
 
 def test_above_the_limit_the_oldest_days_of_the_lake_move_or_go(aging: Aging) -> None:
     fill(aging, 3, hot_from=99)
+    aging.check()
     aging.policy = replace(PLAIN, lake_max_bytes=1)
     assert (steps(aging, Action.MOVE), steps(aging, Action.DELETE)) == ([0, 1], [])
     aging.policy = replace(PLAIN, lake_max_bytes=1, archive_after_days=0)
@@ -153,15 +155,55 @@ def test_above_the_limit_the_oldest_days_of_the_lake_move_or_go(aging: Aging) ->
 
 def test_a_quarantined_day_is_not_archived_and_still_ends_with_its_age(aging: Aging) -> None:
     fill(aging, 2, hot_from=99)
-    failed = quality.CheckResult("logs", day(0), "distinct_ids", False, quality.Severity.ERROR, "ids are unique")
-    quality.record(aging.care, [failed], {})
     aging.today = 10
+    aging.check()
+    failed = quality.CheckResult("logs", day(0), "distinct_ids", False, quality.Severity.ERROR, "ids are unique")
+    quality.record(aging.care, [failed], {"in_lake": len(SHAPES)})
     assert steps(aging, Action.MOVE) == [1]
     assert "logs of 2026-03-04 is not archived: distinct_ids failed" in aging.plan().notes[0]
     aging.policy = replace(PLAIN, keep_days=7)
     delete, _ = [step for step in aging.plan().steps if step.kind is Kind.LOGS]
     assert delete.action is Action.DELETE
     assert delete.why == "kept 7 days by default; quarantined by distinct_ids, and over all the same"
+
+
+def test_a_day_that_no_check_has_seen_as_it_is_stays_in_the_lake_until_one_has_or_it_is_released(
+    aging: Aging,
+) -> None:
+    fill(aging, 1, hot_from=99)
+    aging.today = 10
+    aging.policy = replace(PLAIN, lake_max_bytes=1)
+    assert (steps(aging, Action.MOVE), steps(aging, Action.MOVE, Kind.METRICS)) == ([], [])
+    (note,) = [note for note in aging.plan().notes if note.startswith("logs")]
+    assert note.startswith("logs of 2026-03-04 is not archived yet: it was not checked; see headwater quality")
+    assert "`headwater quality run --table logs --day 2026-03-04`" in note
+
+    aging.check()
+    assert steps(aging, Action.MOVE) == [0]
+    aging.today = 0
+    aging.arrive(hot=False)
+    aging.today = 10
+    assert steps(aging, Action.MOVE) == []
+    assert "it was not checked since rows came or went" in str(aging.plan().notes)
+
+    assert quality.release(aging.care, "logs", day(0), "ada", "no checks can run") == [quality.UNCHECKED]
+    assert (steps(aging, Action.MOVE), steps(aging, Action.MOVE, Kind.METRICS)) == ([0], [])
+    aging.today = 0
+    aging.arrive(hot=False)
+    aging.today = 10
+    assert steps(aging, Action.MOVE) == []
+    aging.check()
+    assert steps(aging, Action.MOVE) == [0]
+
+
+def test_a_failed_day_that_is_released_moves(aging: Aging) -> None:
+    fill(aging, 1, hot_from=99)
+    aging.today = 10
+    failed = quality.CheckResult("logs", day(0), "distinct_ids", False, quality.Severity.ERROR, "ids are unique")
+    quality.record(aging.care, [failed], {"rows": len(SHAPES)})
+    assert steps(aging, Action.MOVE) == []
+    assert quality.release(aging.care, "logs", day(0), "ada", "they were looked at") == ["distinct_ids"]
+    assert steps(aging, Action.MOVE) == [0]
 
 
 def test_a_rebuilt_day_stays_hot_for_its_own_time(aging: Aging) -> None:
@@ -200,6 +242,7 @@ def nine_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nine_days") / "data"
     aging = Aging(folder, POLICY)
     fill(aging, 9, hot_from=5)
+    aging.check()
     aging.care.close()
     return folder
 
