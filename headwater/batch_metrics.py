@@ -8,6 +8,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from orchestration.bus_alerts import bus_alert_counts
 from orchestration.failures import failure_counts
 
 
@@ -23,4 +24,10 @@ class BatchFailures(Collector):
         )
         for job, count in sorted(failure_counts(self._data).items()):
             family.add_metric([job], count)
+        yield family
+        family = CounterMetricFamily(
+            "headwater_bus_alerts", "What the bus forgot, or might have, before it landed.", labels=["alert", "topic"]
+        )
+        for (name, kind), count in bus_alert_counts(self._data).items():
+            family.add_metric([name, kind.topic], count)
         yield family

@@ -6,6 +6,7 @@ built from a validated tree (`lake_query`), never from a user's text. Time, memo
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import tempfile
 import threading
@@ -36,6 +37,21 @@ _LEDGER_SQL = """
 SELECT tenant, kind, dropped, count(*) AS n, sum(received) AS received, sum(landed) AS landed,
     sum(duplicates) AS duplicates, sum(dead_lettered) AS dead_lettered, sum(lost) AS lost
 FROM ledger {where} GROUP BY tenant, kind, dropped"""
+
+
+_LOSSES_SQL = """
+SELECT kind, bus_partition, first_offset, lost FROM ledger WHERE day >= DATE '{since}' AND lost > 0
+ORDER BY kind, bus_partition, first_offset"""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Messages of one partition that a flow found gone from the bus; `first` counts as checkpoints do."""
+
+    kind: Kind
+    partition: int
+    first: int
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +203,17 @@ class Lake:
             totals = {name: total for (name, of), total in sums.items() if of == kind}
             self._add_stored(Kind(kind), where, known[Kind(kind)], totals)
         return [LedgerTotal(Tenant(name), Kind(kind), **total) for (name, kind), total in sorted(sums.items())]
+
+    def losses(self, since: dt.date) -> Sequence[Loss]:
+        """What flows have counted as lost on that day and later.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
+        with self._newest(LEDGER) as newest:
+            snapshot = Snapshot(newest, {}, self._pool, self._settings)
+        rows = snapshot.query(_LOSSES_SQL.format(since=since.isoformat())).to_pylist()
+        return [Loss(Kind(row["kind"]), row["bus_partition"], row["first_offset"], row["lost"]) for row in rows]
 
     def _add_stored(self, kind: Kind, where: str, known: Mapping[int, int], totals: dict[str, dict[str, Any]]) -> None:
         with self._newest(kind.value) as table:  # the lake before the archive, each with what it lost: one moment

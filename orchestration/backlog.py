@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.bus import Bus
 from contracts.errors import OffsetExpired
@@ -30,6 +30,7 @@ class Backlog:
         first_offset, next_offset: What the bus holds.
         received_ns: Arrival of the first message that the lake lacks; None when it has all.
         appended_ns: When the bus stored that one.
+        base: What the lake adds to offsets of this bus.
     """
 
     kind: Kind
@@ -39,6 +40,7 @@ class Backlog:
     next_offset: int
     received_ns: int | None = None
     appended_ns: int = 0
+    base: int = 0
 
     @property
     def messages(self) -> int:
@@ -61,7 +63,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """An alert. `name` is `bus.retention_at_risk` or `bus.records_lost`; `share` is of the retention, 1 is all."""
+    """An alert.
+
+    Attributes:
+        name: `bus.retention_at_risk` or `bus.records_lost`.
+        share: Of the retention, 1 is all.
+        first: Place of the first message it is about, counted as the lake does.
+    """
 
     name: str
     kind: Kind
@@ -69,6 +77,7 @@ class Risk:
     messages: int
     share: float
     message: str
+    first: int = 0
 
 
 def backlogs(care: Care, bus: Bus, kind: Kind) -> Sequence[Backlog]:
@@ -84,13 +93,10 @@ def backlogs(care: Care, bus: Bus, kind: Kind) -> Sequence[Backlog]:
     for partition, extent in sorted(extents.items()):
         base = bases[partition].own
         landed = 0 if base is None else max(0, done.get(partition, 0) - base)  # no base: no flow has read this bus
-        ahead = Backlog(kind, partition, landed, extent.first_offset, extent.next_offset)
+        ahead = Backlog(kind, partition, landed, extent.first_offset, extent.next_offset, base=base or 0)
         first = _message_at(bus, kind, partition, ahead) if ahead.messages else None
         if first is not None:
-            received_ns = _received_ns(first)
-            ahead = Backlog(
-                kind, partition, landed, extent.first_offset, extent.next_offset, received_ns, first.appended_ns
-            )
+            ahead = replace(ahead, received_ns=_received_ns(first), appended_ns=first.appended_ns)
         found.append(ahead)
     return found
 
@@ -125,7 +131,15 @@ def bus_risk(care: Care, bus: Bus) -> Sequence[Risk]:
     Raises:
         BusError, StoreError: One of them cannot be asked now.
     """
-    ahead = [each for kind in Kind for each in backlogs(care, bus, kind)]
+    return risks_among(care, [each for kind in Kind for each in backlogs(care, bus, kind)])
+
+
+def risks_among(care: Care, ahead: Sequence[Backlog]) -> Sequence[Risk]:
+    """The same of partitions that were looked at.
+
+    Raises:
+        BusError: The cluster cannot be asked what it keeps.
+    """
     waiting = any(each.messages for each in ahead)
     limits = kafka_limits(care.settings) if waiting and care.settings.bus.startswith("kafka://") else {}
     found: list[Risk] = []
@@ -159,18 +173,18 @@ def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], Limits]:
 
 def risks_of(ahead: Backlog, limits: Limits, now_ns: int, settings: Settings) -> Sequence[Risk]:
     """Of one partition, lost ones first."""
-    place = f"{ahead.kind.topic}/{ahead.partition}"
+    place, first = f"{ahead.kind.topic}/{ahead.partition}", ahead.base + ahead.landed
     found = []
     if ahead.lost:
         told = f"{place}: {ahead.lost} messages left the bus before they were in the lake; they are counted as lost"
-        found.append(Risk(LOST, ahead.kind, ahead.partition, ahead.lost, 1.0, told))
+        found.append(Risk(LOST, ahead.kind, ahead.partition, ahead.lost, 1.0, told, first))
     share, how = _used(ahead, limits, now_ns)
     if ahead.messages and share * 100 >= settings.bus_risk_percent:
         told = (
             f"{place}: {ahead.messages} messages are not in the lake, and {share:.0%} of the bus's retention by {how}"
             " is used up: see that the flows run and the lake can be written, or raise the topic's retention"
         )
-        found.append(Risk(AT_RISK, ahead.kind, ahead.partition, ahead.messages, share, told))
+        found.append(Risk(AT_RISK, ahead.kind, ahead.partition, ahead.messages, share, told, first))
     return found
 
 

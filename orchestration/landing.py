@@ -1,6 +1,7 @@
 """Landing: bus and lake as the flows leave them -> observations of the assets that Dagster does not make itself.
 
 No run is started: the sensor writes what it sees into Dagster's records, when it has changed, and at most once an hour.
+What the bus forgot or may forget before it has landed is told as a failed run is, once for as long as it is so.
 """
 
 import json
@@ -9,10 +10,10 @@ from typing import Any
 
 import dagster as dg
 
-from contracts.bus import Bus
 from contracts.messages import Kind
 from lakehouse.tiers.care import Care
-from orchestration.backlog import Backlog, backlogs
+from orchestration.backlog import Backlog, backlogs, risks_among
+from orchestration.bus_alerts import counted_losses, tell_risks
 from orchestration.holder import hold
 from orchestration.names import landed, topic
 from orchestration.resources import Upkeep
@@ -39,23 +40,26 @@ def landing(context: dg.SensorEvaluationContext, upkeep: Upkeep) -> dg.SensorRes
     now_s = upkeep.now_ns() / 1e9
     events: list[Event] = []
     with upkeep.care() as care, upkeep.bus() as queue:
+        ahead = {kind: backlogs(care, queue, kind) for kind in Kind}
         for kind in Kind:
-            facts = look(care, queue, kind)
+            facts = look(care, kind, ahead[kind])
             before = seen.get(kind.value, {})
             moved = facts["version"] != before.get("version") and now_s - before.get("at_s", 0) >= EVERY_S
             if moved or (facts["late_s"] > LATE_S) != before.get("late", False):
                 seen[kind.value] = {"version": facts["version"], "at_s": now_s, "late": facts["late_s"] > LATE_S}
                 events += events_of(kind, facts)
+        risks = [*risks_among(care, [each for found in ahead.values() for each in found]), *counted_losses(care)]
+    seen["risks"] = tell_risks(risks, seen.get("risks", {}), seen.get("looked_ns", upkeep.now_ns()), upkeep)
+    seen["looked_ns"] = upkeep.now_ns()
     return dg.SensorResult(asset_events=events, cursor=json.dumps(seen))
 
 
-def look(care: Care, queue: Bus, kind: Kind) -> dict[str, Any]:
+def look(care: Care, kind: Kind, ahead: Sequence[Backlog]) -> dict[str, Any]:
     """What stands on the bus and in the lake now.
 
     Raises:
-        BusError, StoreError: One of them cannot be asked.
+        StoreError: The lake cannot be asked.
     """
-    ahead = backlogs(care, queue, kind)
     table = care.table(kind.value)
     files = table.files()
     return {
@@ -81,7 +85,7 @@ def lands_in_time(kind: Kind) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=landed(kind.value), name=CHECK, description=PROMISE)
     def check(upkeep: Upkeep) -> dg.AssetCheckResult:
         with upkeep.care() as care, upkeep.bus() as queue:
-            facts = look(care, queue, kind)
+            facts = look(care, kind, backlogs(care, queue, kind))
         return dg.AssetCheckResult(
             passed=facts["late_s"] <= LATE_S, severity=dg.AssetCheckSeverity.WARN, metadata=_late_facts(facts)
         )

@@ -97,7 +97,10 @@ def test_a_failed_run_becomes_an_event_a_count_and_a_post(tmp_path: Path) -> Non
     assert event["body"] == "closed_day of 2026-03-04 failed: disk full"
     assert hook.bodies == [{"event": "pipeline.failure", **asdict(FAILURE)}]
     assert failure_counts(tmp_path) == {"closed_day": 1}
-    assert [sample.value for family in BatchFailures(tmp_path).collect() for sample in family.samples] == [1]
+    samples = [sample for family in BatchFailures(tmp_path).collect() for sample in family.samples]
+    assert [(sample.name, sample.value) for sample in samples if sample.value] == [
+        ("headwater_pipeline_failures_total", 1)
+    ]
 
 
 def test_a_run_that_is_told_twice_is_one_event_one_count_and_one_post(tmp_path: Path) -> None:
