@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from dagster_webserver.cli import host_dagster_ui_with_workspace_process_context
 from contracts.errors import StoreError
 from contracts.settings import Settings
 from lakehouse.tiers.care import Care
+from orchestration.alerts import tell_untold
 from orchestration.days import first_day, note_first_day
 from orchestration.holder import hold
 from orchestration.instance import prepare
@@ -117,15 +118,17 @@ def _watch(
 
 def _look_for_failures(workspace: WorkspaceProcessContext) -> None:
     """Whatever goes wrong, the daemon goes on, and the next look comes."""
-    log = logging.getLogger("dagster")
-    try:
-        retry_passed_over(workspace, Upkeep())
-    except Exception:
-        log.exception("runs that were passed over could not be looked for")
-    try:
-        tell_failed_ticks(workspace.instance, Upkeep())
-    except Exception:
-        log.exception("schedules and sensors that fail could not be told of")
+    upkeep = Upkeep()
+    looks: Mapping[str, Callable[[], int]] = {
+        "runs that were passed over": lambda: retry_passed_over(workspace, upkeep),
+        "schedules and sensors that fail": lambda: tell_failed_ticks(workspace.instance, upkeep),
+        "alerts that could not be told": lambda: tell_untold(upkeep),
+    }
+    for what, look in looks.items():
+        try:
+            look()
+        except Exception:
+            logging.getLogger("dagster").exception("%s could not be looked for", what)
 
 
 def _note_first_day(settings: Settings) -> None:
