@@ -26,6 +26,7 @@ from lakehouse.tiers.care import Care
 from lakehouse.tiers.holdings import lake_days
 from lakehouse.tiers.pinned import Pinned
 from lakehouse.tiers.repeats import ids_frame
+from lakehouse.tiers.sources import Source, sources_frame
 
 Frame = Sequence[Mapping[str, Any]]
 
@@ -62,7 +63,7 @@ class Profile:
     Attributes:
         rows: Of the day, in the lake.
         frames: Small tables by name; every row has the same keys. See docs/quality.md.
-        facts: What the profiles of later days are compared with: records by hour, columns, attribute keys.
+        facts: What the profiles of later days are compared with: records by hour, columns, attribute keys, sources.
     """
 
     name: str
@@ -86,10 +87,11 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
     hours = hour_counts(pinned, rows)
     keys = sampled_keys(pinned, rows, count) if "attributes" in SCHEMAS[name].names else {}
     repeated = ids_frame(pinned, rows)
+    sources, largest = _sources(care, pinned, kind, day, rows, before)
     frames: dict[str, Frame] = {
         "columns": columns,
         "services": [] if kind is Kind.DEAD_LETTERS else services_frame(pinned, kind, rows),
-        "sources": [] if kind is Kind.DEAD_LETTERS else sources_frame(pinned, rows, _open_until(care, day)),
+        "sources": sources,
         "hours": hours_frame(hours, [] if gone > MOST_GONE * count else before, _ended_hours(care, day)),
         "offsets": offsets_frame(care, kind, day, pinned, repeated, gone),
         "ids": repeated,
@@ -101,6 +103,7 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
         "in_lake": in_lake,
         "hours": {str(hour): found for hour, found in hours.items()},
         "columns": pinned.columns,
+        "sources": largest,
         "attributes": {key: {"share": seen.share, "types": seen.types} for key, seen in keys.items()},
         "version": pinned.version,
     }
@@ -127,9 +130,16 @@ def _ended_hours(care: Care, day: dt.date) -> int:
     return dt.datetime.fromtimestamp(care.now_ns() / 1e9, dt.UTC).hour if day == care.today() else 0
 
 
-def _open_until(care: Care, day: dt.date) -> int:
-    """Now in microseconds while the day is open; 0 for a day that is over."""
-    return care.now_ns() // 1000 if day >= care.today() else 0
+def _sources(
+    care: Care, pinned: Pinned, kind: Kind, day: dt.date, rows: str, before: Sequence[tuple[dt.date, Mapping[str, Any]]]
+) -> tuple[Frame, Sequence[Source]]:
+    if kind is Kind.DEAD_LETTERS:
+        return [], []
+    live = f"(SELECT * FROM {rows} WHERE {_LIVE}) AS live"
+    known = before[0][1].get("sources", []) if before else []
+    return sources_frame(
+        pinned, live, care.now_ns() // 1000 if day >= care.today() else 0, day + DAY, known, FRAME_ROWS
+    )
 
 
 def columns_frame(pinned: Pinned, kind: Kind, rows: str) -> tuple[Frame, int]:
@@ -197,27 +207,6 @@ def _percentile(buckets: Sequence[Mapping[str, Any]], count: int, share: float) 
 
 def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole >= LEAST_RECORDS else None
-
-
-def sources_frame(pinned: Pinned, rows: str, now_us: int) -> Frame:
-    """One row per service and host, the longest silent first: its newest record, and how long before the newest of all
-    (of the open day: before now) that was."""
-    found = pinned.rows(
-        "SELECT *, max(newest) OVER () AS end_us FROM (SELECT tenant, service, host, count(*) AS records,"
-        f" max(arrow_cast(observed_timestamp, 'Int64')) AS newest FROM {rows} WHERE {_LIVE}"
-        f" GROUP BY tenant, service, host) AS sources ORDER BY newest LIMIT {FRAME_ROWS}"
-    )
-    return [
-        {
-            "tenant": row["tenant"],
-            "service": row["service"],
-            "host": row["host"],
-            "records": row["records"],
-            "newest": dt.datetime.fromtimestamp(row["newest"] / 1e6, dt.UTC).isoformat(),
-            "silent_h": round(((now_us or row["end_us"]) - row["newest"]) / 3.6e9, 3),
-        }
-        for row in found
-    ]
 
 
 def hour_counts(pinned: Pinned, rows: str) -> dict[int, int]:

@@ -97,11 +97,11 @@ def _plain(dtype: pa.DataType) -> pa.DataType:
     return pa.string() if str(dtype) in ("string_view", "large_string") else dtype
 
 
-def rewrite(care: Care, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+def rewrite(care: Care, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], day: dt.date = DAY) -> None:
     """Put other rows in the place of a day's, behind the writer's back."""
-    rows = rows_of_day(care)
+    rows = rows_of_day(care, day)
     changed = pa.Table.from_pylist(change(rows.to_pylist()), rows.schema)
-    write_deltalake(table(care), changed, mode="overwrite", predicate=f"day = '{DAY}'")
+    write_deltalake(table(care), changed, mode="overwrite", predicate=f"day = '{day}'")
 
 
 def each(

@@ -214,6 +214,32 @@ def test_a_source_that_fell_silent_is_a_warning(care: Care) -> None:
     assert {row["host"] for row in result.failing} == {"h2"}
 
 
+def test_a_source_that_stopped_is_a_warning_on_the_first_day_without_it_and_on_no_other(tmp_path: Path) -> None:
+    care = care_of(tmp_path)
+    land(care, messages(all_days()))
+    check_day(care, "logs", FIRST, declared("logs"))
+    for day in all_days()[1:]:
+        rewrite(care, lambda rows: [row for row in rows if not _web(row)], day)
+    silent = {}
+
+    for day in all_days()[1:4]:
+        results = check_day(care, "logs", day, declared("logs"))
+        [result] = [result for result in results if result.check == "source_freshness"]
+        silent[day] = sorted((row["tenant"], row["service"], row["records"]) for row in result.failing)
+
+    assert list(silent.values()) == [[("acme", "web", 0), ("other", "web", 0)], [], []]
+
+
+def test_a_day_on_which_a_table_fell_silent_is_named(care: Care) -> None:
+    rewrite(care, lambda rows: [], DAY)
+
+    results = checked(care)
+
+    assert {"volume_drop", "source_freshness"} <= set(failed(results))
+    [result] = [result for result in results if result.check == "source_freshness"]
+    assert {row["service"] for row in result.failing} == {"api", "web"}
+
+
 def test_a_limit_is_an_argument_of_its_expectation(care: Care) -> None:
     expectations = [replace(e, at_most=5) for e in declared("logs") if e.check == "attribute_cardinality"]
 
