@@ -14,7 +14,13 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
 
 from bus.kafka_config import Cluster, admin_options
 from bus.topics import Change, Found, Topic, declared, plan, topic_named
@@ -97,8 +103,16 @@ class Admin:
             "replication_factor": topic.replication,
             "configs": topic.configs(),
         }
+        until_s = time.monotonic() + SETTLE_S
         with contextlib.suppress(TopicAlreadyExistsError), self._translated():
-            self._client.create_topics({self._cluster.topic(name): wanted}, wait_for_metadata=True)
+            while True:
+                try:
+                    self._client.create_topics({self._cluster.topic(name): wanted}, wait_for_metadata=True)
+                    return
+                except InvalidReplicationFactorError:  # also while a broker is not heard of for a moment
+                    if time.monotonic() >= until_s:
+                        raise
+                    time.sleep(0.5)
 
     def differences(self) -> Sequence[Change]:
         """What `headwater topics apply` would do."""
