@@ -104,4 +104,5 @@ def counted_losses(care: Care) -> Sequence[Risk]:
 
 def bus_alert_counts(data: Path) -> Mapping[tuple[str, Kind], int]:
     """Alerts since the data folder exists; 0 of those that never were."""
-    return {(name, kind): counts_of(data, name).get(kind.topic, 0) for name in NAMES for kind in Kind}
+    counts = {name: counts_of(data, name) for name in NAMES}
+    return {(name, kind): counts[name].get(kind.topic, 0) for name in NAMES for kind in Kind}

@@ -60,8 +60,10 @@ def closed_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer
 
 def _known(care: Care, days: dict[dt.date, list[str]]) -> dict[dt.date, list[str]]:
     """Those that are partitions. Older ones, as an import brings, are when `orchestration.serve` has seen the note."""
-    note_first_day(care)
-    return {day: names for day, names in days.items() if day >= ARRIVAL_DAY.start.date()}
+    first = ARRIVAL_DAY.start.date()
+    if any(day < first for day in days):
+        note_first_day(care)
+    return {day: names for day, names in days.items() if day >= first}
 
 
 def _with_rollups(names: Sequence[str]) -> list[str]:

@@ -17,7 +17,6 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
 from contracts.errors import StoreError
@@ -153,11 +152,7 @@ def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tu
         files.delete(written)
         raise StoreError(f"the day has {rows} rows and {rows_of(written)} were read: nothing was changed")
     reach(WRITTEN)
-    try:
-        table.replace(day, written, {note: rows})
-    except CommitFailedError:  # nothing of it is in a version, and what was erased meanwhile must not stay here
-        files.delete(written)
-        raise
+    table.replace(day, written, {note: rows})
     return source.seen.repeated, positions.repeated
 
 

@@ -138,6 +138,9 @@ def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
 def _remove_rows(care: Care, request: Request, state: State, means: Means) -> None:
     for attempt in range(ROUNDS):
         tables = targets(care, request)
+        for target in tables if attempt else ():
+            if target.tier == ARCHIVE:
+                end_moves(care, target.kind, target.table)  # the copy that one is making may have the rows
         rounds = [(target, found(target, request)) for target in tables]
         if attempt and not any(days for _, days in rounds):
             return
@@ -147,9 +150,6 @@ def _remove_rows(care: Care, request: Request, state: State, means: Means) -> No
                 state.touch(target.name, day)
                 state.save(care.settings)
                 remove_found(target, request, day)
-        for target in targets(care, request):
-            if target.tier == ARCHIVE:
-                end_moves(care, target.kind, target.table)  # the copy that one is making may have the rows
     raise StoreError("records of the subject go on landing", hint="are all flows of this release?", retry_after_s=30)
 
 
@@ -173,8 +173,10 @@ def _delete_files(care: Care, request: Request, state: State, means: Means, fenc
 
 def _look_again(care: Care, request: Request) -> None:
     found = plan(care, request).rows
-    closed = {name: [rows for day, rows in days.items() if day < care.today()] for name, days in found.items()}
-    left = {name: sum(closed[name] if name.startswith("hot/") else days.values()) for name, days in found.items()}
+    left = {
+        name: sum(rows for day, rows in days.items() if not name.startswith("hot/") or day < care.today())
+        for name, days in found.items()
+    }
     if back := [f"{count} to {name}" for name, count in sorted(left.items()) if count]:
         raise StoreError(f"records of the subject came back: {', '.join(back)}", hint="resume the erasure")
 

@@ -131,12 +131,12 @@ def remove_found(target: Target, request: Request, day: dt.date) -> int:
     target.table.refresh()
     where = f"day = {day_literal(day)} AND tenant = {text_literal(request.tenant)}"
     if target.kind is Kind.DEAD_LETTERS:
-        return _remove_places(target, request, day, _letters(target.table, request, where).get(day, []))
+        return _remove_places(target, request, day, where, _letters(target.table, request, where).get(day, []))
     matching, gone = f"{where} AND {matching_sql(request, target.kind)}", 0
     while places := _some_places(target.table, matching):
         if len(places) > MANY and (all_of_it := _remove_many(target, request, day, matching)) is not None:
             return gone + all_of_it
-        removed = _remove_places(target, request, day, places)
+        removed = _remove_places(target, request, day, where, places)
         gone += removed
         if len(places) <= MANY or not removed:
             break
@@ -150,8 +150,7 @@ def _some_places(table: Delta, where: str) -> list[Place]:
     return [place for batch in _read(table, sql) for place in zip(*_columns(batch), strict=True)]
 
 
-def _remove_places(target: Target, request: Request, day: dt.date, places: list[Place]) -> int:
-    where = f"day = {day_literal(day)} AND tenant = {text_literal(request.tenant)}"
+def _remove_places(target: Target, request: Request, day: dt.date, where: str, places: list[Place]) -> int:
     return sum(_remove(target, request, day, f"{where} AND {part}") for part in _chunks(places))
 
 
@@ -231,12 +230,11 @@ def _among(partition: int, chunk: Sequence[tuple[int, int]]) -> str:
         by_line.setdefault(line, []).append(offset)
         by_offset.setdefault(offset, []).append(line)
     offsets = f"bus_offset >= {min(by_offset):d} AND bus_offset <= {max(by_offset):d}"  # files are pruned by these
-    groups = (
+    shared, members, other = (
         ("bus_index", by_line, "bus_offset")
         if len(by_line) <= len(by_offset)
         else ("bus_offset", by_offset, "bus_index")
     )
-    shared, members, other = groups
     parts = (
         f"{shared} = {value:d} AND {other} IN ({', '.join(map(str, among))})"
         for value, among in sorted(members.items())

@@ -6,7 +6,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +94,15 @@ class Crash:
             HEADWATER_AGENT_RETRY_MAX_S="1",
         )
 
-    def run(self, kills: int, victims: Sequence[str] = PARTS, work_s: tuple[float, float] = (0.2, 2.0)) -> None:
+    def run(self, kills: int) -> None:
         """Load, `kills` times SIGKILL to a random victim after a random time of work, then the end of the load.
 
-        A start takes a second or two: with the default, some kills hit a process that is still starting.
+        A start takes a second or two: some kills hit a process that is still starting.
         """
         self.begin_load()
         for _ in range(kills):
-            time.sleep(self.rng.uniform(*work_s))
-            self.kill(self.rng.choice(victims))
+            time.sleep(self.rng.uniform(0.2, 2.0))
+            self.kill(self.rng.choice(PARTS))
             if self.rng.random() < 0.5:
                 self.stack.wait_ready()
         self.end_load()
