@@ -308,13 +308,12 @@ class Delta:
         return int(done["num_deleted_rows"])
 
     def _properties(self, rows: pa.Table) -> WriterProperties:
-        traces = self._traces(rows)
-        self._traced = self._traced or traces > 0
-        return writer_properties(self.name, rows.num_rows, traces, self.layout)
+        return writer_properties(self.name, rows.num_rows, self._traces(rows), self.layout)
 
     def _traces(self, rows: pa.Table) -> int:
-        """Distinct trace ids; 0 when there are none."""
+        """Distinct trace ids; 0 when there are none. Remembered for what this handle rewrites."""
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
+        self._traced = self._traced or traces > 1
         return traces if traces > 1 else 0
 
     def _rewriting(self) -> WriterProperties:

@@ -27,8 +27,18 @@ def pipeline_failure(context: dg.RunFailureSensorContext, upkeep: Upkeep) -> Non
 
 def tell_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, upkeep: Upkeep) -> None:
     """Tell of a run that failed for good; told twice, it is one event."""
+    tell(_failure(instance, run, ui_of(upkeep)), upkeep)
+
+
+def ui_of(upkeep: Upkeep) -> str:
+    """Where alerts link to."""
     settings = upkeep.settings()
-    tell(_failure(instance, run, f"http://{settings.dagster_host}:{settings.dagster_port}"), upkeep)
+    return f"http://{settings.dagster_host}:{settings.dagster_port}"
+
+
+def in_short(words: str) -> str:
+    """On one line."""
+    return " ".join(words.split())[:REASON_CHARS]
 
 
 def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun, url: str) -> Failure:
@@ -39,7 +49,7 @@ def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun, url: str) -> Fail
         job=run.job_name,
         partition=run.tags.get("dagster/partition", ""),
         step=step,
-        reason=" ".join(reason.split())[:REASON_CHARS],
+        reason=in_short(reason),
         url=f"{url}/runs/{run.run_id}",
         at_ns=int((record.end_time if record and record.end_time else 0) * 1e9),
     )

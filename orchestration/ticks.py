@@ -10,7 +10,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick,
 
 from orchestration.failures import Failure, tell
 from orchestration.resources import Upkeep
-from orchestration.sensors import REASON_CHARS
+from orchestration.sensors import in_short, ui_of
 
 IN_A_ROW = 2  # one alone may be an object store that was away for a minute
 STEP = "tick"
@@ -28,7 +28,6 @@ def tell_failed_ticks(instance: dg.DagsterInstance, upkeep: Upkeep) -> int:
 
 
 def _tell(instance: dg.DagsterInstance, state: InstigatorState, tick: InstigatorTick, upkeep: Upkeep) -> None:
-    settings = upkeep.settings()
     well = _last(instance, state, [TickStatus.SUCCESS, TickStatus.SKIPPED], 1)
     failure = Failure(
         run_id=f"{STEP}:{state.instigator_name}:{well[0].tick_id if well else 0}",
@@ -36,7 +35,7 @@ def _tell(instance: dg.DagsterInstance, state: InstigatorState, tick: Instigator
         partition="",
         step=STEP,
         reason=_reason(tick),
-        url=f"http://{settings.dagster_host}:{settings.dagster_port}/automation",
+        url=f"{ui_of(upkeep)}/automation",
         at_ns=int(tick.timestamp * 1e9),
     )
     tell(failure, upkeep)
@@ -47,7 +46,7 @@ def _reason(tick: InstigatorTick) -> str:
     error = tick.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return " ".join(error.message.split())[:REASON_CHARS] if error else ""
+    return in_short(error.message) if error else ""
 
 
 def _last(
