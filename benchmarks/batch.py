@@ -31,7 +31,7 @@ from contracts.messages import Kind
 from contracts.query import RecordQuery, Term
 from contracts.settings import Settings, load_settings
 from lakehouse import open_lake
-from lakehouse.search import Search
+from lakehouse.read.search import Search
 
 COMMIT_ROWS = 10_000  # as many commits as a day of flows has would take longer than all the rest
 IDLE_S = 30.0
@@ -132,7 +132,7 @@ def idle_memory(folder: Path) -> list[Measured]:
     with platform(folder, meter, {"HEADWATER_DAGSTER_PORT": "0"}, batch=True) as running:
         time.sleep(IDLE_S)
         tree = psutil.Process(running.pid).children(recursive=True)
-        ours = [process for process in tree if "headwater.batch" in process.cmdline()]
+        ours = [process for process in tree if "headwater.supervision.batch" in process.cmdline()]
         anonymous = sum(process.memory_full_info().uss for process in ours)
     meter.close()
     if not ours:

@@ -18,7 +18,7 @@ from typing import Any
 
 from contracts.messages import Kind
 from contracts.settings import load_settings
-from lakehouse.tiers.care import Care
+from lakehouse.upkeep.care import Care
 
 LOGS = Kind.LOGS.value
 
@@ -38,16 +38,16 @@ class Peak:
 
 
 def compact(care: Care, day: dt.date) -> Mapping[str, Any]:
-    from lakehouse.tiers.compaction import compact_closed
+    from lakehouse.upkeep.compaction.compact import compact_closed
 
     done = compact_closed(care, LOGS, day)
     return {"rows": done.rows, "files": done.files_after, "bytes": done.bytes_after, "repeated": done.repeated}
 
 
 def profile(care: Care, day: dt.date) -> Mapping[str, Any]:
-    import orchestration.logs  # noqa: F401  # declares what is expected of the table
-    from lakehouse.tiers.profiles import Profile
-    from orchestration.expectations import check_day, declared, validate
+    import orchestration.assets.logs  # noqa: F401  # declares what is expected of the table
+    from lakehouse.upkeep.quality.profiles import Profile
+    from orchestration.assets.expectations import check_day, declared, validate
 
     expected = declared(LOGS)
     started_s = time.perf_counter()
@@ -59,22 +59,22 @@ def profile(care: Care, day: dt.date) -> Mapping[str, Any]:
 
 
 def archive(care: Care, day: dt.date) -> Mapping[str, Any]:
-    from lakehouse.tiers.archive import archive_day
+    from lakehouse.upkeep.archive.moves import archive_day
 
     done = archive_day(care, Kind.LOGS, day)
     return {"rows": done.rows, "bytes": done.bytes_after}
 
 
 def drop_warm(care: Care, day: dt.date) -> Mapping[str, Any]:
-    from lakehouse.tallies import RETENTION
-    from lakehouse.tiers.removal import remove
+    from lakehouse.delta.notes import RETENTION
+    from lakehouse.delta.removal import remove
 
     gone = remove(care.table(LOGS), f"day = DATE '{day.isoformat()}'", RETENTION)
     return {"rows": sum(gone.values())}
 
 
 def rebuild(care: Care, day: dt.date) -> Mapping[str, Any]:
-    from lakehouse.tiers.rebuild import rebuild_hot
+    from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 
     rebuild_hot(care, Kind.LOGS, day)
     return {}

@@ -28,9 +28,9 @@ from contracts.settings import Settings
 from contracts.tenants import tenant_named
 from flows.arrivals import arrival
 from flows.graph import parser
-from lakehouse.delta import Delta
-from lakehouse.lake_writer import Account, Upkeep, ledger_rows
-from lakehouse.tables import LEDGER, pending_table, record_batch, sorted_rows
+from lakehouse.delta.schemas import LEDGER, pending_table, record_batch, sorted_rows
+from lakehouse.delta.table import Delta
+from lakehouse.lake.writer import Account, Upkeep, ledger_rows
 
 TENANT = tenant_named("default")
 FIRST_DAY = dt.datetime.fromtimestamp(BASE_NS / 1e9, dt.UTC).date()

@@ -26,8 +26,8 @@ from benchmarks.hot import ask, batches, questions
 from contracts.batches import Batch
 from contracts.messages import Kind
 from contracts.settings import Settings, load_settings
-from lakehouse import hot_opensearch_document as document
 from lakehouse import open_hot
+from lakehouse.hot.opensearch import document
 
 DOCS, THREADS = 2000, 2
 _TICKS_S = 100

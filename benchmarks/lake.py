@@ -22,8 +22,8 @@ from contracts.query import All, And, MetricQuery, Node, RecordQuery, Term
 from contracts.records import LogRow, MetricRow
 from contracts.settings import Settings, load_settings
 from contracts.tenants import tenant_named
-from lakehouse.lake import Lake
-from lakehouse.search import Search
+from lakehouse.lake.store import Lake
+from lakehouse.read.search import Search
 
 TENANT = tenant_named("bench")
 START_NS = 1_772_625_600 * 10**9

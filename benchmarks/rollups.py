@@ -23,11 +23,11 @@ from contracts.messages import Kind
 from contracts.query import All, MetricQuery
 from contracts.settings import load_settings
 from contracts.tenants import tenant_named
-from lakehouse.delta import Delta
-from lakehouse.search import Search
-from lakehouse.tables import ROLLUPS, SCHEMAS
-from lakehouse.tiers.care import Care
-from lakehouse.tiers.rollups import merge, roll_up
+from lakehouse.delta.schemas import ROLLUPS, SCHEMAS
+from lakehouse.delta.table import Delta
+from lakehouse.read.search import Search
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.rollups.rollups import merge, roll_up
 
 TENANT = tenant_named("bench")
 FIRST = dt.date(2026, 3, 1)

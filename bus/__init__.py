@@ -19,11 +19,11 @@ def open_bus(url: str, settings: Settings) -> Bus:
     """
     scheme, _, path = url.partition("://")
     if scheme == "sqlite" and path.startswith("/") and len(path) > 1:
-        from bus.sqlite import SqliteBus
+        from bus.sqlite.bus import SqliteBus
 
         return SqliteBus(path[1:], settings)
     if scheme == "kafka" and path:
-        from bus.kafka import KafkaBus
+        from bus.kafka.bus import KafkaBus
 
         return KafkaBus(url, settings)
     hint = "use sqlite:///path/to/bus.db or kafka://host:9092 in HEADWATER_BUS_URL"

@@ -1,7 +1,7 @@
 """A bus seen with its offsets moved: (bus, topic, base by partition) -> the same bus, its offset o is base + o.
 
-For a bus that was lost and made anew: readers and stores count on where they stood, see `lakehouse.numbering`. Other
-topics are as they are. Where no base is above 0, it is the bus itself.
+For a bus that was lost and made anew: readers and stores count on where they stood, see `lakehouse.lake.numbering`.
+Other topics are as they are. Where no base is above 0, it is the bus itself.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse import open_hot, open_lake
-from lakehouse.lake import Lake
+from lakehouse.lake.store import Lake
 
 if TYPE_CHECKING:
-    from lakehouse.erasures import Tombstones
+    from lakehouse.lake.erasure_requests import Tombstones
 
 T = TypeVar("T", Bus, HotStore, Lake)
 
@@ -46,7 +46,7 @@ class Connections:
         """What was erased and must not come back; the workers share the looks at it."""
         with self._opening:
             if self._tombstones is None:
-                from lakehouse.erasures import Tombstones
+                from lakehouse.lake.erasure_requests import Tombstones
 
                 self._tombstones = Tombstones(self.settings.lake, self.settings)
             return self._tombstones

@@ -27,7 +27,7 @@ from flows.graph import build
 from flows.own_logs import configure
 from flows.patience import stop_on_signals
 from lakehouse import check_workers
-from lakehouse.lake_memory import give_back
+from lakehouse.memory import give_back
 
 EPOCH = dt.timedelta(seconds=1)  # sinks have clocks of their own; an epoch only bounds what the engine holds back
 

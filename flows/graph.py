@@ -14,16 +14,16 @@ from contracts.messages import Kind
 from contracts.settings import Settings
 from flows.arrivals import Arrival, Item
 from flows.connections import Connections
-from flows.dead_letter_writer import DeadLetterWriter
-from flows.erasing import Erasing
-from flows.pace import Pace
-from flows.parse_dead_letters import DeadLetterParser
-from flows.parse_events import event_parser
-from flows.parse_logs import log_parser
-from flows.parse_metrics import metric_parser
-from flows.parsing import Parse
-from flows.source import BusSource
-from flows.stores import StoreSink
+from flows.parse.batch import Parse
+from flows.parse.dead_letters import DeadLetterParser
+from flows.parse.events import event_parser
+from flows.parse.logs import log_parser
+from flows.parse.metrics import metric_parser
+from flows.read.pace import Pace
+from flows.read.source import BusSource
+from flows.write.dead_letters import DeadLetterWriter
+from flows.write.erasing import Erasing
+from flows.write.stores import StoreSink
 
 Dead = Callable[[Item], Sequence[Item]]
 

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import zstandard
 
-from bus.sqlite_redaction import redact, scrub
+from bus.sqlite.redaction import redact, scrub
 from bus.topics import topic_named
 from contracts.batches import Batch
 from contracts.messages import Kind, Message, erased_in, with_erased
 from contracts.settings import Settings
 from contracts.tenants import Tenant
 from flows.arrivals import arrival
-from flows.decode import decompress
-from flows.erasing import erased_lines
 from flows.graph import parser
-from flows.parsing import payload_limit
-from lakehouse.erased import Subject, Tests
+from flows.parse.batch import payload_limit
+from flows.parse.decode import decompress
+from flows.write.erasing import erased_lines
+from lakehouse.lake.erasure_tests import Subject, Tests
 
 
 def redactor(kind: Kind, subject: Subject, settings: Settings) -> Callable[[int, Message], Message | None]:

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from contracts.errors import ConfigError, HeadwaterError
-from headwater.child import die_with_parent
+from headwater.commands.quality_commands import quality_app
 from headwater.options import AsHost, DataDir, Env, Host, Json, Port, settings_for
-from headwater.quality_commands import quality_app
+from headwater.supervision.child import die_with_parent
 
 app = typer.Typer(
     name="headwater",
@@ -69,7 +69,7 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", help="Logs to the console, not to <data>/logs.")] = False,
 ) -> None:
     """Start everything on one port: both APIs and the flows, supervised."""
-    from headwater.up import up as start
+    from headwater.commands.up import up as start
 
     start(settings_for(data_dir=data_dir, host=host, port=port), verbose, batch=not no_batch)
 
@@ -82,7 +82,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed tells another quarter of an hour.")] = 7,
 ) -> None:
     """Run a sample shop through the platform, ask questions, check the answers."""
-    from headwater.demo import demo as run
+    from headwater.demo.demo import demo as run
 
     raise typer.Exit(run(once=once, port=port, seconds=seconds, seed=seed))
 
@@ -103,7 +103,7 @@ def agent_logs(
     ] = False,
 ) -> None:
     """Tail files and standard input, and ship them exactly once."""
-    from headwater.shipping import ship_logs
+    from headwater.commands.shipping import ship_logs
 
     paths = all_paths(path or [], more or [])
     raise typer.Exit(ship_logs(settings_for(), paths, stdin, service, env, host, name, exit_when_idle))
@@ -119,7 +119,7 @@ def agent_host(
     exit_when_idle: Annotated[bool, typer.Option("--exit-when-idle", help="Measure once, ship it, end.")] = False,
 ) -> None:
     """Measure this machine and ship its metrics."""
-    from headwater.shipping import ship_host
+    from headwater.commands.shipping import ship_host
 
     raise typer.Exit(ship_host(settings_for(), interval, service, env, host, name, exit_when_idle))
 
@@ -127,7 +127,7 @@ def agent_host(
 @agent_app.command("status")
 def agent_status(as_json: Json = False) -> None:
     """What the agents of this machine have read, sent, retried and set aside."""
-    from headwater.shipping import show_status
+    from headwater.commands.shipping import show_status
 
     raise typer.Exit(show_status(settings_for(), as_json))
 
@@ -147,8 +147,8 @@ def search(
     data_dir: DataDir = None,
 ) -> None:
     """Search logs, newest first, across pages."""
-    from headwater.search import Filters
-    from headwater.search import search as run
+    from headwater.commands.search import Filters
+    from headwater.commands.search import search as run
 
     filters = Filters(query, since, service, env, host, level, tiers)
     raise typer.Exit(run(settings_for(data_dir=data_dir), filters, limit, follow, as_json))
@@ -161,7 +161,7 @@ def keys_create(
     data_dir: DataDir = None,
 ) -> None:
     """Make a key and print it, this once."""
-    from headwater.keys import create
+    from headwater.commands.keys import create
 
     raise typer.Exit(create(settings_for(data_dir=data_dir), tenant, role))
 
@@ -169,7 +169,7 @@ def keys_create(
 @keys_app.command("list")
 def keys_list(data_dir: DataDir = None, as_json: Json = False) -> None:
     """The keys there are, without their secrets."""
-    from headwater.keys import show
+    from headwater.commands.keys import show
 
     raise typer.Exit(show(settings_for(data_dir=data_dir), as_json))
 
@@ -179,7 +179,7 @@ def keys_revoke(
     key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")], data_dir: DataDir = None
 ) -> None:
     """Take a key back; running services notice within seconds."""
-    from headwater.keys import revoke
+    from headwater.commands.keys import revoke
 
     raise typer.Exit(revoke(settings_for(data_dir=data_dir), key_id))
 
@@ -190,7 +190,7 @@ def lake_vacuum(
     data_dir: DataDir = None,
 ) -> None:
     """Delete files that no version uses, and on S3 unfinished uploads; safe beside running services."""
-    from headwater.lake import vacuum
+    from headwater.commands.lake import vacuum
 
     raise typer.Exit(vacuum(settings_for(data_dir=data_dir), dry_run))
 
@@ -198,7 +198,7 @@ def lake_vacuum(
 @retention_app.command("plan")
 def retention_plan(data_dir: DataDir = None, as_json: Json = False) -> None:
     """What would go now, and when something is due next; changes nothing."""
-    from headwater.retention import plan
+    from headwater.commands.retention import plan
 
     raise typer.Exit(plan(settings_for(data_dir=data_dir), as_json))
 
@@ -206,7 +206,7 @@ def retention_plan(data_dir: DataDir = None, as_json: Json = False) -> None:
 @retention_app.command("apply")
 def retention_apply(data_dir: DataDir = None) -> None:
     """Do what is due now; safe beside running services, and again after a crash."""
-    from headwater.retention import apply
+    from headwater.commands.retention import apply
 
     raise typer.Exit(apply(settings_for(data_dir=data_dir)))
 
@@ -218,7 +218,7 @@ def rebuild_hot(
     data_dir: DataDir = None,
 ) -> None:
     """Build days of the hot store anew from the lake, while everything runs; each is swapped in when complete."""
-    from headwater.rebuild import rebuild_hot as run
+    from headwater.commands.rebuild import rebuild_hot as run
 
     raise typer.Exit(run(settings_for(data_dir=data_dir), days, kind or ()))
 
@@ -226,7 +226,7 @@ def rebuild_hot(
 @app.command()
 def tiers(data_dir: DataDir = None, as_json: Json = False) -> None:
     """What each tier holds, how it grows, its upkeep, and when the disk would be full."""
-    from headwater.tiers import tiers as run
+    from headwater.commands.tiers import tiers as run
 
     raise typer.Exit(run(settings_for(data_dir=data_dir), as_json))
 
@@ -236,7 +236,7 @@ def topics_apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Make missing topics and bring the others up to what is declared; all or nothing."""
-    from headwater.topics import apply
+    from headwater.commands.topics import apply
 
     raise typer.Exit(apply(settings_for(), dry_run))
 
@@ -244,7 +244,7 @@ def topics_apply(
 @topics_app.command("show")
 def topics_show(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Partitions, copies, sizes, retention and offsets."""
-    from headwater.topics import show
+    from headwater.commands.topics import show
 
     raise typer.Exit(show(settings_for(data_dir=data_dir), as_json))
 
@@ -261,8 +261,8 @@ def import_(
     data_dir: DataDir = None,
 ) -> None:
     """Load old records: NDJSON, Parquet or log files, each once, with progress; a stopped import goes on."""
-    from headwater.import_files import options_of
-    from headwater.importing import import_files
+    from headwater.commands.import_files import options_of
+    from headwater.commands.importing import import_files
 
     settings = settings_for(data_dir=data_dir)
     raise typer.Exit(import_files(settings, paths, tenant, options_of(kind, form, service, env, host)))
@@ -277,7 +277,7 @@ def trace(
     as_json: Json = False,
 ) -> None:
     """Where a record stands on the bus and in the lake or archive, who sent it, and what made its row."""
-    from headwater.trace import trace as run
+    from headwater.commands.trace import trace as run
 
     raise typer.Exit(run(settings_for(data_dir=data_dir), record, kind, tenant, as_json))
 
@@ -295,9 +295,9 @@ def erase(
     data_dir: DataDir = None,
 ) -> None:
     """Remove every record of a subject from all tiers, the dead letters and the bus, and sign a receipt."""
-    from headwater.erase import Wanted
-    from headwater.erase import erase as run
-    from headwater.erase import resume as go_on
+    from headwater.commands.erase import Wanted
+    from headwater.commands.erase import erase as run
+    from headwater.commands.erase import resume as go_on
 
     settings = settings_for(data_dir=data_dir)
     if resume:
@@ -312,7 +312,7 @@ def receipts_verify(
     path: Annotated[Path, typer.Argument(help="A file of <data>/receipts.")], data_dir: DataDir = None
 ) -> None:
     """Whether a receipt is what was signed here."""
-    from headwater.erase import verify
+    from headwater.commands.erase import verify
 
     raise typer.Exit(verify(settings_for(data_dir=data_dir), path))
 
@@ -320,7 +320,7 @@ def receipts_verify(
 @app.command()
 def status(data_dir: DataDir = None, as_json: Json = False) -> None:
     """What is stored where, how far each flow is, and whether every record is accounted for."""
-    from headwater.status import status as run
+    from headwater.commands.status import status as run
 
     raise typer.Exit(run(settings_for(data_dir=data_dir), as_json))
 
@@ -328,7 +328,7 @@ def status(data_dir: DataDir = None, as_json: Json = False) -> None:
 @app.command()
 def doctor(data_dir: DataDir = None, host: Host = None, port: Port = None, as_json: Json = False) -> None:
     """Check this machine and the data folder, and say what to do."""
-    from headwater.doctor import doctor as run
+    from headwater.doctor.checks import doctor as run
 
     raise typer.Exit(run(settings_for(data_dir=data_dir, host=host, port=port), as_json))
 

@@ -9,7 +9,7 @@ from contracts.hot import HotStore
 from contracts.settings import Settings
 
 if TYPE_CHECKING:
-    from lakehouse.lake import Lake
+    from lakehouse.lake.store import Lake
 
 _TANTIVY = "tantivy:///"
 _OPENSEARCH = ("opensearch://", "opensearchs://")
@@ -24,7 +24,7 @@ def open_hot(url: str, settings: Settings) -> HotStore:
         StoreError: The store cannot be opened.
     """
     if url.startswith(_OPENSEARCH):
-        from lakehouse.hot_opensearch import OpenSearchHotStore
+        from lakehouse.hot.opensearch.store import OpenSearchHotStore
 
         return OpenSearchHotStore(url, settings)
     if not url.startswith(_TANTIVY):
@@ -32,7 +32,7 @@ def open_hot(url: str, settings: Settings) -> HotStore:
             f'hot store URL "{url}" has no adapter: use tantivy:///path or opensearch://host:9200',
             hint="set HEADWATER_HOT_URL or leave it empty",
         )
-    from lakehouse.hot_tantivy import TantivyHotStore
+    from lakehouse.hot.tantivy.store import TantivyHotStore
 
     return TantivyHotStore(url.removeprefix("tantivy://"), settings)
 
@@ -58,11 +58,11 @@ def check_lake(url: str, settings: Settings) -> None:
         ConfigError: It would lose some, or the URL or its settings cannot work.
         StoreError: It cannot be asked now, and why.
     """
-    from lakehouse.object_store import object_store
+    from lakehouse.s3.store import object_store
 
     store = object_store(url, settings)
     if store is not None:
-        from lakehouse.object_store_probe import ensure_safe
+        from lakehouse.s3.probe import ensure_safe
 
         ensure_safe(store, settings.data)
 
@@ -73,6 +73,6 @@ def open_lake(url: str, settings: Settings) -> Lake:
     Raises:
         ConfigError: The URL, or the settings of its object store, cannot work.
     """
-    from lakehouse.lake import Lake
+    from lakehouse.lake.store import Lake
 
     return Lake(url, settings)

@@ -12,7 +12,7 @@ from contracts.errors import HeadwaterError
 
 def main() -> int:
     from contracts.settings import load_settings
-    from orchestration.serve import serve
+    from orchestration.process.serve import serve
 
     try:
         return serve(load_settings())

@@ -1,7 +1,7 @@
 """Days: the UTC arrival days that the tables hold -> the first of them, in `<data>/dagster/first_day`.
 
 It moves back when older records are imported: schedules that look at the days note it. The partitions that the UI
-shows begin there; they follow when `orchestration.serve`, which looks at the note, starts anew.
+shows begin there; they follow when `orchestration.process.serve`, which looks at the note, starts anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contracts.messages import Kind
 from contracts.settings import Settings
-from lakehouse.tiers.care import Care
+from lakehouse.upkeep.care import Care
 
 
 def first_day_file(settings: Settings) -> Path:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from orchestration import dead_letters, events, jobs, landing, ledger, logs, metrics, schedules, sensors, upkeep
+from orchestration.assets import dead_letters, events, landing, ledger, logs, metrics, upkeep
+from orchestration.failures import sensors
 from orchestration.resources import Upkeep
+from orchestration.schedules import jobs, schedules
 
 FILES = (logs, metrics, events, dead_letters, ledger, upkeep)
 

@@ -12,7 +12,7 @@ import dagster as dg
 import bus
 from contracts.bus import Bus
 from contracts.settings import Settings, load_settings
-from lakehouse.tiers.care import Care
+from lakehouse.upkeep.care import Care
 
 
 class Upkeep(dg.ConfigurableResource):

@@ -27,7 +27,7 @@ from query_api.bus_counts import Behind, Lag, ahead
 from query_api.places import by_places
 
 if TYPE_CHECKING:
-    from lakehouse.lake import Lake
+    from lakehouse.lake.store import Lake
 
 TRIES = 8
 PAUSE_S = 0.15

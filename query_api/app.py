@@ -25,8 +25,8 @@ from web.health import add_check
 from web.service import close_at_end, create_service
 
 if TYPE_CHECKING:
-    from lakehouse.lake import Lake
-    from lakehouse.search import Search
+    from lakehouse.lake.store import Lake
+    from lakehouse.read.search import Search
 
 _apps: list[FastAPI] = []
 
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
     from bus import open_bus
     from lakehouse import open_hot, open_lake
-    from lakehouse.search import Search
+    from lakehouse.read.search import Search
 
     queue = open_bus(settings.bus, settings)
     hot = open_hot(settings.hot, settings)

@@ -20,7 +20,7 @@ from web.auth import requires
 from web.problems import Problem, encode
 
 if TYPE_CHECKING:
-    from lakehouse.search import Search
+    from lakehouse.read.search import Search
 
 RETRY_S = 2
 _SNIPPET_CHARS = 30

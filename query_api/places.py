@@ -1,4 +1,4 @@
-"""The bus as the stores count it: bus and lake -> a bus by places (`lakehouse.numbering`), and what was replaced."""
+"""The bus as the stores count it: bus and lake -> a bus by places (`lakehouse.lake.numbering`), what was replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts.bus import Bus
 from contracts.messages import Kind
 
 if TYPE_CHECKING:
-    from lakehouse.lake import Lake
+    from lakehouse.lake.store import Lake
 
 
 def by_places(bus: Bus, lake: Lake, kind: Kind, checkpoints: Sequence[Mapping[int, int]]) -> Bus:

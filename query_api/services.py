@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from lakehouse.public import rfc3339
+from lakehouse.record_view import rfc3339
 from query_api.backend import KNOWN_ONLY, PROBLEMS, Reader, Stores, asking, json_answer, tiers_shown
 from query_api.filters import closed_range
 from query_api.parameters import DEFAULT_TIERS_TEXT, End, Start, Tiers, tiers_of

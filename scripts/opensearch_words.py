@@ -1,8 +1,8 @@
-"""Tables of characters of the embedded store and of Python -> the analyzer in `lakehouse/templates/words.json`.
+"""Tables of characters of the embedded store and of Python -> OpenSearch's analyzer in `index_templates/words.json`.
 
     python -m scripts.opensearch_words
 
-To be run when `tests/lakehouse/test_hot_opensearch_words.py` says that the tables have changed. Raise the file's
+To be run when `tests/lakehouse/hot/opensearch/test_words.py` says that the tables have changed. Raise the file's
 `version` as well: indexes that exist keep the analyzer that they were made with.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import tantivy
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "lakehouse" / "templates" / "words.json"
-DOT = "\ue131"  # see `lakehouse.hot_opensearch_words`
+TEMPLATE = Path(__file__).resolve().parents[1] / "lakehouse" / "hot" / "opensearch" / "index_templates" / "words.json"
+DOT = "\ue131"  # see `lakehouse.hot.opensearch.words`
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.settings import Settings, load_settings
-from lakehouse.object_store import ObjectStore, object_store
+from lakehouse.s3.store import ObjectStore, object_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -16,15 +16,15 @@ from tests.test_structure import MAY_IMPORT
 
 ROOT = Path(__file__).resolve().parents[1]
 KILL_TESTS = {
-    "archive": ("tests.lakehouse.tiers.test_archive", "tests.real.test_s3_archive"),
-    "compaction": ("tests.lakehouse.tiers.test_compaction", "tests.real.test_s3_compaction"),
-    "erase": ("tests.headwater.test_erase", "tests.real.test_s3_erase"),
-    "hot": ("tests.headwater.test_erase", "tests.lakehouse.tiers.test_retention"),  # each has one
+    "archive": ("tests.lakehouse.upkeep.archive.test_moves", "tests.real.test_s3_archive"),
+    "compaction": ("tests.lakehouse.upkeep.compaction.test_compact", "tests.real.test_s3_compaction"),
+    "erase": ("tests.headwater.commands.test_erase", "tests.real.test_s3_erase"),
+    "hot": ("tests.headwater.commands.test_erase", "tests.lakehouse.upkeep.retention.test_apply"),  # each has one
     "hot_opensearch": ("tests.real.test_opensearch_rebuild",),
-    "hot_rebuild": ("tests.lakehouse.tiers.test_rebuild", "tests.real.test_s3_rebuild"),
-    "import": ("tests.headwater.test_import", "tests.real.test_s3_import"),
-    "retention": ("tests.lakehouse.tiers.test_retention", "tests.real.test_s3_retention"),
-    "rollup": ("tests.lakehouse.tiers.test_rollups", "tests.real.test_s3_rollups"),
+    "hot_rebuild": ("tests.lakehouse.upkeep.rebuild.test_hot_day", "tests.real.test_s3_rebuild"),
+    "import": ("tests.headwater.commands.test_import", "tests.real.test_s3_import"),
+    "retention": ("tests.lakehouse.upkeep.retention.test_apply", "tests.real.test_s3_retention"),
+    "rollup": ("tests.lakehouse.upkeep.rollups.test_rollups", "tests.real.test_s3_rollups"),
 }
 
 

@@ -12,16 +12,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT: dict[str, set[str]] = {
     "contracts": set(),
+    "text": set(),
     "bus": {"contracts"},
-    "lakehouse": {"contracts"},
+    "lakehouse": {"contracts", "text"},
     "web": {"contracts"},
-    "agents": {"contracts"},
-    "ingestion_api": {"contracts", "bus", "web"},
-    "flows": {"contracts", "bus", "lakehouse"},
-    "query_api": {"contracts", "bus", "lakehouse", "web"},
+    "agents": {"contracts", "text"},
+    "ingestion_api": {"contracts", "text", "bus", "web"},
+    "flows": {"contracts", "text", "bus", "lakehouse"},
+    "query_api": {"contracts", "text", "bus", "lakehouse", "web"},
     "orchestration": {"contracts", "bus", "lakehouse"},
     "headwater": {
         "contracts",
+        "text",
         "bus",
         "lakehouse",
         "web",

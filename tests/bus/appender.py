@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 
-from bus.group_commit import Append, GroupCommit
-from bus.sqlite import SqliteBus
+from bus.sqlite.bus import SqliteBus
+from bus.sqlite.group_commit import Append, GroupCommit
 from contracts.messages import Message
 from contracts.settings import load_settings
 

@@ -185,9 +185,13 @@ def test_grafana_reads_the_indexes_that_the_hot_store_makes() -> None:
     ]
     prefix = Settings.model_fields["opensearch_prefix"].default
     assert f"-{prefix}-*," in SERVICES["opensearch"]["environment"]["action.auto_create_index"]
-    fields = json.loads((ROOT / "lakehouse/templates/records.json").read_text())["template"]["mappings"]["properties"]
+    fields = json.loads((ROOT / "lakehouse/hot/opensearch/index_templates/records.json").read_text())["template"][
+        "mappings"
+    ]["properties"]
     for source, kind in zip(sources, ("logs", "metrics", "events"), strict=True):
-        own = json.loads((ROOT / f"lakehouse/templates/{kind}.json").read_text())["template"]["mappings"]["properties"]
+        own = json.loads((ROOT / f"lakehouse/hot/opensearch/index_templates/{kind}.json").read_text())["template"][
+            "mappings"
+        ]["properties"]
         data = source["jsonData"]
         assert source["type"] == plugin
         assert source["url"] == SERVICES["ingest"]["environment"]["HEADWATER_HOT_URL"].replace(

@@ -24,9 +24,11 @@ from ingestion_api.app import create_app as create_ingestion
 from query_api.app import create_app as create_query
 from tests.deploy.reading import ROOT, SERVICES, image_check, image_environment, instructions
 from tests.deploy.test_compose import is_command
+from tests.test_structure import MAY_IMPORT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
+PATTERNS: list[str] = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
+PACKAGES = [path.parent.name for path in ROOT.glob("*/__init__.py") if f"{path.parent.name}*" in PATTERNS]
 LOCK = (ROOT / "requirements.lock").read_text()
 
 
@@ -84,21 +86,25 @@ def test_every_package_goes_into_the_image_and_no_secret_does() -> None:
     rules = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in rules
     let = {rule.removeprefix("!").rstrip("/") for rule in rules if rule.startswith("!")}
-    assert {package.partition(".")[0] for package in PACKAGES} <= let
+    assert set(PACKAGES) <= let
     assert {"pyproject.toml", "requirements.lock", PROJECT["project"]["readme"]} <= let
     assert not any(fnmatch.fnmatch(name, rule) for name in (".env", "data", ".git", "tests") for rule in let)
 
 
+def test_every_room_is_a_package_that_is_installed() -> None:
+    assert {f"{room}*" for room in MAY_IMPORT} == set(PATTERNS)
+
+
 def test_every_data_file_of_a_package_is_installed_with_it() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
-    for package in PACKAGES:
-        for path in (ROOT / package.replace(".", "/")).rglob("*"):
-            if path.is_file() and path.suffix not in (".py", ".pyc"):
-                inside = str(path.relative_to(ROOT / package.replace(".", "/")))
-                found = any(
-                    fnmatch.fnmatch(inside, pattern) and inside.count("/") == pattern.count("/") for pattern in patterns
-                )
-                assert found, f"{package}/{inside} would be missing"
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*")):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            package = next(folder for folder in path.parents if (folder / "__init__.py").exists())
+            inside = str(path.relative_to(package))
+            found = any(
+                fnmatch.fnmatch(inside, pattern) and inside.count("/") == pattern.count("/") for pattern in patterns
+            )
+            assert found, f"{package}/{inside} would be missing"
 
 
 def test_the_lock_of_the_image_has_what_the_package_needs_and_no_more(runtime_lock: ModuleType) -> None:

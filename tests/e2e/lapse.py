@@ -20,7 +20,7 @@ from contracts.query import All, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant, tenant_named
 from lakehouse import open_hot, open_lake
-from lakehouse.search import Search
+from lakehouse.read.search import Search
 
 FIRST = dt.date(2026, 1, 1)
 DAY_NS = 86_400 * 10**9

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from contracts.messages import Kind
-from lakehouse.tables import ROLLUPS
-from lakehouse.tiers.compaction import compact_closed
-from lakehouse.tiers.rebuild import rebuild_hot
-from lakehouse.tiers.retention import apply
-from lakehouse.tiers.rollups import roll_up
-from orchestration import due
+from lakehouse.delta.schemas import ROLLUPS
+from lakehouse.upkeep.compaction.compact import compact_closed
+from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
+from lakehouse.upkeep.retention.apply import apply
+from lakehouse.upkeep.rollups.rollups import roll_up
+from orchestration.due import due
 from orchestration.names import compacted, hot, landed, retained
 from orchestration.resources import Upkeep
 from query_api.account import account
@@ -44,7 +44,7 @@ from tests.e2e.lapse import (
     records_of,
 )
 from tests.flows.running import World
-from tests.lakehouse.tiers.aging import pass_checks
+from tests.lakehouse.upkeep.aging import pass_checks
 
 
 class Ages(NamedTuple):

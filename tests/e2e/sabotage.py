@@ -16,13 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bus.group_commit
-import flows.repeats
+import bus.sqlite.group_commit
+import flows.read.repeats
 import ingestion_api.acknowledged
-import lakehouse.delta
-import lakehouse.hot_day
-import lakehouse.hot_folder
-import lakehouse.lake_writer
+import lakehouse.delta.table
+import lakehouse.hot.tantivy.day
+import lakehouse.hot.tantivy.folder
+import lakehouse.lake.writer
 from contracts.batches import Batch
 
 STRETCH_S = 0.25
@@ -48,16 +48,16 @@ def forgetful_service() -> None:
 
 def stretched_steps() -> None:
     """Breaks nothing. A kill now falls between the steps of a commit more often than not."""
-    before(bus.group_commit.GroupCommit, "_write", 0.02)
-    before(lakehouse.delta.Delta, "append")
-    before(lakehouse.hot_folder.KindFolder, "write_progress", 0.1)
+    before(bus.sqlite.group_commit.GroupCommit, "_write", 0.02)
+    before(lakehouse.delta.table.Delta, "append")
+    before(lakehouse.hot.tantivy.folder.KindFolder, "write_progress", 0.1)
     die_between_rows_and_ledger()
     forgetful_service()
 
 
 def no_checkpoint_in_hot_commit() -> None:
-    before(lakehouse.hot_folder.KindFolder, "write_progress", 0.1)
-    lakehouse.hot_day.DayWriter.stage_checkpoints = lambda self: None  # type: ignore[method-assign]
+    before(lakehouse.hot.tantivy.folder.KindFolder, "write_progress", 0.1)
+    lakehouse.hot.tantivy.day.DayWriter.stage_checkpoints = lambda self: None  # type: ignore[method-assign]
 
 
 def die(times: int) -> None:
@@ -71,36 +71,36 @@ def die(times: int) -> None:
 
 def die_between_rows_and_ledger(times: int = 3) -> None:
     """The first `times` processes of this data folder kill themselves before their first commit of the ledger."""
-    original = lakehouse.delta.Delta.append
+    original = lakehouse.delta.table.Delta.append
 
-    def append(self: lakehouse.delta.Delta, *args: Any) -> None:
+    def append(self: lakehouse.delta.table.Delta, *args: Any) -> None:
         if self.name == "ledger":
             die(times)
         original(self, *args)
 
-    lakehouse.delta.Delta.append = append  # type: ignore[assignment, method-assign]
+    lakehouse.delta.table.Delta.append = append  # type: ignore[assignment, method-assign]
 
 
 def no_transaction_in_lake_commit() -> None:
     die_between_rows_and_ledger()
-    lakehouse.lake_writer.already_landed = lambda table, kind: {}
+    lakehouse.lake.writer.already_landed = lambda table, kind: {}
 
 
 def no_sequence_dedupe() -> None:
     forgetful_service()
-    flows.repeats.fresh_lines = lambda header, next_sequence, holes: (range(header.span),)
+    flows.read.repeats.fresh_lines = lambda header, next_sequence, holes: (range(header.span),)
 
 
 def acknowledge_before_durable() -> None:
-    before(bus.group_commit.GroupCommit, "_commit_group")
-    bus.group_commit.GroupCommit.wait_durable = lambda self, append, timeout_s: 0  # type: ignore[method-assign]
+    before(bus.sqlite.group_commit.GroupCommit, "_commit_group")
+    bus.sqlite.group_commit.GroupCommit.wait_durable = lambda self, append, timeout_s: 0  # type: ignore[method-assign]
 
 
 def hot_ids_by_chance() -> None:
     """OpenSearch alone: a batch that is written again makes other documents; the first processes die before they note
     how far they came."""
-    from lakehouse import hot_opensearch_document
-    from lakehouse.hot_opensearch_state import State
+    from lakehouse.hot.opensearch import document as hot_opensearch_document
+    from lakehouse.hot.opensearch.state import State
 
     lines, write = hot_opensearch_document.lines, State.write_checkpoints
 
@@ -117,7 +117,7 @@ def hot_ids_by_chance() -> None:
 
 def hot_checkpoint_first() -> None:
     """OpenSearch alone: the checkpoint is moved before the documents are there, and the first processes die then."""
-    from lakehouse.hot_opensearch_writer import OpenSearchHotWriter
+    from lakehouse.hot.opensearch.writer import OpenSearchHotWriter
 
     commit = OpenSearchHotWriter._commit
 
@@ -134,7 +134,7 @@ def hot_checkpoint_first() -> None:
 
 def acknowledge_before_the_delivery_report() -> None:
     """Kafka alone: what was only queued counts as stored."""
-    from bus import kafka_sender
+    from bus.kafka import sender as kafka_sender
 
     module: Any = kafka_sender
     options = module.producer_options

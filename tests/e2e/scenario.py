@@ -82,7 +82,7 @@ class Crash:
 
     def _define(self) -> None:
         stack = self.stack
-        stack.define("api", "headwater.serve", HEADWATER_PORT=str(stack.port))
+        stack.define("api", "headwater.supervision.serve", HEADWATER_PORT=str(stack.port))
         stack.define("flow", "flows")
         stack.define(
             "agent",

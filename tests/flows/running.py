@@ -21,7 +21,7 @@ from contracts.query import All, RecordQuery
 from contracts.settings import Settings
 from flows.connections import Connections
 from flows.graph import build
-from lakehouse.object_store import reading_options
+from lakehouse.s3.store import reading_options
 from tests.flows.messages import TENANT, settings
 
 EPOCH = dt.timedelta(seconds=1)

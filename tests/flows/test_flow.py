@@ -18,8 +18,8 @@ from contracts.errors import BusError, ConfigError, StoreError
 from contracts.messages import Kind, Message, to_headers
 from flows.arrivals import Arrival, Item
 from flows.graph import parser, wire
-from lakehouse.hot_writer import TantivyHotWriter
-from lakehouse.lake_writer import LakeWriter
+from lakehouse.hot.tantivy.writer import TantivyHotWriter
+from lakehouse.lake.writer import LakeWriter
 from tests.flows.messages import (
     ARRIVAL_NS,
     arrived,
@@ -108,7 +108,7 @@ def test_a_repeat_is_known_after_a_restart_without_anything_but_the_bus(world: W
 
 
 def test_without_the_decision_repeats_come_through(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.repeats.fresh_lines", lambda header, next_sequence, holes: (range(header.span),))
+    monkeypatch.setattr("flows.read.repeats.fresh_lines", lambda header, next_sequence, holes: (range(header.span),))
     world.append(numbered(0, 10), numbered(0, 10))
     world.run()
 
@@ -241,18 +241,18 @@ def test_a_batch_that_the_hot_store_cannot_hold_is_left_to_the_lake(
 def test_a_row_that_the_lake_cannot_hold_is_a_dead_letter_and_the_others_land(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import lakehouse.lake_writer
-    import lakehouse.tables
+    import lakehouse.delta.schemas
+    import lakehouse.lake.writer
 
-    real = lakehouse.tables.record_batch
+    real = lakehouse.delta.schemas.record_batch
 
     def refusing(batch: Batch, pipeline: str) -> Any:
         if any(getattr(row, "body", "") == "n5" for row in batch.rows):
             raise OverflowError("poison")
         return real(batch, pipeline)
 
-    monkeypatch.setattr(lakehouse.tables, "record_batch", refusing)
-    monkeypatch.setattr(lakehouse.lake_writer, "record_batch", refusing)
+    monkeypatch.setattr(lakehouse.delta.schemas, "record_batch", refusing)
+    monkeypatch.setattr(lakehouse.lake.writer, "record_batch", refusing)
     world.append(message([line(f"n{number}") for number in range(10)] + [b"x"]))
     world.run()
 

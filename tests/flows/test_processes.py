@@ -105,14 +105,14 @@ def test_sigterm_commits_everything_and_the_next_start_repeats_nothing(
     assert stopped_at == dict(world.connections.hot.checkpoints(Kind.LOGS))  # both stopped at one place
     assert sum(stopped_at.values()) >= 50
     read: Counter[int] = Counter()
-    monkeypatch.setattr("flows.parsing.decode", counting(read))
+    monkeypatch.setattr("flows.parse.batch.decode", counting(read))
     world.run()
     assert sorted(read) == list(range(sum(stopped_at.values()), 80))  # nothing before the place was read again
     assert world.hot_bodies() == world.lake_bodies() == Counter(f"n{number}" for number in range(80))
 
 
 def counting(read: Counter[int]) -> Callable[..., object]:
-    from flows.decode import decode
+    from flows.parse.decode import decode
 
     def count(arrival: object, *rest: object) -> object:
         read[arrival.message.offset] += 1  # type: ignore[attr-defined]  # an Arrival, passed through

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import flows.redaction  # noqa: F401  (imported once, for all attempts)
-import lakehouse.tiers.erasure  # noqa: F401
+import lakehouse.upkeep.erasure.erase  # noqa: F401
 import query_api.lucene  # noqa: F401
 from contracts.failpoints import VARIABLE
-from headwater.erase import Wanted, erase, resume
+from headwater.commands.erase import Wanted, erase, resume
 from tests.flows.messages import settings as flow_settings
 
 

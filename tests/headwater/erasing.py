@@ -25,13 +25,13 @@ from contracts.query import All, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import tenant_named
 from flows.graph import build
-from headwater.erase import Wanted, means, open_bus_of, requested
-from lakehouse.erasures import Request
-from lakehouse.search import Search
-from lakehouse.tiers.archive import archive_day
-from lakehouse.tiers.care import Care
-from lakehouse.tiers.erasure import erase
-from lakehouse.tiers.rollups import roll_up
+from headwater.commands.erase import Wanted, means, open_bus_of, requested
+from lakehouse.lake.erasure_requests import Request
+from lakehouse.read.search import Search
+from lakehouse.upkeep.archive.moves import archive_day
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.erasure.erase import erase
+from lakehouse.upkeep.rollups.rollups import roll_up
 from query_api.account import account
 from tests import storage
 from tests.flows.messages import TENANT, line, message

@@ -19,8 +19,8 @@ from typing import Any
 from contracts.batches import Batch
 from contracts.messages import Kind
 from lakehouse import open_hot
-from lakehouse.hot_day import DayWriter
-from lakehouse.hot_folder import KindFolder
+from lakehouse.hot.tantivy.day import DayWriter
+from lakehouse.hot.tantivy.folder import KindFolder
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, batch, log, settings
 
 OFFSETS, PARTITIONS = 30, 2

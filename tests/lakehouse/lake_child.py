@@ -15,9 +15,9 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from contracts.messages import Kind
-from lakehouse import lake_writer
-from lakehouse.delta import Delta
-from lakehouse.lake_writer import LakeWriter
+from lakehouse.delta.table import Delta
+from lakehouse.lake import writer as lake_writer
+from lakehouse.lake.writer import LakeWriter
 from tests.lakehouse.lake_samples import batch, log, settings
 
 PARTITIONS = 2

@@ -11,7 +11,7 @@ from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, LogRow, MetricRow, Row
 from contracts.settings import Settings, load_settings
 from contracts.tenants import Tenant, tenant_named
-from lakehouse.delta import Delta
+from lakehouse.delta.table import Delta
 from tests import storage
 
 ACME = tenant_named("acme")

@@ -45,7 +45,7 @@ from contracts.query import (
 )
 from contracts.records import attributes_text
 from contracts.tenants import Tenant
-from lakehouse.public import public_fields
+from lakehouse.record_view import public_fields
 
 ATTRIBUTES = "attributes."
 

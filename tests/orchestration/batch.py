@@ -32,7 +32,7 @@ def with_batch(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[t
 def pid_of_batch(up: Platform) -> int:
     """Of the process that holds daemon, code and UI; 0 while there is none."""
     with contextlib.suppress(IndexError):  # one that just died has no words
-        return children_of(up.process.pid).get("headwater.batch", 0)
+        return children_of(up.process.pid).get("headwater.supervision.batch", 0)
     return 0
 
 

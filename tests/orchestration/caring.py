@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from contracts.messages import Kind
-from lakehouse.lake import Lake
+from lakehouse.lake.store import Lake
 from orchestration.resources import Upkeep
 from tests.lakehouse.lake_samples import DAY_NS, batch, log, metric, settings
 

@@ -13,8 +13,8 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from contracts.batches import Batch, Reject
 from contracts.messages import Kind
 from contracts.records import LogRow
-from lakehouse.lake_writer import LakeWriter
-from lakehouse.tiers.care import Care
+from lakehouse.lake.writer import LakeWriter
+from lakehouse.upkeep.care import Care
 from tests.lakehouse.lake_samples import ACME, OTHER, batch, log, settings
 
 FIRST = dt.date(2026, 3, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import Kind
-from orchestration.expectations import declared
+from orchestration.assets.expectations import declared
 
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIBED = re.findall(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.beats import BEATS
 from orchestration.definitions import defs
+from orchestration.schedules.beats import BEATS
 from tests.headwater.processes import clean_environment
 
 LINEAGE = [("bus", "logs_raw"), ("lake", "logs"), ("lake", "logs_compacted"), ("archive", "logs_archive")]

@@ -8,15 +8,15 @@ import pytest
 from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.query import Term
-from lakehouse.erasures import Request, begin
-from lakehouse.tables import ERASURES
-from lakehouse.tiers.erasure import unfinished
-from lakehouse.tiers.erasure_lock import erasing, is_erasing
-from lakehouse.tiers.removal import counts
+from lakehouse.delta.removal import counts
+from lakehouse.delta.schemas import ERASURES
+from lakehouse.lake.erasure_requests import Request, begin
+from lakehouse.upkeep.erasure.erase import unfinished
+from lakehouse.upkeep.erasure.lock import erasing, is_erasing
 from tests.lakehouse.lake_samples import ACME
+from tests.orchestration.assets.test_assets import facts, made
 from tests.orchestration.caring import NOW_NS, land, upkeep
-from tests.orchestration.test_assets import facts, made
-from tests.orchestration.test_schedules import tick
+from tests.orchestration.schedules.test_schedules import tick
 
 SOON_NS = NOW_NS // 1000 * 1000 + 60 * 10**9
 

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from contracts.failpoints import VARIABLE
-from lakehouse.tiers.compaction import WRITTEN
-from orchestration.instance import dagster_home
-from orchestration.sensors import WILL_RETRY
+from lakehouse.upkeep.compaction.compact import WRITTEN
+from orchestration.failures.sensors import WILL_RETRY
+from orchestration.process.instance import dagster_home
 from tests.headwater.processes import until
 from tests.orchestration.batch import failures_told, with_batch
 from tests.orchestration.dagster_api import LOOK_S, DagsterApi

@@ -16,7 +16,7 @@ from contracts.batches import Batch
 from contracts.errors import StoreError
 from contracts.messages import Kind, Message
 from contracts.tenants import Tenant
-from lakehouse import lake_writer
+from lakehouse.lake import writer as lake_writer
 from query_api import account as module
 from query_api.account import Account, Ledgers, account, take
 from query_api.bus_counts import Behind, Lag

@@ -11,7 +11,7 @@ import pytest
 
 from contracts.errors import StoreError
 from contracts.messages import Kind
-from lakehouse.search import Search
+from lakehouse.read.search import Search
 from query_api import account
 from tests.query_api.world import World, log
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from contracts.messages import ERASED, Kind
-from lakehouse.tallies import RETENTION
-from lakehouse.tiers.archive import archive_day, archive_table, day_sql
-from lakehouse.tiers.care import Care
-from lakehouse.tiers.removal import remove
+from lakehouse.delta.notes import RETENTION
+from lakehouse.delta.removal import remove
+from lakehouse.upkeep.archive.moves import archive_day, archive_table, day_sql
+from lakehouse.upkeep.care import Care
 from query_api.account import account
 from tests.query_api.world import NOW, OURS, SECOND, World, event, log, metric
 

@@ -15,7 +15,7 @@ from contracts.records import EventRow, LogRow, MetricRow, Row
 from contracts.settings import load_settings
 from contracts.tenants import Role, Tenant
 from lakehouse import open_hot, open_lake
-from lakehouse.search import Search
+from lakehouse.read.search import Search
 from query_api.app import mount
 from tests.query_api.in_process import client_of
 from web.keys import create_key

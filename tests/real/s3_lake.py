@@ -17,8 +17,8 @@ from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.settings import Settings
 from flows.patience import patiently
-from lakehouse.lake import Lake
-from lakehouse.lake_writer import LakeWriter
+from lakehouse.lake.store import Lake
+from lakehouse.lake.writer import LakeWriter
 from scripts.engines.s3 import S3
 from tests.lakehouse.lake_samples import ACME, batch, log, settings
 

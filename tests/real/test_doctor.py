@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from bus.kafka_admin import Admin
-from bus.kafka_check import apply_missing
-from bus.kafka_config import cluster_of
+from bus.kafka.admin import Admin
+from bus.kafka.check import apply_missing
+from bus.kafka.config import cluster_of
 from bus.topics import Change, Topic
 from contracts.messages import Kind
 from contracts.settings import Settings, load_settings

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.tables import ERASURES
+from lakehouse.delta.schemas import ERASURES
 from scripts.engines.kafka import Kafka
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
 from tests import storage
 from tests.flows.running import World
+from tests.headwater.commands.test_erase import gone, replay
 from tests.headwater.erasing import (
     KINDS,
     MARKER,
@@ -30,7 +31,6 @@ from tests.headwater.erasing import (
     run,
     running,
 )
-from tests.headwater.test_erase import gone, replay
 from tests.real.opensearch_calls import Calls
 from tests.real.pointing import settings_of
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from bus.kafka_sender import key_hash
+from bus.kafka.sender import key_hash
 from contracts.bus import Bus, Extent, Reader
 from contracts.errors import BusError, OffsetExpired
 from contracts.messages import Message, from_headers

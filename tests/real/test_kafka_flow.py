@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import Producer
 
 from contracts.messages import Kind
-from lakehouse.tiers.care import Care
-from orchestration.backlog import AT_RISK, LOST, bus_risk, kafka_limits
+from lakehouse.upkeep.care import Care
+from orchestration.due.backlog import AT_RISK, LOST, bus_risk, kafka_limits
 from query_api.account import Account, Ledgers, take
 from scripts.engines.kafka import Kafka
 from tests.flows.messages import TENANT, line, message

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bus.kafka_admin import Admin
-from bus.kafka_config import cluster_of
+from bus.kafka.admin import Admin
+from bus.kafka.config import cluster_of
 from bus.topics import Change
 from contracts.errors import BusError
 from contracts.settings import Settings, load_settings
-from headwater.topics import apply, show
+from headwater.commands.topics import apply, show
 from scripts.engines.kafka import Kafka
 from tests.real.kafka_topics import Topics
 

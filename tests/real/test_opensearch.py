@@ -15,10 +15,10 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import All, RecordQuery, Term
 from contracts.settings import Settings
-from lakehouse import hot_opensearch_document as document
 from lakehouse import open_hot
-from lakehouse.hot_opensearch_templates import template
-from lakehouse.hot_opensearch_writer import OpenSearchHotWriter
+from lakehouse.hot.opensearch import document
+from lakehouse.hot.opensearch.templates import template
+from lakehouse.hot.opensearch.writer import OpenSearchHotWriter
 from scripts.engines.opensearch import OpenSearch
 from tests.lakehouse.lake_samples import ACME, DAY_NS, OTHER, batch, log, settings
 from tests.lakehouse.reference import stored

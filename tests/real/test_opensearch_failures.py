@@ -20,7 +20,7 @@ from contracts.messages import Kind
 from contracts.query import All, RecordQuery
 from contracts.settings import Settings
 from lakehouse import open_hot, open_lake
-from lakehouse.search import Search
+from lakehouse.read.search import Search
 from scripts.engines import opensearch as engines
 from scripts.engines.opensearch import OpenSearch
 from tests.conftest import needs

@@ -17,9 +17,9 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import And, Cursor, Exists, Node, Not, Or, Range, RecordQuery, Term, Wildcard
 from lakehouse import open_hot
-from lakehouse.hot_opensearch_terms import LONGEST
+from lakehouse.hot.opensearch.terms import LONGEST
 from scripts.engines.opensearch import OpenSearch
-from tests.lakehouse import test_hot_query as embedded
+from tests.lakehouse.hot.tantivy import test_query as embedded
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
 from tests.lakehouse.reference import page, select, stored
 

@@ -19,16 +19,16 @@ from contracts.errors import StoreError
 from contracts.failpoints import VARIABLE
 from contracts.messages import Kind
 from contracts.query import All, RecordQuery
-from lakehouse import hot_opensearch_days
-from lakehouse import hot_opensearch_rebuild as steps
-from lakehouse.hot_opensearch_client import Client
-from lakehouse.hot_opensearch_state import Days, State
-from lakehouse.search import Search
-from lakehouse.tiers.care import Care
-from lakehouse.tiers.rebuild import rebuild_hot
+from lakehouse.hot.opensearch import days as hot_opensearch_days
+from lakehouse.hot.opensearch import rebuild as steps
+from lakehouse.hot.opensearch.client import Client
+from lakehouse.hot.opensearch.state import Days, State
+from lakehouse.read.search import Search
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from scripts.engines.opensearch import OpenSearch
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
-from tests.lakehouse.tiers.test_rebuild import DAY, NEXT, answers, land, load
+from tests.lakehouse.upkeep.rebuild.test_hot_day import DAY, NEXT, answers, land, load
 from tests.real.opensearch_calls import Calls, today
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ def names(calls: Calls, care: Care) -> list[str]:
 
 
 def child(care: Care, point: str, *words: str) -> int:
-    command = [sys.executable, "-m", "tests.lakehouse.tiers.rebuild_child", str(care.settings.data), *words]
+    command = [sys.executable, "-m", "tests.lakehouse.upkeep.rebuild_child", str(care.settings.data), *words]
     return subprocess.run(command, cwd=ROOT, env=os.environ | {VARIABLE: point}, check=False, timeout=100).returncode
 
 

@@ -15,8 +15,8 @@ from bytewax.errors import BytewaxRuntimeError
 from contracts.messages import Kind
 from scripts.engines.kafka import Kafka
 from tests.flows.messages import TENANT
+from tests.flows.read.test_places import NEW, OLD, after_the_note, before_the_note, check, numbered, once
 from tests.flows.running import World
-from tests.flows.test_replaced_bus import NEW, OLD, after_the_note, before_the_note, check, numbered, once
 from tests.real.kafka_topics import Topics
 
 LOGS = Kind.LOGS.topic

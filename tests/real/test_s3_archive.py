@@ -10,12 +10,11 @@ from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.query import All, RecordQuery, Tier
 from contracts.settings import Settings
-from lakehouse.search import Search
-from lakehouse.tiers.archive import archive_day
-from lakehouse.tiers.care import Care
+from lakehouse.read.search import Search
+from lakehouse.upkeep.archive.moves import archive_day
+from lakehouse.upkeep.care import Care
 from tests.lakehouse.lake_samples import ACME
-from tests.lakehouse.tiers.archiving import DAY, DAYS, ROWS, bodies, care_of
-from tests.lakehouse.tiers.test_archive import (
+from tests.lakehouse.upkeep.archive.test_moves import (
     EVERY,
     care,
     here,
@@ -27,6 +26,7 @@ from tests.lakehouse.tiers.test_archive import (
     test_of_two_moves_at_once_the_first_one_fails_and_does_no_harm,
     test_what_is_removed_from_either_table_stays_in_the_account,
 )
+from tests.lakehouse.upkeep.archiving import DAY, DAYS, ROWS, bodies, care_of
 
 pytestmark = pytest.mark.usefixtures("on_s3")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lakehouse.tiers.test_compaction import (
+from tests.lakehouse.upkeep.compaction.test_compact import (
     care,
     test_a_closed_day_becomes_one_sorted_file_with_every_row_once,
     test_a_query_loop_sees_each_row_once_throughout,

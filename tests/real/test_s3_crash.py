@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from scripts.engines.s3 import S3
-from tests.lakehouse.test_lake_crash import EVERY, counts, kill_a_blind_one, kill_at_commits_and_between
+from tests.lakehouse.lake.test_crash import EVERY, counts, kill_a_blind_one, kill_at_commits_and_between
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.headwater.test_erase import (
+from tests.headwater.commands.test_erase import (
     erased,
     erased_template,
     template,

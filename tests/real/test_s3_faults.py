@@ -12,9 +12,9 @@ import pytest
 from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.query import All, RecordQuery
-from lakehouse import lake_writer
-from lakehouse.lake import Lake
-from lakehouse.search import Search
+from lakehouse.lake import writer as lake_writer
+from lakehouse.lake.store import Lake
+from lakehouse.read.search import Search
 from scripts.engines import s3 as engines
 from scripts.engines.s3 import S3
 from tests.lakehouse.lake_samples import ACME

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.headwater.test_import import (
+from tests.headwater.commands.test_import import (
     settings,
     test_a_day_that_the_hot_store_holds_gets_the_imported_rows_too,
     test_a_killed_import_goes_on_where_it_stood,

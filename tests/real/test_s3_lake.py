@@ -14,8 +14,8 @@ import pytest
 from deltalake import DeltaTable
 
 from contracts.messages import Kind
-from lakehouse.object_store import object_store
-from lakehouse.object_store_probe import check_bucket, race
+from lakehouse.s3.probe import check_bucket, race
+from lakehouse.s3.store import object_store
 from scripts.engines.s3 import S3
 from tests.lakehouse.lake_samples import NOON_NS, batch, log, metric
 from tests.real.s3_lake import Place, Writing, all_of, client_of, counts, place_on

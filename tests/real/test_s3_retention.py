@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lakehouse.tiers.test_retention import (
+from tests.lakehouse.upkeep.retention.test_apply import (
     aging,
     nine_days,
     test_above_the_limit_the_oldest_days_of_the_lake_move_or_go,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests import storage
-from tests.lakehouse.tiers.rollup_world import Points
-from tests.lakehouse.tiers.test_rollups import (
+from tests.lakehouse.upkeep.rollup_world import Points
+from tests.lakehouse.upkeep.rollups.test_rollups import (
     test_killed_between_commits_the_next_run_completes_it,
     test_points_that_moved_to_the_archive_before_they_were_counted_are_counted,
     test_two_runs_at_once_count_each_point_once,

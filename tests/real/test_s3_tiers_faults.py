@@ -13,25 +13,25 @@ from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.query import Tier
 from contracts.settings import Settings
-from headwater.import_files import options_of
-from headwater.importing import import_files
-from lakehouse.delta import Delta
-from lakehouse.search import Search
-from lakehouse.tiers import archive
-from lakehouse.tiers.archive import archive_day, archived_days
-from lakehouse.tiers.compaction import compact_closed
-from lakehouse.tiers.erasure_rows import remove_found
+from headwater.commands.import_files import options_of
+from headwater.commands.importing import import_files
+from lakehouse.delta.table import Delta
+from lakehouse.read.search import Search
+from lakehouse.upkeep.archive import moves as archive
+from lakehouse.upkeep.archive.moves import archive_day, archived_days
+from lakehouse.upkeep.compaction.compact import compact_closed
+from lakehouse.upkeep.erasure.rows import remove_found
 from scripts.engines import s3 as engines
 from scripts.engines.s3 import S3
 from tests import storage
 from tests.conftest import needs
 from tests.flows.running import World
-from tests.headwater import test_import as importing
+from tests.headwater.commands import test_import as importing
 from tests.headwater.erasing import QUICK, ask
 from tests.headwater.erasing import bodies as found_of
 from tests.headwater.erasing import filled, kept, places, run
 from tests.lakehouse.lake_samples import settings
-from tests.lakehouse.tiers.archiving import DAY, DAYS, ROWS, bodies, care_of, child, fill, stored
+from tests.lakehouse.upkeep.archiving import DAY, DAYS, ROWS, bodies, care_of, child, fill, stored
 from tests.real.s3_lake import eventually
 from tests.real.s3_proxy import Fault, FaultyS3
 
@@ -163,7 +163,7 @@ def test_an_erasure_stops_with_that_reason_and_is_resumed(
     world = World(tmp_path, **QUICK, **values)
     request = ask(world)
     with monkeypatch.context() as patch:
-        patch.setattr("lakehouse.tiers.erasure.remove_found", before(remove_found, away, turn=3))
+        patch.setattr("lakehouse.upkeep.erasure.erase.remove_found", before(remove_found, away, turn=3))
         with pytest.raises(StoreError, match=AWAY):
             run(world, request)
     away.back()

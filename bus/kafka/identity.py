@@ -1,0 +1,76 @@
+"""Which topic a name stands for: cluster -> the id that Kafka gave it, another when it is deleted and made again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from bus.kafka.config import Cluster, identity_options
+from bus.kafka.errors import ASK_S, bus_error, client_log, config_error, kafka_error
+
+LOOK_S = 0.1  # between looks for what arrives a little at a time
+_NONE = "AAAAAAAAAAAAAAAAAAAAAA"  # 16 zero bytes: brokers before 2.8 give no ids
+
+
+class Identities:
+    """Thread-safe. The client is made when first asked: who only appends needs none."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._making = threading.Lock()
+        self._client: AdminClient | None = None
+
+    def of(self, topic: str) -> str:
+        """The id of a topic by its full name; "" when the brokers give none.
+
+        Raises:
+            BusError: There is no such topic, or no broker says.
+        """
+        try:
+            asked = self._asker().describe_topics(TopicCollection([topic]), request_timeout=ASK_S)
+            found = str(asked[topic].result(ASK_S * 2).topic_id)
+        except KafkaException as error:
+            raise bus_error(kafka_error(error), f'topic "{topic}"') from error
+        return "" if found == _NONE else found
+
+    def _asker(self) -> AdminClient:
+        with self._making:
+            if self._client is None:
+                try:
+                    self._client = AdminClient(identity_options(self._cluster), logger=client_log("identity"))
+                except KafkaException as error:
+                    raise config_error(error) from error
+            return self._client
+
+
+class Watch:
+    """Of one topic, shared by its readers: which topic it was after some moment. Thread-safe.
+
+    The client that reads goes by the topic's name, and reads on in a new topic of that name as if nothing had been. An
+    id never comes back: who sees the same one before a fetch and after it has read that topic.
+    """
+
+    def __init__(self, ask: Callable[[], str]) -> None:
+        self._ask = ask
+        self._last = (float("-inf"), "")
+
+    def now(self) -> str:
+        """
+        Raises:
+            BusError: Nobody says.
+        """
+        began_s = time.monotonic()
+        found = self._ask()
+        self._last = (began_s, found)
+        return found
+
+    def since(self, moment_s: float, hurry: bool) -> str | None:
+        """The id as of after `moment_s` (monotonic); None: it was asked for a moment ago, and there is no `hurry`."""
+        asked_s, found = self._last
+        if asked_s > moment_s:
+            return found
+        return self.now() if hurry or time.monotonic() - asked_s >= LOOK_S else None

@@ -1,0 +1,93 @@
+"""Parsing: arrivals -> batches, guarded: what a parser cannot take is a reject, and the rest of its batch flows on.
+
+A parser turns the decoded records of one message into rows, all at once. When it fails, it is asked again record by
+record, and the culprits go to the dead letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from contracts.batches import Batch, Reject
+from contracts.messages import ERASED, BatchHeader, Kind
+from contracts.records import Row
+from contracts.settings import MIB, Settings
+from flows.arrivals import Arrival, Item
+from flows.parse.decode import Decoded, decode
+
+R = TypeVar("R")
+
+Parsed = tuple[list[Row], list[Reject]]
+Rows = Callable[[BatchHeader, Sequence[int], Sequence[R]], Parsed]
+Parse = Callable[[Arrival | Item], Item]
+
+STAGE = "parse"
+IN_ONE_LETTER = "in_one_dead_letter"  # kept there, in a message that could not be taken apart
+
+
+@dataclass(frozen=True, slots=True)
+class Parser(Generic[R]):
+    """One kind's parser: how its lines are decoded, and how its records become rows."""
+
+    kind: Kind
+    decoder: msgspec.json.Decoder[R]
+    rows: Rows[R]
+    max_bytes: int
+
+    def __call__(self, item: Arrival | Item) -> Item:
+        """Parse an arrival; ticks and lost ranges pass."""
+        if not isinstance(item, Arrival):
+            return item
+        decoded = decode(item, self.decoder, self.max_bytes)
+        rows, rejects = self._guarded(item, decoded)
+        return Batch(
+            header=item.header,
+            partition=item.partition,
+            offset=item.message.offset,
+            rows=rows,
+            rejects=sorted([*decoded.rejects, *rejects], key=lambda reject: reject.index),
+            received=decoded.received,
+            duplicates=decoded.duplicates,
+            dropped=_dropped(decoded),
+        )
+
+    def _guarded(self, item: Arrival, decoded: Decoded[R]) -> Parsed:
+        try:
+            return self.rows(item.header, decoded.indices, decoded.records)
+        except Exception:  # whatever it is, the others must pass: find the culprit below
+            rows: list[Row] = []
+            rejects: list[Reject] = []
+            for index, record in zip(decoded.indices, decoded.records, strict=True):
+                row, reject = self._alone(item.header, index, record)
+                rows += row
+                rejects += reject
+            return rows, rejects
+
+    def _alone(self, header: BatchHeader, index: int, record: R) -> Parsed:
+        try:
+            return self.rows(header, [index], [record])
+        except Exception as error:  # the culprit: it becomes a value
+            return [], [refusal(index, record, "unusable", f"{type(error).__name__}: {error}"[:500])]
+
+
+def _dropped(decoded: Decoded[Any]) -> dict[str, int]:
+    counts = {IN_ONE_LETTER: decoded.in_one_letter, ERASED: decoded.erased}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def refusal(index: int, record: object, reason: str, message: str) -> Reject:
+    """A reject for a record that was decoded: its bytes are written again."""
+    try:
+        payload = msgspec.json.encode(record)
+    except (ValueError, TypeError, RecursionError):
+        payload = repr(record).encode(errors="backslashreplace")
+    return Reject(index, payload, reason, message, STAGE)
+
+
+def payload_limit(settings: Settings) -> int:
+    """Most bytes of a payload when decompressed."""
+    return settings.ingest_body_mib * MIB

@@ -1,0 +1,1 @@
+"""Read: a partition of the bus -> arrivals, from the place where the stores stand."""

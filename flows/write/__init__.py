@@ -1,0 +1,1 @@
+"""Write: batches -> hot store, lake and dead letters, each with its own checkpoint."""

@@ -1,0 +1,82 @@
+"""Erasing: parsed batches -> batches without the records of subjects that were erased, whatever is replayed.
+
+It costs a look at the clock per batch; only batches of a tenant with erasures, from before them, are looked at record
+by record. As long as nobody can say what was erased, nothing passes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+
+from contracts.batches import Batch, Reject
+from contracts.messages import ERASED
+from contracts.records import DeadLetterRow, Row
+from flows.arrivals import Item, Lost
+from flows.patience import patiently
+from lakehouse.lake.erasure_requests import Tombstones
+from lakehouse.lake.erasure_tests import Tests
+
+
+class Erasing:
+    """A step of the graph, before the dead letters are written and any sink sees the batch."""
+
+    def __init__(
+        self,
+        tombstones: Callable[[], Tombstones],
+        stop: threading.Event,
+        following: Callable[[Item], Sequence[Item]],
+    ) -> None:
+        self._tombstones, self._stop, self._following = tombstones, stop, following
+        self._halted: set[int] = set()
+
+    def __call__(self, item: Item) -> Sequence[Item]:
+        if item.partition in self._halted:
+            return []
+        if isinstance(item, Lost) or not (item.rows or item.rejects):
+            return self._following(item)
+        found: list[Tests] = []
+
+        def look() -> None:
+            found[:] = self._tombstones().of(item.header.tenant)
+
+        if not patiently("looking for erasures", look, self._stop):
+            self._halted.add(item.partition)  # a later batch must not move a checkpoint past this one
+            return []
+        return self._following(without(item, found) if found else item)
+
+
+def without(batch: Batch, erased: Sequence[Tests]) -> Batch:
+    """The batch without what belongs to any of the subjects, and with a count of it."""
+    gone = erased_lines(batch, erased)
+    if not gone:
+        return batch
+    return dataclasses.replace(
+        batch,
+        rows=[row for row in batch.rows if row.index not in gone],
+        rejects=[reject for reject in batch.rejects if reject.index not in gone],
+        dropped={**batch.dropped, ERASED: batch.dropped.get(ERASED, 0) + len(gone)},
+    )
+
+
+def erased_lines(batch: Batch, erased: Sequence[Tests]) -> set[int]:
+    """Lines of the message with records of the subjects."""
+    gone: set[int] = set()
+    for tests in erased:
+        if tests.subject.tenant == batch.header.tenant:
+            gone.update(row.index for row in batch.rows if _is_erased(batch, row, tests))
+            gone.update(reject.index for reject in batch.rejects if _is_erased(batch, reject, tests))
+    return gone
+
+
+def _is_erased(batch: Batch, record: Row | Reject, tests: Tests) -> bool:
+    if isinstance(record, DeadLetterRow):
+        early = record.timestamp_ns < tests.subject.before_ns
+        return early and tests.letter(record.source_kind, record.source_producer, record.payload)
+    if batch.header.received_ns >= tests.subject.before_ns:
+        return False
+    if isinstance(record, Reject):
+        return tests.letter(batch.kind.value, batch.header.producer, record.payload)
+    test = tests.rows.get(batch.kind)
+    return test is not None and test(record, batch.header)

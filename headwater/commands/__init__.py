@@ -1,0 +1,1 @@
+"""Commands: one file for each command of `headwater`, or for each group of them."""

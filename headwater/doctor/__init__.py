@@ -1,0 +1,1 @@
+"""Doctor: this machine, the data folder and the engines -> one verdict per check."""

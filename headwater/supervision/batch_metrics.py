@@ -1,0 +1,33 @@
+"""Prometheus metrics of the batch tiers: what they left in the data folder -> text of the API's /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from orchestration.failures.bus_alerts import bus_alert_counts
+from orchestration.failures.failed_runs import failure_counts
+
+
+class BatchFailures(Collector):
+    """Reads a small file whenever it is asked; none is no failure."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "headwater_pipeline_failures", "Runs of the batch tiers that failed for good.", labels=["job"]
+        )
+        for job, count in sorted(failure_counts(self._data).items()):
+            family.add_metric([job], count)
+        yield family
+        family = CounterMetricFamily(
+            "headwater_bus_alerts", "What the bus forgot, or might have, before it landed.", labels=["alert", "topic"]
+        )
+        for (name, kind), count in bus_alert_counts(self._data).items():
+            family.add_metric([name, kind.topic], count)
+        yield family

@@ -1,0 +1,31 @@
+"""The plan of `headwater up`: what its supervisor runs -> JSON text, carried across the exec into a small process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from headwater.supervision.supervised import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Children in the order in which they are stopped, and what to print when all are ready."""
+
+    children: tuple[Spec, ...]
+    greeting: str
+    colour: bool
+
+
+def write_plan(plan: Plan) -> str:
+    return json.dumps(asdict(plan))
+
+
+def read_plan(text: str) -> Plan:
+    """The inverse of `write_plan`."""
+    raw = json.loads(text)
+    children = []
+    for entry in raw["children"]:
+        probe = entry.pop("probe")
+        children.append(Spec(**entry, probe=(probe[0], probe[1]) if probe else None))
+    return Plan(tuple(children), raw["greeting"], raw["colour"])

@@ -1,0 +1,96 @@
+"""The tables below one URL -> handles of their newest versions, for reads by many threads.
+
+An object store that fails is left alone for as long as the failure took, so that the next questions need not wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from deltalake import DeltaTable
+
+from contracts.errors import StoreError
+from contracts.settings import Settings
+from lakehouse.delta.layout import WARM, Layout
+from lakehouse.delta.table import Delta, translated
+from lakehouse.s3.store import object_store, reading_options
+
+AWAY_REST_S = 1.0  # and at least so long
+
+
+def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None) -> bool:
+    """Whether table `name` is below `url`.
+
+    Raises:
+        StoreError: That cannot be seen.
+    """
+    with translated(f'table "{name}" cannot be looked for'):
+        return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
+
+
+class Tables:
+    """Thread-safe. Opens nothing before it is needed.
+
+    Args:
+        url: Folder, or s3://bucket/prefix.
+        create: Whether a table that is missing is made when it is first looked at; else that is an error.
+        rest_s: How long a failure is remembered, at least; None: not at all for a folder.
+
+    Raises:
+        ConfigError: The URL, or the settings of its object store, cannot work.
+    """
+
+    def __init__(
+        self, url: str, settings: Settings, layout: Layout = WARM, create: bool = True, rest_s: float | None = None
+    ) -> None:
+        self.url = url
+        self.store = object_store(url, settings)
+        self._options = reading_options(url, settings)
+        self._layout, self._creates = layout, create
+        self._rest_s = AWAY_REST_S if rest_s is None and self.store is not None else rest_s
+        self._lock = threading.Lock()
+        self._tables: dict[str, Delta] = {}
+        self._asked_s: dict[str, float] = {}  # when the last refresh of a table began
+        self._failure: tuple[float, StoreError] | None = None  # until when the store is left alone, and why
+
+    @contextmanager
+    def newest(self, name: str) -> Iterator[Delta]:
+        """The table as it was after this call began, for one thread at a time."""
+        called_s = time.monotonic()
+        with self._lock:
+            if self._asked_s.get(name, 0.0) < called_s:  # else others refreshed it while this call waited
+                self._refresh(name)
+            yield self._tables[name]
+
+    def has(self, name: str) -> bool:
+        """Whether the table is there.
+
+        Raises:
+            StoreError: That cannot be seen.
+        """
+        return name in self._tables or exists(self.url, name, self._options)
+
+    def _refresh(self, name: str) -> None:
+        if self._failure is not None and time.monotonic() < self._failure[0]:
+            known = self._failure[1]
+            raise StoreError(str(known), hint=known.hint, retry_after_s=known.retry_after_s) from known
+        began_s = time.monotonic()
+        try:
+            if name not in self._tables:
+                self._tables[name] = Delta(self.url, name, self._options, self._layout, self._creates)
+            self._tables[name].refresh()
+        except StoreError as error:
+            if self._rest_s is not None:
+                took_s = time.monotonic() - began_s
+                self._failure = (time.monotonic() + max(took_s, self._rest_s), error)
+            raise
+        self._asked_s[name], self._failure = began_s, None
+
+    def close(self) -> None:
+        """Let go; queries in flight finish on their own. Idempotent."""
+        with self._lock:
+            self._tables.clear()
+            self._asked_s.clear()

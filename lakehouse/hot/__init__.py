@@ -1,0 +1,1 @@
+"""Hot stores: the two adapters of the port `contracts.hot.HotStore`."""

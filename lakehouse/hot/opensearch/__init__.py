@@ -1,0 +1,1 @@
+"""The hot store on an OpenSearch cluster: one index per kind and arrival day."""

@@ -1,0 +1,1 @@
+"""The embedded hot store: one Tantivy index per kind and arrival day."""

@@ -1,0 +1,1 @@
+"""Read: the one door for questions -> hot store, lake and archive, each record once."""

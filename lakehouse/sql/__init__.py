@@ -1,0 +1,1 @@
+"""SQL: query trees, literals and windows -> SQL of the lake's engine."""

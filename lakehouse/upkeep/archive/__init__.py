@@ -1,0 +1,1 @@
+"""Archive: closed days of the lake -> the archive's tables, each record visible once throughout."""

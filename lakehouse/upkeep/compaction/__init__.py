@@ -1,0 +1,1 @@
+"""Compaction: one arrival day in many small files -> few large ones, sorted."""

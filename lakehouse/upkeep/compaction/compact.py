@@ -1,0 +1,209 @@
+"""Compaction: one arrival day of a table in many small files -> few large ones, sorted, in one commit.
+
+A closed day is rewritten once: `compact_closed` notes "compacted:<day>" = its rows in the same commit and does nothing
+until rows come or go. Readers see the day before or after, never between. Repeated ids are counted, never dropped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, wait
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.transaction import AddAction
+
+from contracts.errors import StoreError
+from contracts.failpoints import failpoint, reach
+from lakehouse.delta.files import Files, rows_of
+from lakehouse.delta.races import retried
+from lakehouse.delta.table import Delta, translated
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.compaction.repeated_ids import Seen
+from lakehouse.upkeep.compaction.sort import THREADS, Day, workers
+from lakehouse.upkeep.scratch import scratch, sweep
+
+FILE_BYTES = 256 << 20
+LEAST_RANGES = 4  # of a day that is written to more than one file
+
+DEALT = failpoint(
+    "compaction.dealt", "the rows of the day lie in files of the data folder, none of the table is written"
+)
+WRITTEN = failpoint("compaction.written", "the sorted files of the day are written, no version has them")
+COMMITTED = failpoint("compaction.committed", "the newest version has the sorted files in place of the old ones")
+OPEN_COMMITTED = failpoint("compaction.open", "the open day's small files are merged")
+
+_POSITION = ("timestamp", "bus_partition", "bus_offset", "bus_index")
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What a compaction did.
+
+    Attributes:
+        rows: Of the day, before and after.
+        bytes_before, bytes_after: Parquet.
+        version: Of the table that has the day as it is now.
+        repeated: Rows whose id another row of the day has, too. There should be none.
+        repeated_positions: Rows that stand at the same bus position as their neighbour in the order.
+        done: False when there was nothing to do; then nothing was counted either.
+    """
+
+    rows: int
+    files_before: int
+    files_after: int
+    bytes_before: int
+    bytes_after: int
+    version: int
+    took_s: float
+    repeated: int = 0
+    repeated_positions: int = 0
+    done: bool = True
+
+
+def compact_open(care: Care, name: str, day: dt.date) -> Compaction:
+    """Merge the small files of a day that still receives rows; never in the way of appends. Idempotent.
+
+    Raises:
+        StoreError: Nothing changed; the same call may be repeated.
+    """
+    _tidy(care)
+    began_s, table = time.monotonic(), care.table(name)
+    before = _held(table, day)
+    if before.files < 2:
+        return _outcome(table, before, before, began_s, done=False)
+    table.compact([day.isoformat()])
+    reach(OPEN_COMMITTED)
+    return _outcome(table, before, _held(table, day), began_s)
+
+
+def compact_closed(care: Care, name: str, day: dt.date) -> Compaction:
+    """Rewrite a closed day, sorted by (tenant, service, timestamp), equal keys in bus order. Idempotent.
+
+    Raises:
+        StoreError: The day is not closed, others changed it all the time, or it cannot be read or written. Nothing
+            changed; the same call may be repeated.
+    """
+    if day >= care.today():
+        raise StoreError(f"{day} is not closed yet", hint="compact the open day with compact_open")
+    _tidy(care)
+    began_s, table, note = time.monotonic(), care.table(name), f"compacted:{day.isoformat()}"
+
+    def rewritten() -> Compaction:
+        before = _held(table, day)
+        if not before.rows or table.noted(note) == before.rows:
+            return _outcome(table, before, before, began_s, done=False)
+        repeated, positions = _rewrite(care, table, day, before.rows, note)
+        reach(COMMITTED)
+        table.refresh()
+        return _outcome(table, before, _held(table, day), began_s, repeated, positions)
+
+    return retried(table, rewritten)
+
+
+def _tidy(care: Care) -> None:
+    with translated(f'what a killed compaction left in "{care.settings.data}" cannot be removed'):
+        sweep(care.settings.data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    rows: int
+    files: int
+    bytes: int
+
+
+def _held(table: Delta, day: dt.date) -> _Held:
+    files = [file for file in table.files() if file["partition.day"] == day]
+    return _Held(sum(f["num_records"] for f in files), len(files), sum(f["size_bytes"] for f in files))
+
+
+def _outcome(
+    table: Delta, before: _Held, after: _Held, began_s: float, repeated: int = 0, positions: int = 0, done: bool = True
+) -> Compaction:
+    took_s = time.monotonic() - began_s
+    sizes = (after.rows, before.files, after.files, before.bytes, after.bytes)
+    return Compaction(*sizes, table.version, took_s, repeated, positions, done)
+
+
+def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int]:
+    """One commit; repeated ids and repeated bus positions."""
+    held, positions = [file for file in table.files() if file["partition.day"] == day], Positions()
+    with translated(f"{day} of {table.what} cannot be sorted"), scratch(care.settings.data, "compaction") as folder:
+        files = table.new_files(folder)
+        source = Day(files, [file["path"] for file in held])
+        dealt = source.deal(folder)
+        reach(DEALT)
+        parts = _parts(dealt.count, sum(file["size_bytes"] for file in held))
+        written = _written(
+            files,
+            [
+                partial(_write, files, day, dealt.sorted(*part), positions, source.seen, number)
+                for number, part in enumerate(parts)
+            ],
+        )
+    if rows_of(written) != rows:
+        files.delete(written)
+        raise StoreError(f"the day has {rows} rows and {rows_of(written)} were read: nothing was changed")
+    reach(WRITTEN)
+    table.replace(day, written, {note: rows})
+    return source.seen.repeated, positions.repeated
+
+
+def _written(files: Files, jobs: Sequence[Callable[[], list[AddAction]]]) -> list[AddAction]:
+    """What all jobs wrote. When one fails, those that wait are not begun, and what the others wrote is deleted."""
+    with workers() as threads:
+        running = [threads.submit(job) for job in jobs]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+            return [made for job in running for made in job.result()]
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            whole = [job for job in running if not job.cancelled() and job.exception() is None]
+            files.delete(made for job in whole for made in job.result())
+            raise
+
+
+def _parts(ranges: int, size: int) -> list[tuple[int, int]]:
+    """First and end of the ranges of each file: one each thread when it is worth it, and none of them too large."""
+    count = 1 if ranges < LEAST_RANGES else max(THREADS, -(-size // FILE_BYTES))
+    cuts = [ranges * part // count for part in range(count + 1)]
+    return list(pairwise(cuts))
+
+
+def _write(
+    files: Files, day: dt.date, rows: Iterator[pa.RecordBatch], positions: Positions, seen: Seen, number: int
+) -> list[AddAction]:
+    made = files.write({"day": day.isoformat()}, positions.passing(rows), seen.trace_ids, number)
+    return [] if made is None else [made]
+
+
+class Positions:
+    """Counts the rows that stand at the same bus position as their neighbour. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.repeated = 0
+        self._lock = threading.Lock()
+
+    def passing(self, rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            found = _repeated_positions(batch)
+            with self._lock:
+                self.repeated += found
+            yield batch
+
+
+def _repeated_positions(batch: pa.RecordBatch) -> int:
+    columns = [batch.column(name) for name in _POSITION if name in batch.schema.names]
+    if len(columns) < len(_POSITION) or len(batch) < 2:
+        return 0
+    same = pc.equal(columns[0][1:], columns[0][:-1])
+    for column in columns[1:]:
+        same = pc.and_(same, pc.equal(column[1:], column[:-1]))
+    return int(pc.sum(same.cast(pa.int64())).as_py() or 0)

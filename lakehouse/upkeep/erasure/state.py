@@ -1,0 +1,66 @@
+"""What an erasure has touched so far, in `<data>/erasures/<id>.json`: so that its receipt is whole after a crash."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from contracts.settings import Settings
+from lakehouse.upkeep.erasure.receipts import replace_file
+
+
+class State(msgspec.Struct):
+    """Written before each step that it tells of.
+
+    Attributes:
+        days: By table, as "lake/logs"; how many rows went, the table counts itself.
+        hot: Days that the hot store forgot, by kind.
+        rollups: Days that were counted anew, by table.
+        bus: What was done on each topic.
+        files: That were deleted.
+    """
+
+    id: str
+    began_ns: int
+    days: dict[str, list[str]] = {}
+    hot: dict[str, list[str]] = {}
+    rollups: dict[str, list[str]] = {}
+    bus: dict[str, Any] = {}
+    files: list[str] = []
+
+    @classmethod
+    def of(cls, settings: Settings, erasure: str, now_ns: int) -> Self:
+        """What an earlier run left, or a new one."""
+        try:
+            return msgspec.json.decode(_file(settings, erasure).read_bytes(), type=cls)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return cls(erasure, now_ns)
+
+    def touch(self, table: str, day: dt.date) -> None:
+        _add(self.days, table, day)
+
+    def forgot(self, kind: str, day: dt.date) -> None:
+        _add(self.hot, kind, day)
+
+    def restated(self, table: str, day: dt.date) -> None:
+        _add(self.rollups, table, day)
+
+    def save(self, settings: Settings) -> None:
+        """Durable on return."""
+        replace_file(_file(settings, self.id), msgspec.json.encode(self))
+
+    def remove(self, settings: Settings) -> None:
+        _file(settings, self.id).unlink(missing_ok=True)
+
+
+def _file(settings: Settings, erasure: str) -> Path:
+    return settings.data / "erasures" / f"{erasure}.json"
+
+
+def _add(days: dict[str, list[str]], name: str, day: dt.date) -> None:
+    known = days.setdefault(name, [])
+    if day.isoformat() not in known:
+        known.append(day.isoformat())

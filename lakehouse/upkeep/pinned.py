@@ -1,0 +1,89 @@
+"""Pinned: one version of one table -> SQL, bounded in memory, as rows; for upkeep, which has no deadline."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import QueryBuilder
+
+from lakehouse.delta.table import Delta, translated
+from lakehouse.lake.archive import MOVES
+from lakehouse.sql.literals import day_literal
+
+MEMORY_MIB = 512  # of one query; past it the engine writes to the system's folder for temporary files
+
+_ARCHIVED = "archived"
+_PLAIN = {"string_view": "string", "large_string": "string", "binary_view": "binary", "large_binary": "binary"}
+
+
+class Pinned:
+    """Not thread-safe. Later versions of `table` do not move it.
+
+    `archive`, which has to be opened after `table`, adds what was moved there.
+
+    Attributes:
+        columns: Names and types, as they are in the table, which may be others than `SCHEMAS` says.
+    """
+
+    def __init__(self, table: Delta, archive: Delta | None = None) -> None:
+        self.name, self.version = table.name, table.version
+        self._builder = QueryBuilder()
+        with translated("lake query cannot be set up"):
+            self._builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
+        table.register(self._builder)
+        self._parts = [(table.name, "TRUE")]
+        if archive is not None:
+            archive.register(self._builder, _ARCHIVED)
+            self._parts.append((_ARCHIVED, f"move <= {table.noted(MOVES) or 0:d}"))
+        self.columns = {
+            field.name: _plain(field.type) for field in self.table(f"SELECT * FROM {self.name} LIMIT 0").schema
+        }
+
+    def table(self, sql: str) -> pa.Table:
+        """Run one SELECT.
+
+        Raises:
+            StoreError: It needed too much memory, or a file cannot be read.
+        """
+        with translated(f'lake table "{self.name}" cannot be queried'):
+            return pa.RecordBatchReader.from_stream(self._builder.execute(sql)).read_all()
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        return self.table(sql).to_pylist()
+
+    def day(self, day: dt.date, names: Sequence[str], schema: pa.Schema) -> str:
+        """The rows of a day as a subquery with these columns; what the table has lost is NULL."""
+        lost = {
+            name: f"arrow_cast(NULL, '{_engine_type(schema.field(name).type)}')"
+            for name in names
+            if name not in self.columns
+        }
+        columns = ", ".join(f"{lost[name]} AS {name}" if name in lost else name for name in names)
+        return self.every(columns, f"day = {day_literal(day)}")
+
+    def every(self, columns: str, where: str) -> str:
+        """The rows that match, of the archive too when it was given, as a subquery."""
+        parts = [f"SELECT {columns} FROM {name} WHERE ({where}) AND {visible}" for name, visible in self._parts]
+        return f"({' UNION ALL '.join(parts)}) AS every_row"
+
+
+def pinned_rows(table: Delta, sql: str) -> list[dict[str, Any]]:
+    """One SELECT over the version that `table` is at."""
+    return Pinned(table).rows(sql)
+
+
+def _plain(dtype: pa.DataType) -> str:
+    if isinstance(dtype, pa.DictionaryType):
+        dtype = dtype.value_type
+    return _PLAIN.get(str(dtype), str(dtype))
+
+
+def _engine_type(dtype: pa.DataType) -> str:
+    if pa.types.is_timestamp(dtype):
+        return 'Timestamp(Microsecond, Some("UTC"))'
+    if pa.types.is_date32(dtype):
+        return "Date32"
+    return {"string": "Utf8", "double": "Float64", "binary": "Binary", "int32": "Int32", "int64": "Int64"}[str(dtype)]

@@ -1,0 +1,1 @@
+"""Policy: `retention.toml` -> how long which records stay in which tier."""

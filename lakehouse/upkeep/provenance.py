@@ -1,0 +1,106 @@
+"""Trace: a record's id, or its place on the bus -> the row of lake or archive, who sent it, and what made it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.messages import Kind
+from contracts.query import Position
+from contracts.records import record_id
+from lakehouse.delta.table import Delta
+from lakehouse.lake.archive import MOVES
+from lakehouse.sql.literals import day_literal, text_literal
+from lakehouse.upkeep.archive.moves import archive_table
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.pinned import pinned_rows
+
+_ORIGIN = (
+    "day, tenant, timestamp, observed_timestamp, producer, epoch, stream, sequence, "
+    "bus_partition, bus_offset, bus_index, pipeline"
+)
+_PRUNED_BY = ("tenant", "timestamp", "observed_timestamp", "bus_partition", "bus_offset")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One row and where it comes from.
+
+    Attributes:
+        tier: "lake" or "archive".
+        version: Of that tier's Delta table.
+        files: The files, from the table on, that can hold the row by their statistics; mostly one.
+        row: Day, tenant, times, producer, epoch, stream, sequence, place on the bus, pipeline version.
+    """
+
+    id: str
+    kind: Kind
+    tier: str
+    version: int
+    files: Sequence[str]
+    row: dict[str, Any]
+
+
+def trace(care: Care, kind: Kind, wanted: str | Position, tenant: str = "") -> Sequence[Trace]:
+    """Every row with that id, or at that place; the newest days are looked at first, the archive last.
+
+    Args:
+        wanted: An id is derived of every row, day by day, until it is found: 5 s for 2.5 million on two busy cores.
+        tenant: "" is all.
+
+    Raises:
+        StoreError: Lake or archive cannot be read.
+    """
+    condition = _of_id(wanted) if isinstance(wanted, str) else _at(wanted)
+    if tenant:
+        condition += f" AND tenant = {text_literal(tenant)}"
+    for table, tier, visible in _tables(care, kind):
+        for day in sorted({file["partition.day"] for file in table.files()}, reverse=True):
+            where = f"day = {day_literal(day)} AND {visible} AND {condition}"
+            if found := pinned_rows(table, f"SELECT {_ORIGIN} FROM {table.name} WHERE {where}"):
+                return [_trace(kind, table, tier, row) for row in found]
+    return ()
+
+
+def _tables(care: Care, kind: Kind) -> Iterator[tuple[Delta, str, str]]:
+    warm = care.table(kind.value)
+    yield warm, "lake", "TRUE"
+    if (moves := warm.noted(MOVES)) is not None:
+        yield archive_table(care, kind), "archive", f"move <= {moves:d}"
+
+
+def _of_id(wanted: str) -> str:
+    """`contracts.records.record_id` in SQL."""
+    parts = [
+        f"replace(replace({name}, '%', '%25'), '/', '%2F')" if text else f"CAST({name} AS VARCHAR)"
+        for name, text in (("tenant", 1), ("producer", 1), ("epoch", 0), ("stream", 1), ("sequence", 0))
+    ]
+    return f"md5(concat({', $/$, '.join(parts)})) = {text_literal(wanted.lower())}".replace("$/$", "'/'")
+
+
+def _at(place: Position) -> str:
+    return f"bus_partition = {place.partition:d} AND bus_offset = {place.offset:d} AND bus_index = {place.index:d}"
+
+
+def _trace(kind: Kind, table: Delta, tier: str, row: dict[str, Any]) -> Trace:
+    identity = (row["tenant"], row["producer"], row["epoch"], row["stream"], row["sequence"])
+    files = [file["path"] for file in table.files() if file["partition.day"] == row["day"] and _may_hold(file, row)]
+    return Trace(record_id(*identity), kind, tier, table.version, files, row)
+
+
+def _may_hold(file: dict[str, Any], row: dict[str, Any]) -> bool:
+    for name in _PRUNED_BY:
+        least, most = file.get(f"min.{name}"), file.get(f"max.{name}")
+        if (
+            least is not None
+            and most is not None
+            and not _comparable(least) <= _comparable(row[name]) <= _comparable(most)
+        ):
+            return False
+    return True
+
+
+def _comparable(value: Any) -> Any:
+    return value.replace(tzinfo=dt.UTC) if isinstance(value, dt.datetime) else value

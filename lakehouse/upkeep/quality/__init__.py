@@ -1,0 +1,1 @@
+"""Quality: one arrival day of a table -> small frames, results of checks, and their history."""

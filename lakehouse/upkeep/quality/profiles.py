@@ -1,0 +1,248 @@
+"""Profiles: one arrival day of a table -> small frames that checks look at, computed by SQL.
+
+A frame has some hundred rows at most; the rows of the day are only ever counted, except for a sample of their
+attributes. What a frame's columns mean is in docs/quality.md.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import exp
+from statistics import median
+from typing import Any
+
+from contracts.batches import IMPORTED
+from contracts.messages import Kind
+from lakehouse.delta.notes import gone_of_day
+from lakehouse.delta.schemas import SCHEMAS
+from lakehouse.upkeep.archive.holdings import lake_days
+from lakehouse.upkeep.archive.moves import archive_table, moved_note
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.quality import results as quality
+from lakehouse.upkeep.quality.accounts import DAY, offsets_frame
+from lakehouse.upkeep.quality.attribute_sample import attributes_frame, sampled_keys
+from lakehouse.upkeep.quality.repeats import ids_frame
+from lakehouse.upkeep.quality.sources import Source, sources_frame
+
+Frame = Sequence[Mapping[str, Any]]
+
+AHEAD_S = 300  # a record dated later than this after its arrival was made by a clock that is ahead
+LEAST_RECORDS = 100  # fewer of a service, or usual in an hour, are too few to speak of shares
+MOST_GONE = 0.01  # share of a day's rows; when more were removed, its hours are compared with nothing
+LEAST_DAYS = 3  # that an hour is compared with
+HISTORY = 7  # days before
+FRAME_ROWS = 1000  # of a frame, the worst first
+
+# What a record cannot do without; a column that is not named here may be empty, but never NULL.
+_FILLED = ("tenant", "producer", "pipeline", "name", "attributes", "reason", "stage", "source_kind", "metric_kind")
+
+# What an agent itself says of a record; a line that added nothing to it was read by no parser.
+_AGENTS_OWN = r'^\{("(log\.file\.name|log\.file\.path|log\.iostream)":"([^"\\]|\\.)*",?)*\}$'
+_UNPARSED = (
+    "CASE WHEN severity_number = 0 AND severity_text = '' AND trace_id = '' "
+    f"THEN attributes = '{{}}' OR regexp_like(attributes, '{_AGENTS_OWN}') ELSE FALSE END"
+)
+_LIVE = f"bus_partition <> {IMPORTED:d}"  # imported rows arrived when somebody imported them
+_LAG_US = "arrow_cast(observed_timestamp, 'Int64') - arrow_cast(timestamp, 'Int64')"
+_AHEAD = -1
+# Lags share a bucket when they differ by less than a quarter of an e-fold; quantile sketches cost three times as much.
+_LAG_BUCKET = (
+    f"CASE WHEN NOT ({_LIVE}) THEN NULL WHEN {_LAG_US} < -{AHEAD_S}000000 THEN {_AHEAD} "
+    f"ELSE CAST(floor(ln(greatest({_LAG_US}, 1)) * 4) AS INT) END"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one day of one table looks like.
+
+    Attributes:
+        rows: Of the day, in the lake.
+        frames: Small tables by name; every row has the same keys. See docs/quality.md.
+        facts: What the profiles of later days are compared with: records by hour, columns, attribute keys, sources.
+    """
+
+    name: str
+    day: dt.date
+    rows: int
+    frames: Mapping[str, Frame]
+    facts: Mapping[str, Any]
+
+
+def profile(care: Care, name: str, day: dt.date) -> Profile:
+    """Read a day of the table of a kind as it is now, with what was moved to the archive.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    kind = Kind(name)
+    before = quality.history(care, name, day, HISTORY)
+    pinned, gone, in_lake = _pinned(care, kind, day)
+    rows = pinned.day(day, SCHEMAS[name].names, SCHEMAS[name])
+    columns, count = columns_frame(pinned, kind, rows)
+    hours = hour_counts(pinned, rows)
+    keys = sampled_keys(pinned, rows, count) if "attributes" in SCHEMAS[name].names else {}
+    repeated = ids_frame(pinned, rows)
+    sources, largest = _sources(care, pinned, kind, day, rows, before)
+    frames: dict[str, Frame] = {
+        "columns": columns,
+        "services": [] if kind is Kind.DEAD_LETTERS else services_frame(pinned, kind, rows),
+        "sources": sources,
+        "hours": hours_frame(hours, [] if gone > MOST_GONE * count else before, _ended_hours(care, day)),
+        "offsets": offsets_frame(care, kind, day, pinned, repeated, gone),
+        "ids": repeated,
+        "schema": schema_frame(pinned, before),
+        "attributes": attributes_frame(keys, [facts.get("attributes", {}) for _, facts in before]),
+    }
+    facts = {
+        "rows": count,
+        "in_lake": in_lake,
+        "hours": {str(hour): found for hour, found in hours.items()},
+        "columns": pinned.columns,
+        "sources": largest,
+        "attributes": {key: {"share": seen.share, "types": seen.types} for key, seen in keys.items()},
+        "version": pinned.version,
+    }
+    return Profile(name, day, count, frames, facts)
+
+
+def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[Pinned, int, int]:
+    """The lake's table, with the archive when it holds rows of the day or one beside it; rows of the day that were
+    removed; and those that the lake has."""
+    warm = care.table(kind.value)
+    held = lake_days(warm).get(day)
+    in_lake = held.rows if held else 0
+    beside = (day - DAY, day, day + DAY)
+    if all(warm.noted(moved_note(each)) is None for each in beside):
+        return Pinned(warm), gone_of_day(warm, day), in_lake
+    archive = archive_table(care, kind)
+    return Pinned(warm, archive), gone_of_day(warm, day) + gone_of_day(archive, day), in_lake
+
+
+def _ended_hours(care: Care, day: dt.date) -> int:
+    """How many hours of the day are over."""
+    if day < care.today():
+        return 24
+    return dt.datetime.fromtimestamp(care.now_ns() / 1e9, dt.UTC).hour if day == care.today() else 0
+
+
+def _sources(
+    care: Care, pinned: Pinned, kind: Kind, day: dt.date, rows: str, before: Sequence[tuple[dt.date, Mapping[str, Any]]]
+) -> tuple[Frame, Sequence[Source]]:
+    if kind is Kind.DEAD_LETTERS:
+        return [], []
+    live = f"(SELECT * FROM {rows} WHERE {_LIVE}) AS live"
+    known = before[0][1].get("sources", []) if before else []
+    return sources_frame(
+        pinned, live, care.now_ns() // 1000 if day >= care.today() else 0, day + DAY, known, FRAME_ROWS
+    )
+
+
+def columns_frame(pinned: Pinned, kind: Kind, rows: str) -> tuple[Frame, int]:
+    """One row per column: how many are NULL, and how many miss what they need; and the number of rows."""
+    names = SCHEMAS[kind.value].names
+    counted = [f"count({name}) AS n_{name}" for name in names]
+    counted += [f"count(*) FILTER (WHERE {name} = '') AS e_{name}" for name in names if name in _FILLED]
+    found = pinned.rows(f"SELECT count(*) AS n, {', '.join(counted)} FROM {rows}")[0]
+    frame = []
+    for name in names:
+        nulls, empty = found["n"] - found[f"n_{name}"], found.get(f"e_{name}", 0)
+        frame.append({"column": name, "nulls": nulls, "empty": empty, "missing": nulls + empty})
+    return frame, found["n"]
+
+
+def services_frame(pinned: Pinned, kind: Kind, rows: str) -> Frame:
+    """One row per tenant and service: severity, unparsed records, clocks, values."""
+    own = {
+        Kind.LOGS: {
+            "severity_outside": "severity_number < 0 OR severity_number > 24",
+            "unparsed": _UNPARSED,
+        },
+        Kind.METRICS: {"not_finite": "isnan(value) OR abs(value) > 1.7976931348623157e308"},
+    }.get(kind, {})
+    counted = "".join(f", count(*) FILTER (WHERE {condition}) AS {name}" for name, condition in own.items())
+    found = pinned.rows(
+        f"SELECT tenant, service, {_LAG_BUCKET} AS bucket, count(*) AS records, min({_LAG_US}) AS least,"
+        f" max({_LAG_US}) AS most{counted} FROM {rows} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    frame = []
+    for (tenant, service), parts in groupby(found, key=lambda row: (row["tenant"], row["service"])):
+        buckets = list(parts)
+        records = sum(row["records"] for row in buckets)
+        totals = {name: sum(row[name] for row in buckets) for name in own}
+        frame.append({"tenant": tenant, "service": service, "records": records} | _clock(buckets) | totals)
+        if "unparsed" in totals:
+            frame[-1]["unparsed_share"] = _share(totals["unparsed"], records)
+    return frame
+
+
+def _clock(buckets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the times of records that arrived from the bus say of the clock that made them, in seconds."""
+    live = [row for row in buckets if row["bucket"] is not None]
+    count = sum(row["records"] for row in live)
+    ahead = sum(row["records"] for row in live if row["bucket"] == _AHEAD)
+    return {
+        "lag_p50_s": _percentile(live, count, 0.5) if count >= LEAST_RECORDS else None,
+        "lag_p99_s": _percentile(live, count, 0.99) if count >= LEAST_RECORDS else None,
+        "lag_max_s": max((row["most"] for row in live), default=0) / 1e6,
+        "ahead_max_s": max(0, *(-row["least"] for row in live), 0) / 1e6,
+        "ahead": ahead,
+        "ahead_share": _share(ahead, count),
+    }
+
+
+def _percentile(buckets: Sequence[Mapping[str, Any]], count: int, share: float) -> float:
+    """The upper end of the bucket where it lies, 28 % above it at most; a clock that is ahead lags 0 s."""
+    passed = 0
+    for row in buckets:
+        passed += row["records"]
+        if passed >= share * count:
+            return 0.0 if row["bucket"] < 0 else round(min(exp((row["bucket"] + 1) / 4), row["most"]) / 1e6, 6)
+    return 0.0
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole >= LEAST_RECORDS else None
+
+
+def hour_counts(pinned: Pinned, rows: str) -> dict[int, int]:
+    """Records by hour of arrival."""
+    found = pinned.rows(
+        "SELECT (arrow_cast(observed_timestamp, 'Int64') / 3600000000) % 24 AS hour, count(*) AS n"
+        f" FROM {rows} WHERE {_LIVE} GROUP BY 1"
+    )
+    return {row["hour"]: row["n"] for row in found}
+
+
+def hours_frame(hours: Mapping[int, int], before: Sequence[tuple[dt.date, Mapping[str, Any]]], ended: int) -> Frame:
+    """One row per hour that is over: its records, and the median of the same hour of the days before."""
+    frame = []
+    for hour in range(ended):
+        earlier = [facts["hours"].get(str(hour), 0) for _, facts in before if facts.get("hours")]
+        usual = median(earlier) if len(earlier) >= LEAST_DAYS else None
+        records = hours.get(hour, 0)
+        ratio = round(records / usual, 4) if usual is not None and usual >= LEAST_RECORDS else None
+        frame.append({"hour": hour, "records": records, "usual": usual, "days": len(earlier), "ratio": ratio})
+    return frame
+
+
+def schema_frame(pinned: Pinned, before: Sequence[tuple[dt.date, Mapping[str, Any]]]) -> Frame:
+    """One row per column, as it is and as it was on the newest day before; the first time: as it is written."""
+    schema = SCHEMAS[pinned.name]
+    was = next((facts["columns"] for _, facts in before if facts.get("columns")), None)
+    if was is None:
+        was = {field.name: pinned.columns.get(field.name, str(field.type)) for field in schema}
+    names = [*was, *(name for name in pinned.columns if name not in was)]
+    return [
+        {
+            "column": name,
+            "type": pinned.columns.get(name, "none"),
+            "was": was.get(name, "none"),
+            "changed": int(pinned.columns.get(name) != was.get(name)),
+        }
+        for name in names
+    ]

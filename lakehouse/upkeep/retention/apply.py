@@ -1,0 +1,132 @@
+"""Retention: a plan -> days and rows gone from hot store, lake and archive, or moved to the archive.
+
+At every instant a reader sees each record that is still kept exactly once: a day leaves the hot store while the lake
+has it, rows leave a table in one commit that counts them, and a move is one commit that readers switch by. Every step
+can be taken again: a run that was killed is completed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from deltalake.exceptions import CommitFailedError
+
+from contracts.errors import StoreError
+from contracts.failpoints import failpoint, reach
+from contracts.messages import Kind
+from lakehouse.delta.notes import RETENTION
+from lakehouse.delta.removal import remove
+from lakehouse.lake.archive import MOVES
+from lakehouse.upkeep.archive.moves import CLAIM, archive_day, archive_table, day_sql, remove_leftovers
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
+from lakehouse.upkeep.retention.plan import Action, Plan, Step, Tier, plan
+from lakehouse.upkeep.rollups.rollups import is_covered, roll_up
+
+__all__ = ["Action", "Applied", "Done", "Plan", "Step", "Tier", "apply", "plan"]
+
+HOT_DROPPED = failpoint("retention.hot_dropped", "a day has left the hot store; lake and archive are as they were")
+DELETED = failpoint("retention.deleted", "rows have left a table and are counted; a hot day is not rebuilt yet")
+REBUILT = failpoint("retention.rebuilt", "a hot day is back without the rows that the lake has lost")
+MOVED = failpoint("retention.moved", "a day is in the archive")
+
+log = logging.getLogger("headwater.tiers")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was taken. `rows`: how many it dropped, deleted, built or moved."""
+
+    step: Step
+    rows: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a run did. `skipped`: steps whose day the clock has opened again since the plan was made."""
+
+    done: Sequence[Done]
+    skipped: Sequence[Step]
+
+    def rows(self, action: Action) -> int:
+        return sum(done.rows for done in self.done if done.step.action is action)
+
+
+def apply(care: Care, planned: Plan, say: Callable[[Done], object] | None = None) -> Applied:
+    """Take the steps in order; `say` hears of each. Idempotent.
+
+    Raises:
+        StoreError: A step failed, and what it did not do is as before; those before it are done. A new plan goes on.
+    """
+    done: list[Done] = []
+    skipped: list[Step] = []
+    for step in planned.steps:
+        if step.day >= care.today():  # the clock has jumped back since
+            skipped.append(step)
+            continue
+        started_s = time.perf_counter()
+        rows = _TAKE[step.action](care, step)
+        done.append(Done(step, rows, time.perf_counter() - started_s))
+        if say is not None:
+            say(done[-1])
+    for kind in {each.step.kind for each in done if (each.step.action, each.step.tier) == (Action.DELETE, Tier.LAKE)}:
+        _clear_leftovers(care, kind)
+    for tier, kind in {(each.tier, each.kind): None for each in planned.searched}:
+        table = care.table(kind.value) if tier is Tier.LAKE else archive_table(care, kind)
+        with contextlib.suppress(CommitFailedError):  # somebody else's plan: it noted them
+            table.note({each.note: each.number for each in planned.searched if (each.tier, each.kind) == (tier, kind)})
+    return Applied(done, skipped)
+
+
+def _clear_leftovers(care: Care, kind: Kind) -> None:
+    """What is over may stand in a copy that a killed move left in the archive, and that no other move clears now."""
+    if care.table(kind.value).noted(CLAIM) is None:
+        return
+    try:
+        remove_leftovers(care, kind)
+    except StoreError as error:  # it is away, or a move runs, which clears them itself
+        log.warning("copies of unfinished moves stay in the archive of %s for now: %s", kind, error)
+
+
+def _drop(care: Care, step: Step) -> int:
+    care.hot.drop_day(step.kind, step.day)
+    reach(HOT_DROPPED)
+    return step.rows
+
+
+def _delete(care: Care, step: Step) -> int:
+    where = [day_sql(step.day), *([step.where] if step.where else [])]
+    table = care.table(step.kind.value)
+    if step.kind is Kind.METRICS and not is_covered(care, step.day):  # what outlives the points is made of them first
+        roll_up(care)
+    if step.tier is Tier.ARCHIVE:  # a copy that readers do not see yet is no part of what goes
+        where.append(f"move <= {table.noted(MOVES) or 0:d}")
+        table = archive_table(care, step.kind)
+    removed = remove(table, " AND ".join(where), RETENTION)
+    reach(DELETED)
+    return sum(removed.values())
+
+
+def _rebuild(care: Care, step: Step) -> int:
+    rebuilt = rebuild_hot(care, step.kind, step.day)
+    reach(REBUILT)
+    return rebuilt.rows
+
+
+def _move(care: Care, step: Step) -> int:
+    moved = archive_day(care, step.kind, step.day)
+    reach(MOVED)
+    return moved.rows
+
+
+_TAKE: dict[Action, Callable[[Care, Step], int]] = {
+    Action.DROP: _drop,
+    Action.DELETE: _delete,
+    Action.REBUILD: _rebuild,
+    Action.MOVE: _move,
+}

@@ -1,0 +1,104 @@
+"""Forecast: what each tier holds by day, and the policy -> growth per day, and the day on which a disk would be full.
+
+Every coming day is taken to be like the mean of the newest whole days, and to leave each tier when all of it is past
+its age. Limits by size are not counted on, but for the hot store; neither is a rule that deletes some of a day. Tables
+that hold no kind of record (rollups, the ledger, results of checks, erasures) are touched by no policy: they only grow.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.messages import Kind
+from lakehouse.upkeep.policy.policy import TRUE, Policy
+from lakehouse.upkeep.retention.plan import Tier
+
+MEAN_DAYS = 7
+HORIZON_DAYS = 3650
+ONE_DAY = dt.timedelta(days=1)
+
+Sizes = Mapping[dt.date, int]
+Place = tuple[Tier, str]  # a tier and the name of a table
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system: the tiers on it, and its free bytes."""
+
+    tiers: frozenset[Tier]
+    free_bytes: int
+
+
+def growth(days: Sizes, today: dt.date) -> int | None:
+    """Bytes a day: the mean of the newest whole days that a tier holds; None when it holds none."""
+    whole = [size for day, size in sorted(days.items()) if day < today][-MEAN_DAYS:]
+    return sum(whole) // len(whole) if whole else None
+
+
+def full_on(held: Mapping[Place, Sizes], policy: Policy, today: dt.date, disk: Disk) -> dt.date | None:
+    """The first day at whose end `disk` would have no room left; None within ten years."""
+    aging = {place: days for place, days in held.items() if place[1] in tuple(Kind)}
+    only_growing = [days for place, days in held.items() if place not in aging and place[0] in disk.tiers]
+    steady = sum(growth(days, today) or 0 for days in only_growing)
+    state = {place: dict(sorted(days.items())) for place, days in aging.items()}
+    daily = {place: growth(days, today) or 0 for place, days in aging.items() if place[0] is not Tier.ARCHIVE}
+    shrink = {kind: _shrink(held, kind) for kind in Kind}
+    first = _size(state, disk, policy)
+    for count in range(1, HORIZON_DAYS):
+        day = today + count * ONE_DAY
+        for place, size in daily.items():
+            state.setdefault(place, {})[day] = size
+        for kind in Kind:
+            _pass(state, policy, kind, day, shrink[kind])
+        if _size(state, disk, policy) - first + count * steady > disk.free_bytes:
+            return day
+    return None
+
+
+def _shrink(held: Mapping[Place, Sizes], kind: Kind) -> float:
+    """Bytes in the archive of one in the lake, by the means of both; 1 as long as nothing is archived."""
+    lake, archive = held.get((Tier.LAKE, kind), {}), held.get((Tier.ARCHIVE, kind), {})
+    if not lake or not archive or not sum(lake.values()):
+        return 1.0
+    return min(1.0, (sum(archive.values()) / len(archive)) / (sum(lake.values()) / len(lake)))
+
+
+def _pass(state: dict[Place, dict[dt.date, int]], policy: Policy, kind: Kind, today: dt.date, shrink: float) -> None:
+    """The steps of one day, by age alone."""
+    hot, lake = state.get((Tier.HOT, kind), {}), state.get((Tier.LAKE, kind), {})
+    archive = state.setdefault((Tier.ARCHIVE, kind), {})
+    for day in _older(hot, today, policy.hot_days):
+        del hot[day]
+    moving = policy.archive_after_days
+    for day in _older(lake, today, moving) if moving else ():
+        archive[day] = archive.get(day, 0) + int(lake.pop(day) * shrink)
+    for days in (lake, archive):
+        for day in _over(days, policy, kind, today):
+            del days[day]
+
+
+def _older(days: Mapping[dt.date, int], today: dt.date, age: int) -> Sequence[dt.date]:
+    found = []
+    for day in days:  # in order
+        if (today - day).days <= age:
+            break
+        found.append(day)
+    return found
+
+
+def _over(days: Mapping[dt.date, int], policy: Policy, kind: Kind, today: dt.date) -> Sequence[dt.date]:
+    found = []
+    for day in days:
+        if policy.due(kind, (today - day).days) != TRUE:
+            break
+        found.append(day)
+    return found
+
+
+def _size(state: Mapping[Place, Sizes], disk: Disk, policy: Policy) -> int:
+    sums = {tier: sum(sum(days.values()) for (of, _), days in state.items() if of is tier) for tier in disk.tiers}
+    if policy.hot_max_bytes and Tier.HOT in sums:
+        sums[Tier.HOT] = min(sums[Tier.HOT], policy.hot_max_bytes)
+    return sum(sums.values())

@@ -1,0 +1,1 @@
+"""Rollups: raw metric points -> windows of a minute and of an hour."""

@@ -1,0 +1,1 @@
+"""Assets: one file for each table -> its assets and checks, from bus topic to archive."""

@@ -1,0 +1,1 @@
+"""Process: settings -> Dagster's daemon, code server and UI as one process."""

@@ -1,0 +1,1 @@
+"""Schedules: the clock, and what is due -> runs of jobs."""
