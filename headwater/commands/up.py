@@ -74,7 +74,7 @@ def children(settings: Settings, port: int, verbose: bool, batch_port: int = 0) 
     apps = tuple(
         Spec(
             name=name,
-            command=[sys.executable, "-m", f"headwater.{module}"],
+            command=[sys.executable, "-m", f"headwater.supervision.{module}"],
             env=env,
             log="" if verbose else str(logs / f"{name}.log"),
             probe=(_reachable(settings.host), port) if name == "api" else None,
