@@ -1,4 +1,4 @@
-"""The commands `headwater quality …`: arguments -> `headwater.quality`, which is imported when one runs."""
+"""The commands `headwater quality …`: arguments -> `headwater.commands.quality`, which is imported when one runs."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ WRITE = """
 import sys
 from contracts.errors import HeadwaterError
 from contracts.messages import Kind
-from lakehouse.lake import Lake
+from lakehouse.lake.store import Lake
 from tests.real.s3_lake import Writing, counts
 from tests.lakehouse.lake_samples import settings
 lake = Lake(sys.argv[1], settings())

@@ -179,7 +179,7 @@ def test_a_file_that_was_removed_takes_no_appends(tmp_path: Path, settings: Sett
 
 AFTER_A_FORK = """
 import os, sys
-from bus.sqlite import SqliteBus
+from bus.sqlite.bus import SqliteBus
 from contracts.errors import BusError
 from contracts.messages import Message
 from contracts.settings import load_settings
@@ -214,7 +214,7 @@ def test_a_bus_carried_across_a_fork_says_so_and_the_parents_goes_on(tmp_path: P
 
 READS = """
 import sys
-from bus.sqlite import SqliteBus
+from bus.sqlite.bus import SqliteBus
 from contracts.settings import load_settings
 bus = SqliteBus(sys.argv[1], load_settings(_env_file=None))
 print([message.payload for index in bus.partitions("t") for message in bus.reader("t", index, 0).poll(9)])

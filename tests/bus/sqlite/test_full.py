@@ -133,7 +133,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from contracts.messages import Message
-from tests.bus.test_full import check, fill, open_at
+from tests.bus.sqlite.test_full import check, fill, open_at
 resource.setrlimit(resource.RLIMIT_FSIZE, (6 << 20, resource.RLIM_INFINITY))
 path = Path(sys.argv[1])
 bus = open_at(path)

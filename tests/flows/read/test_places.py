@@ -176,7 +176,7 @@ def after_the_note(patch: pytest.MonkeyPatch) -> None:
         note_bases(*given)
         raise RuntimeError("after the note")
 
-    patch.setattr("lakehouse.lake.note_bases", die)
+    patch.setattr("lakehouse.lake.store.note_bases", die)
 
 
 def with_rows_in_the_hot_store_alone(patch: pytest.MonkeyPatch) -> None:

@@ -265,8 +265,8 @@ import sys
 import time
 from pathlib import Path
 from tests.lakehouse.lake_samples import settings as placed
-from headwater.import_files import options_of
-from headwater.importing import import_files
+from headwater.commands.import_files import options_of
+from headwater.commands.importing import import_files
 settings = placed(data_dir=Path(sys.argv[1]), lake_commit_rows=6000)
 import_files(settings, [Path(sys.argv[2])], "acme", options_of("logs", "auto"))
 """

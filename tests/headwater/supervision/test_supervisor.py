@@ -15,7 +15,7 @@ from headwater.supervision.plan import Plan, read_plan, write_plan
 from headwater.supervision.supervised import LONGEST_PAUSE_S, STEADY_S, Child, Spec, exit_reason
 from tests.headwater.processes import is_alive, output, started, until
 
-TIE = "from headwater.child import die_with_parent; die_with_parent()"
+TIE = "from headwater.supervision.child import die_with_parent; die_with_parent()"
 STEADY = f"""{TIE}
 import os, pathlib, time
 pathlib.Path('NAME.pid').write_text(str(os.getpid()))

@@ -123,5 +123,5 @@ def test_every_kind_is_told(days: Days) -> None:
 
 
 def test_looking_at_it_loads_no_dagster() -> None:
-    words = "import sys, orchestration.closing, orchestration.backlog; sys.exit('dagster' in sys.modules)"
+    words = "import sys, orchestration.due.closing, orchestration.due.backlog; sys.exit('dagster' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0
