@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-STAGES = ("agent", "accept", "bus", "parse", "hot", "lake")
+STAGES = ("agent", "accept", "bus", "parse", "erasures", "hot", "lake")
 
 
 def main() -> int:

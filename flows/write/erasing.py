@@ -1,7 +1,7 @@
 """Erasing: parsed batches -> batches without the records of subjects that were erased, whatever is replayed.
 
-It costs a look at the clock per batch; only batches of a tenant with erasures, from before them, are looked at record
-by record. As long as nobody can say what was erased, nothing passes.
+The step costs a look at the clock per batch. Only batches that arrived before an erasure of their tenant are tested
+record by record. While the erasures cannot be read, nothing passes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from contracts.batches import Batch, Reject
-from contracts.messages import ERASED
+from contracts.messages import ERASED, Kind
 from contracts.records import DeadLetterRow, Row
 from flows.arrivals import Item, Lost
 from flows.patience import patiently
@@ -39,12 +39,19 @@ class Erasing:
         found: list[Tests] = []
 
         def look() -> None:
-            found[:] = self._tombstones().of(item.header.tenant)
+            found[:] = self._tombstones().of(item.header.tenant, earliest_ns(item))
 
         if not patiently("looking for erasures", look, self._stop):
             self._halted.add(item.partition)  # a later batch must not move a checkpoint past this one
             return []
         return self._following(without(item, found) if found else item)
+
+
+def earliest_ns(batch: Batch) -> int:
+    """When the first record of the batch was received; a dead letter keeps the time at which its record arrived."""
+    if batch.kind is not Kind.DEAD_LETTERS:
+        return batch.header.received_ns
+    return min((row.timestamp_ns for row in batch.rows), default=batch.header.received_ns)
 
 
 def without(batch: Batch, erased: Sequence[Tests]) -> Batch:

@@ -6,10 +6,11 @@ restored folder, is dropped by it. A second row, with the receipt, says that it 
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,8 +125,13 @@ def asked(table: Delta) -> Sequence[Request]:
 
 def unfinished(table: Delta) -> Sequence[Request]:
     """Those that began and did not end."""
-    done = {row["id"] for row in _rows(table) if row["state"] == DONE}
-    return [request for request in asked(table) if request.id not in done]
+    rows = _rows(table)
+    done = _done(rows)
+    return [_request(row) for row in rows if row["state"] == ASKED and row["id"] not in done]
+
+
+def _done(rows: Iterable[dict[str, str]]) -> set[str]:
+    return {row["id"] for row in rows if row["state"] == DONE}
 
 
 def _rows(table: Delta) -> list[dict[str, str]]:
@@ -174,6 +180,33 @@ def _holds(hot: HotStore, kind: Kind, tenant: Tenant, where: Node, day: dt.date)
     return False
 
 
+class _OfTenant:
+    """Erasures of one tenant, ordered by the time before which records go.
+
+    The tests of an erasure are compiled when the first record from before it arrives. After an erasure has ended, that
+    happens only on a replay.
+    """
+
+    def __init__(self) -> None:
+        self._before_ns: list[int] = []
+        self._requests: list[Request] = []
+        self._tests: dict[str, Tests] = {}  # by the id of the erasure
+
+    def add(self, request: Request) -> None:
+        at = bisect.bisect_right(self._before_ns, request.at_ns)
+        self._before_ns.insert(at, request.at_ns)
+        self._requests.insert(at, request)
+
+    def after(self, received_ns: int) -> list[Tests]:
+        from lakehouse.lake.erasure_tests import Tests
+
+        wanted = self._requests[bisect.bisect_right(self._before_ns, received_ns) :]
+        for request in wanted:
+            if request.id not in self._tests:
+                self._tests[request.id] = Tests(request.subject)
+        return [self._tests[request.id] for request in wanted]
+
+
 class Tombstones:
     """What the flows look at before they let a record pass. Thread-safe; makes no table.
 
@@ -188,18 +221,21 @@ class Tombstones:
         self._table: Delta | None = None
         self._version = -1
         self._looked_s: float | None = None
-        self._tests: dict[Tenant, list[Tests]] = {}
+        self._tenants: dict[Tenant, _OfTenant] = {}
+        self._asked: dict[str, Request] = {}  # every erasure by its id
         self._open: list[Request] = []
 
-    def of(self, tenant: Tenant) -> Sequence[Tests]:
-        """The erasures of a tenant, () for nearly every one.
+    def of(self, tenant: Tenant, received_ns: int = 0) -> Sequence[Tests]:
+        """The erasures of a tenant that a record received at `received_ns` or later may belong to. Of a batch that has
+        just arrived there are none, however many erasures have ended: the answer costs a look at the clock.
 
         Raises:
-            StoreError: Nobody can say; a record must not pass before somebody can.
+            StoreError: The erasures cannot be read. No record may pass before they can.
         """
         with self._lock:
             self._look()
-            return self._tests.get(tenant, ())
+            known = self._tenants.get(tenant)
+            return known.after(received_ns) if known else ()
 
     def unfinished(self) -> Sequence[Request]:
         """Those that began and did not end. Raises as of `of`."""
@@ -228,12 +264,13 @@ class Tombstones:
         return self._table is not None
 
     def _read(self, table: Delta) -> None:
-        from lakehouse.lake.erasure_tests import Tests
-
-        found: dict[Tenant, list[Tests]] = {}
-        for request in asked(table):
-            found.setdefault(request.tenant, []).append(Tests(request.subject))
-        self._tests, self._open = found, list(unfinished(table))
+        rows = _rows(table)
+        for row in rows:
+            if row["state"] == ASKED and row["id"] not in self._asked:
+                request = self._asked[row["id"]] = _request(row)
+                self._tenants.setdefault(request.tenant, _OfTenant()).add(request)
+        done = _done(rows)
+        self._open = [request for request in self._asked.values() if request.id not in done]
 
 
 def checked(request: Request) -> None:

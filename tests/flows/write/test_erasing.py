@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from contracts.batches import Reject
 from contracts.messages import ERASED, Kind, Message
 from contracts.query import And, Node, Not, Term
+from contracts.records import DeadLetterRow, Row
 from contracts.tenants import tenant_named
 from flows.arrivals import Item
 from flows.graph import parser
 from flows.redaction import redactor
+from flows.write.dead_letters import letters
 from flows.write.erasing import Erasing
 from lakehouse.delta.schemas import ERASURES
 from lakehouse.delta.table import Delta
@@ -63,6 +68,44 @@ def test_only_records_of_the_subject_from_before_the_erasure_are_dropped_and_the
     assert bodies(passed(stones, old)) == ["two"]
     assert balanced(passed(stones, old)).dropped == {ERASED: 2}
     assert passed(stones, new) is new
+
+
+class Unread(list[Row]):
+    """Rows that must not be looked at."""
+
+    def __iter__(self) -> Iterator[Row]:
+        raise AssertionError("a row was looked at")
+
+
+def test_an_erasure_from_before_a_batch_looks_at_no_row_of_it(tmp_path: Path) -> None:
+    stones = tombstones(tmp_path, *(request(id=f"e{number}", at_ns=ARRIVAL_NS - number * 1000) for number in range(20)))
+    new = balanced(parsed(message(LINES)))
+    unread = dataclasses.replace(new, rows=Unread(new.rows))
+
+    assert passed(stones, unread) is unread
+    with pytest.raises(AssertionError, match="a row was looked at"):
+        passed(tombstones(tmp_path / "later", request()), unread)
+
+
+def test_of_many_erasures_only_those_after_the_arrival_are_asked_for(tmp_path: Path) -> None:
+    times = [AFTER_NS, AFTER_NS + 2000, AFTER_NS - 1000, AFTER_NS + 1000]
+    stones = tombstones(tmp_path, *(request(id=f"e{at_ns}", at_ns=at_ns) for at_ns in times))
+
+    assert [tests.subject.before_ns for tests in stones.of(TENANT, AFTER_NS)] == [AFTER_NS + 1000, AFTER_NS + 2000]
+    assert len(stones.of(TENANT, AFTER_NS - 1001)) == len(stones.of(TENANT)) == 4
+    assert not stones.of(TENANT, AFTER_NS + 2000)
+
+
+def test_a_letter_goes_by_the_arrival_of_its_record_not_by_its_own(tmp_path: Path) -> None:
+    stones = tombstones(tmp_path, request())
+    texts = (b"bob, not JSON", b"eve, not JSON")
+    told = [Reject(index, text, "invalid_json", "no JSON", "decode") for index, text in enumerate(texts)]
+    batch = dataclasses.replace(balanced(parsed(message(LINES))), rejects=told)
+    sent, _ = letters(batch, told, "", AFTER_NS + 1_000_000_000)
+
+    found = balanced(passed(stones, parsed(sent, Kind.DEAD_LETTERS)))
+
+    assert [row.payload for row in found.rows if isinstance(row, DeadLetterRow)] == [texts[1]]
 
 
 def test_another_tenant_and_a_lake_without_erasures_are_left_alone(tmp_path: Path) -> None:
