@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.batches import Batch
-from contracts.errors import ConfigError
 from contracts.messages import BatchHeader, Kind, Message, foreign_header, from_headers
 from contracts.tenants import Tenant, tenant_named
 
 MAX_LONG = (1 << 63) - 1
 MAX_LINES = 65_536  # also what keeps the sequence numbers of dead letters apart, see `dead_letter_writer`
+LAST_NS = MAX_LONG - MAX_LINES  # the last time, and sequence number, to which a line number can be added
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,14 @@ def tick(kind: Kind, tenant: Tenant, partition: int, offset: int) -> Batch:
 
 def arrival(kind: Kind, tenant: Tenant, partition: int, message: Message) -> Arrival:
     """Read the header of `message`; `tenant` owns what has none."""
+    if not 0 <= message.appended_ns <= LAST_NS:  # as somebody else's producer may say
+        message = replace(message, appended_ns=max(0, min(message.appended_ns, LAST_NS)))
     try:
         header = from_headers(message.headers)
         if header is None:
             return Arrival(_foreign(kind, tenant, partition, message), partition, message)
         _check(header, kind)
-    except (ValueError, ConfigError, RecursionError) as error:
+    except Exception as error:  # nothing in a header may end the flow
         return Arrival(foreign_header(kind, tenant, partition, message), partition, message, damage=str(error))
     return Arrival(header, partition, message)
 
@@ -91,7 +93,7 @@ def _check(header: BatchHeader, kind: Kind) -> None:
         raise ValueError(f"count {header.count} and span {header.span} are not 0 <= count <= span <= {MAX_LINES}")
     for name in ("epoch", "sequence", "received_ns"):
         value = getattr(header, name)
-        if not 0 <= value <= MAX_LONG - MAX_LINES:
+        if not 0 <= value <= LAST_NS:
             raise ValueError(f"{name} {value} is out of range")
     if not header.producer or len(header.producer) > 512 or len(header.stream) > 4096:
         raise ValueError("producer is empty, or producer or stream is too long")

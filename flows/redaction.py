@@ -21,7 +21,7 @@ from contracts.tenants import Tenant
 from flows.arrivals import arrival
 from flows.graph import parser
 from flows.parse.batch import payload_limit
-from flows.parse.decode import decompress
+from flows.parse.decode import plain
 from flows.write.erasing import erased_lines
 from lakehouse.lake.erasure_tests import Subject, Tests
 
@@ -43,8 +43,7 @@ def redactor(kind: Kind, subject: Subject, settings: Settings) -> Callable[[int,
         if message.payload in told or len(gone) == batch.received - known:
             return replace(message, payload=b"", headers=with_erased(message.headers, batch.received))
         packed = arrived.header.encoding == "zstd"
-        payload = decompress(message.payload, max(most, arrived.header.size_bytes)) if packed else message.payload
-        lines = [b"" if index in gone else line for index, line in enumerate(payload.split(b"\n"))]
+        lines = [b"" if index in gone else line for index, line in enumerate(plain(arrived, most).split(b"\n"))]
         left = b"\n".join(lines)
         return replace(
             message,

@@ -7,7 +7,7 @@ record, and the culprits go to the dead letters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ from contracts.messages import ERASED, BatchHeader, Kind
 from contracts.records import Row
 from contracts.settings import MIB, Settings
 from flows.arrivals import Arrival, Item
-from flows.parse.decode import Decoded, decode
+from flows.parse.decode import Decoded, decode, plain, whole
 
 R = TypeVar("R")
 
@@ -42,18 +42,37 @@ class Parser(Generic[R]):
         """Parse an arrival; ticks and lost ranges pass."""
         if not isinstance(item, Arrival):
             return item
+        try:
+            return self._parsed(item)
+        except Exception as error:  # nothing in a message may end the flow
+            return self._unusable(item, error)
+
+    def _parsed(self, item: Arrival) -> Batch:
         decoded = decode(item, self.decoder, self.max_bytes)
-        rows, rejects = self._guarded(item, decoded)
+        return self._batch(item, decoded, *self._guarded(item, decoded))
+
+    def _unusable(self, item: Arrival, error: Exception) -> Batch:
+        text = f"{type(error).__name__}: {error}"[:500]
+        return self._batch(item, whole(item.message.payload, "unusable", text, item.header.count), [], [])
+
+    def _batch(self, item: Arrival, decoded: Decoded[R], rows: list[Row], rejects: list[Reject]) -> Batch:
         return Batch(
             header=item.header,
             partition=item.partition,
             offset=item.message.offset,
             rows=rows,
-            rejects=sorted([*decoded.rejects, *rejects], key=lambda reject: reject.index),
+            rejects=sorted([*decoded.rejects, *self._with_bytes(item, rejects)], key=lambda reject: reject.index),
             received=decoded.received,
             duplicates=decoded.duplicates,
             dropped=_dropped(decoded),
         )
+
+    def _with_bytes(self, item: Arrival, rejects: list[Reject]) -> list[Reject]:
+        """A record that cannot be written again is kept as the line that it was read from."""
+        if all(reject.payload for reject in rejects):
+            return rejects
+        lines = plain(item, self.max_bytes).split(b"\n")
+        return [reject if reject.payload else replace(reject, payload=lines[reject.index]) for reject in rejects]
 
     def _guarded(self, item: Arrival, decoded: Decoded[R]) -> Parsed:
         try:
@@ -80,11 +99,11 @@ def _dropped(decoded: Decoded[Any]) -> dict[str, int]:
 
 
 def refusal(index: int, record: object, reason: str, message: str) -> Reject:
-    """A reject for a record that was decoded: its bytes are written again."""
+    """A reject for a record that was decoded: its bytes are written again; no bytes when they cannot be."""
     try:
         payload = msgspec.json.encode(record)
-    except (ValueError, TypeError, RecursionError):
-        payload = repr(record).encode(errors="backslashreplace")
+    except Exception:  # nested too deep for the stack that is left, or no JSON
+        payload = b""
     return Reject(index, payload, reason, message, STAGE)
 
 

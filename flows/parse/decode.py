@@ -15,6 +15,7 @@ from flows.arrivals import MAX_LINES, Arrival
 R = TypeVar("R")
 
 STAGE = "decode"
+LARGEST_BYTES = 256 << 20  # of a payload when decompressed, whatever its header says: the flow holds it in memory
 
 
 @dataclass(slots=True)
@@ -45,15 +46,24 @@ def decode(arrival: Arrival, decoder: msgspec.json.Decoder[R], max_bytes: int) -
     if arrival.fresh == ():
         return Decoded([], [], [], header.count, header.count)
     try:
-        # What the service has accepted must be taken, whatever limit this process was given.
-        most = max(max_bytes, header.size_bytes)
-        payload = message.payload if header.encoding == "identity" else decompress(message.payload, most)
+        payload = plain(arrival, max_bytes)
     except ValueError as error:
         return whole(message.payload, "invalid_encoding", str(error), header.count)
     decoded = _lines(arrival, payload, decoder)
     decoded.received += erased
     decoded.erased = erased
     return decoded
+
+
+def plain(arrival: Arrival, max_bytes: int) -> bytes:
+    """The payload, decompressed to at most `max_bytes`, or to what the service has accepted with a larger limit.
+
+    Raises:
+        ValueError: It cannot be decompressed.
+    """
+    if arrival.header.encoding == "identity":
+        return arrival.message.payload
+    return decompress(arrival.message.payload, max(max_bytes, min(arrival.header.size_bytes, LARGEST_BYTES)))
 
 
 def whole(payload: bytes, reason: str, message: str, count: int = -1) -> Decoded[Any]:

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from contracts.batches import Batch, Reject
+from contracts.errors import BusError, TooLarge
 from contracts.messages import BatchHeader, Kind, Message, to_headers
 from contracts.records import SentDeadLetter
 from flows.arrivals import MAX_LINES, Item, Lost
 from flows.connections import Connections
 from flows.patience import patiently
+
+MOST_BYTES = 40 << 20  # of payload in one message: Base64 makes 54 MiB of it, and the topic takes 64 MiB
+LEAST_BYTES = 1024  # of a record are always kept
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,19 +51,50 @@ class DeadLetterWriter:
 
         A later `step` of the graph has a producer of its own, so that its sequence begins anew.
         """
+        return patiently("writing dead letters", lambda: self._write_once(batch, rejects, step), self._stop)
+
+    def _write_once(self, batch: Batch, rejects: Sequence[Reject], step: str) -> None:
         if self._landed is None:
             self._landed = self._connections.lake.checkpoints(self._kind)
-        if batch.offset < self._landed.get(batch.partition, 0):
-            return True
-        message, key = letters(batch, rejects, step, time.time_ns())
-        return patiently(
-            "writing dead letters",
-            lambda: self._append(key, message),
-            self._stop,
-        )
+        if batch.offset >= self._landed.get(batch.partition, 0):
+            for part in in_parts(rejects):
+                self._append(batch, part, step)
 
-    def _append(self, key: str, message: Message) -> None:
-        self._connections.bus.append(Kind.DEAD_LETTERS.topic, key, [message])
+    def _append(self, batch: Batch, rejects: Sequence[Reject], step: str) -> None:
+        """A message that the topic does not take goes in parts, and at last with fewer bytes: a retry would not help,
+        and the flow would stand still. What was stored before is repeated after a failure, and dropped as a repeat."""
+        message, key = letters(batch, rejects, step, time.time_ns())
+        try:
+            self._connections.bus.append(Kind.DEAD_LETTERS.topic, key, [message])
+        except BusError as error:
+            if not isinstance(error, TooLarge) and not isinstance(error.__cause__, TooLarge):
+                raise
+            if len(rejects) == 1 and len(rejects[0].payload) <= LEAST_BYTES:
+                raise
+            half = len(rejects) // 2
+            cut = [shortened(rejects[0], len(rejects[0].payload) // 2)]
+            for part in (rejects[:half], rejects[half:]) if half else (cut,):
+                self._append(batch, part, step)
+
+
+def in_parts(rejects: Sequence[Reject]) -> Iterator[Sequence[Reject]]:
+    """As many together as one message should hold; a payload that is larger is cut."""
+    part, size = list[Reject](), 0
+    for reject in rejects:
+        if part and size + len(reject.payload) > MOST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(shortened(reject, MOST_BYTES))
+        size += len(reject.payload)
+    yield part
+
+
+def shortened(reject: Reject, size_bytes: int) -> Reject:
+    """The reject with the first `size_bytes` of its payload, and a word about it, where it has more."""
+    if len(reject.payload) <= size_bytes:
+        return reject
+    text = f"{reject.message}; only the first {size_bytes} bytes of the record are kept"
+    return replace(reject, payload=reject.payload[:size_bytes], message=text)
 
 
 def letters(batch: Batch, rejects: Sequence[Reject], step: str, now_ns: int) -> tuple[Message, str]:
@@ -84,7 +120,7 @@ def letter(batch: Batch, reject: Reject) -> SentDeadLetter:
     return SentDeadLetter(
         payload=reject.payload,
         reason=reject.reason,
-        message=reject.message,
+        message=reject.message.encode(errors="backslashreplace").decode(),
         stage=reject.stage,
         kind=header.kind.value,
         bus_partition=batch.partition,

@@ -7,6 +7,7 @@ record by record. While the erasures cannot be read, nothing passes.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
@@ -14,9 +15,15 @@ from contracts.batches import Batch, Reject
 from contracts.messages import ERASED, Kind
 from contracts.records import DeadLetterRow, Row
 from flows.arrivals import Item, Lost
+from flows.parse.batch import refusal
 from flows.patience import patiently
 from lakehouse.lake.erasure_requests import Tombstones
 from lakehouse.lake.erasure_tests import Tests
+
+STAGE = "erase"
+UNCLEAR = "unclear_erasure"
+
+log = logging.getLogger("headwater.flows")
 
 
 class Erasing:
@@ -56,15 +63,39 @@ def earliest_ns(batch: Batch) -> int:
 
 def without(batch: Batch, erased: Sequence[Tests]) -> Batch:
     """The batch without what belongs to any of the subjects, and with a count of it."""
-    gone = erased_lines(batch, erased)
-    if not gone:
+    try:
+        gone, unclear = erased_lines(batch, erased), list[Reject]()
+    except Exception:  # nothing in a record may end the flow: find the culprit, and let the others pass
+        gone, unclear = _record_by_record(batch, erased)
+    if not gone and not unclear:
         return batch
+    not_here = gone | {reject.index for reject in unclear}
+    kept = [reject for reject in batch.rejects if reject.index not in gone]
     return dataclasses.replace(
         batch,
-        rows=[row for row in batch.rows if row.index not in gone],
-        rejects=[reject for reject in batch.rejects if reject.index not in gone],
-        dropped={**batch.dropped, ERASED: batch.dropped.get(ERASED, 0) + len(gone)},
+        rows=[row for row in batch.rows if row.index not in not_here],
+        rejects=sorted([*kept, *unclear], key=lambda reject: reject.index),
+        dropped={**batch.dropped, ERASED: batch.dropped.get(ERASED, 0) + len(gone)} if gone else batch.dropped,
     )
+
+
+def _record_by_record(batch: Batch, erased: Sequence[Tests]) -> tuple[set[int], list[Reject]]:
+    """Lines that were erased, and a reject for each row that cannot be tested. A dead letter stays one."""
+    gone, unclear = set[int](), list[Reject]()
+    for record in (*batch.rows, *batch.rejects):
+        try:
+            if any(_is_erased(batch, record, tests) for tests in erased if tests.subject.tenant == batch.header.tenant):
+                gone.add(record.index)
+        except Exception as error:  # the culprit: it becomes a value
+            text = f"{type(error).__name__}: {error}"[:500]
+            log.warning("cannot tell whether %s %d/%d line %d was erased: %s", *_place(batch, record), text)
+            if not isinstance(record, Reject | DeadLetterRow):
+                unclear.append(dataclasses.replace(refusal(record.index, record, UNCLEAR, text), stage=STAGE))
+    return gone, unclear
+
+
+def _place(batch: Batch, record: Row | Reject) -> tuple[str, int, int, int]:
+    return batch.kind.value, batch.partition, batch.offset, record.index
 
 
 def erased_lines(batch: Batch, erased: Sequence[Tests]) -> set[int]:

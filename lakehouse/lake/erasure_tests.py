@@ -27,6 +27,7 @@ from lakehouse.match import Match, matcher
 
 TESTED = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
 _UNPACKED_BYTES = 64 << 20
+DEEPEST = 256  # objects in objects that become dotted keys: the most that HEADWATER_INGEST_DEPTH may say
 _TEXTS = ("service", "env", "host", "severity_text", "trace_id", "span_id", "name", "unit", "metric_kind", "body")
 
 
@@ -69,7 +70,7 @@ class Tests:
             return False
         try:
             return self.rows[kind](lenient_row(record), SimpleNamespace(producer=producer))
-        except (TypeError, ValueError, AttributeError):  # a value of a type that no row has
+        except (TypeError, ValueError, AttributeError, RecursionError):  # a value of a type that no row has
             return False
 
 
@@ -119,11 +120,22 @@ def _unpacked(payload: bytes) -> bytes:
 
 
 def _texts(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [text for key, inner in value.items() for text in (str(key), *_texts(inner))]
-    if isinstance(value, list):
-        return [text for inner in value for text in _texts(inner)]
-    return [value] if isinstance(value, str) else []
+    """Every key and text in order. No recursion: the decoder takes deeper nesting than the interpreter's stack does."""
+    texts: list[str] = []
+    open_ = [iter((value,))]
+    while open_:
+        for inner in open_[-1]:
+            if isinstance(inner, str):
+                texts.append(inner)
+            elif isinstance(inner, dict):
+                open_.append(iter([part for pair in inner.items() for part in pair]))
+                break
+            elif isinstance(inner, list):
+                open_.append(iter(inner))
+                break
+        else:
+            open_.pop()
+    return texts
 
 
 Mention = Callable[[LetterText], Said]
@@ -194,9 +206,9 @@ def _fits(pattern: str) -> Mention:
 def lenient_row(record: Mapping[str, Any]) -> SimpleNamespace:
     """A record that no parser took, as much of a row as it gives; what it calls otherwise is an attribute."""
     attributes: dict[str, Any] = {}
-    _flatten(attributes, "", record.get("attributes") if isinstance(record.get("attributes"), dict) else {})
+    _flatten(attributes, record.get("attributes") if isinstance(record.get("attributes"), dict) else {})
     named = {*_TEXTS, "message", "level", "attributes", "timestamp", "value", "severity_number", "kind"}
-    _flatten(attributes, "", {key: value for key, value in record.items() if key not in named})
+    _flatten(attributes, {key: value for key, value in record.items() if key not in named})
     texts = {name: value if isinstance(value := record.get(name), str) else "" for name in _TEXTS}
     texts["body"] = texts["body"] or (record["message"] if isinstance(record.get("message"), str) else "")
     texts["metric_kind"] = texts["metric_kind"] or str(record.get("kind", ""))
@@ -211,9 +223,15 @@ def lenient_row(record: Mapping[str, Any]) -> SimpleNamespace:
     )
 
 
-def _flatten(into: dict[str, Any], before: str, values: Mapping[str, Any] | Any) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            _flatten(into, f"{before}{key}.", value)
-        else:
-            into[f"{before}{key}"] = value
+def _flatten(into: dict[str, Any], values: Mapping[str, Any] | Any) -> None:
+    """Dotted keys, as of `flows.parse.attributes`, of objects as deep as its limit can ever be."""
+    open_: list[tuple[str, Any]] = [("", values)]
+    for _ in range(DEEPEST):
+        deeper: list[tuple[str, Any]] = []
+        for before, inner in open_:
+            for key, value in inner.items():
+                if isinstance(value, dict):
+                    deeper.append((f"{before}{key}.", value))
+                else:
+                    into[f"{before}{key}"] = value
+        open_ = deeper
