@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from agents.home import write_all
 from agents.outbox import Batch
+from contracts.files import write_all
 
 
 @dataclass(frozen=True, slots=True)

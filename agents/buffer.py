@@ -14,13 +14,14 @@ import time
 from collections.abc import Mapping, Sequence
 
 from agents.frames import Note, encode_frame
-from agents.home import Home, State, new_producer, write_all
+from agents.home import Home, State, new_producer
 from agents.journal import Journal
 from agents.lines import Part
 from agents.outbox import Batch, Outbox
 from agents.positions import Position
 from agents.segments import Cursor, Segment, new_segment, recover
 from contracts.errors import ConfigError
+from contracts.files import write_all
 
 KNOWN_FILES = 20_000  # positions kept; the ones moved longest ago go first
 

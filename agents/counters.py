@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from agents.home import replace
+from contracts.files import replace_file
 
 
 class Status(msgspec.Struct, omit_defaults=False):
@@ -78,7 +78,7 @@ class Counters:
             for name, value in values.items():
                 setattr(self._status, name, value)
             self._status.updated_ns = time.time_ns()
-            replace(self._path, msgspec.json.encode(self._status), sync=False)
+            replace_file(self._path, msgspec.json.encode(self._status), sync=False)
 
 
 def read_status(home: Path) -> Status | None:

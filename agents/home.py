@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 from pathlib import Path
@@ -13,7 +12,8 @@ import msgspec
 
 from agents.positions import Position
 from contracts.errors import ConfigError
-from contracts.folder_sync import sync_folder
+from contracts.files import replace_file
+from contracts.locks import read_note, try_lock, write_note
 
 RESERVE_BYTES = 1 << 20
 
@@ -47,20 +47,17 @@ class Home:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = try_lock(folder / "lock")
         except OSError as error:
             raise ConfigError(f'cannot use agent folder "{folder}": {error}', hint="set HEADWATER_AGENT_DIR") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "?"
-            os.close(self._lock)
+        if descriptor is None:
+            holder = read_note(folder / "lock").decode(errors="replace").strip() or "?"
             raise ConfigError(
                 f'agent folder "{folder}" is in use by process {holder}',
                 hint="stop that agent, or give this one its own folder by HEADWATER_AGENT_DIR or --name",
-            ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+            )
+        self._lock = descriptor
+        write_note(descriptor, f"{os.getpid()}\n".encode())
         self._reserve()
 
     def load_state(self) -> State | None:
@@ -82,12 +79,12 @@ class Home:
         """Atomic and synced; on a full disk the reserve gives way."""
         data = msgspec.json.encode(state)
         try:
-            replace(self.folder / "state.json", data, sync=True)
+            replace_file(self.folder / "state.json", data)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             (self.folder / "reserve").unlink(missing_ok=True)
-            replace(self.folder / "state.json", data, sync=True)
+            replace_file(self.folder / "state.json", data)
         self._reserve()
 
     def load_acked(self) -> tuple[int, int]:
@@ -99,7 +96,7 @@ class Home:
     def save_acked(self, acked: tuple[int, int]) -> None:
         """Survives a kill; after a power loss an older ack only repeats requests."""
         with contextlib.suppress(OSError):
-            replace(self.folder / "acked.json", msgspec.json.encode(Acked(*acked)), sync=False)
+            replace_file(self.folder / "acked.json", msgspec.json.encode(Acked(*acked)), sync=False)
 
     def close(self) -> None:
         os.close(self._lock)
@@ -117,24 +114,3 @@ class Home:
 
 def new_producer() -> str:
     return f"agent-{secrets.token_hex(8)}"
-
-
-def replace(path: Path, data: bytes, *, sync: bool) -> None:
-    """Write beside `path` and rename over it: a reader sees the old bytes or the new ones."""
-    beside = path.with_name(path.name + ".new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        write_all(fd, data)
-        if sync:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    beside.replace(path)
-    if sync:
-        sync_folder(path.parent)
-
-
-def write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.frames import HEADER_BYTES, Frame, Note, body_bytes, decode_body, scan
-from agents.home import replace
 from agents.journal import Journal
-from contracts.folder_sync import sync_folder
+from contracts.files import replace_file, sync_folder
 
 SUFFIX = ".segment"
 
@@ -73,8 +72,8 @@ def recover(folder: Path, journal: Journal, each: Callable[[Note], None]) -> tup
 
 def _set_aside(path: Path, data: bytes, intact: bytes, journal: Journal) -> None:
     aside = path.with_suffix(f".{time.time_ns()}.damaged")
-    replace(aside, data, sync=True)
-    replace(path, intact, sync=True)
+    replace_file(aside, data)
+    replace_file(path, intact)
     journal.error("buffer segment is damaged: it is set aside, what is intact is kept", segment=path.name, aside=aside)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError
+from contracts.files import replace_file
 from contracts.tenants import Role, tenant_named
 
 if TYPE_CHECKING:
@@ -47,20 +47,9 @@ def make_first_keys(settings: Settings, url: str) -> bool:
         path = Path(draft) / settings.keys_file.name
         tokens = {role.value: create_key(path, tenant_named("default"), role).token for role in Role}
         text = _TEXT.format(url=url, path=default_env(settings), **tokens)
-        _write_private(default_env(settings), text)
+        replace_file(default_env(settings), text.encode())
         path.replace(settings.keys_file)
     return True
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".new")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def local_key(settings: Settings, role: Role) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contracts.errors import ConfigError
+from contracts.locks import is_locked, read_note, try_lock, write_note
 
 LOCK = "up.lock"
 
@@ -32,42 +32,28 @@ def hold(data: Path, url: str, batch_url: str = "", patience_s: float = 1.0) -> 
     Raises:
         ConfigError: Another `headwater up` has it.
     """
-    descriptor = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            other = _read(descriptor)
-            os.close(descriptor)
+    while (descriptor := try_lock(data / LOCK, 0o644)) is None:
+        if time.monotonic() >= deadline:
+            other = _noted(data)
             raise ConfigError(
                 f'another `headwater up` runs on "{data}"' + (f" (pid {other.pid}, {other.url})" if other else ""),
                 hint=f"use that one, stop it{f' with: kill {other.pid}' if other else ''}, or give another --data-dir",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(Running(os.getpid(), url, batch_url))).encode(), 0)
-        return descriptor
+            )
+        time.sleep(0.05)
+    write_note(descriptor, json.dumps(asdict(Running(os.getpid(), url, batch_url))).encode())
+    return descriptor
 
 
 def running(data: Path) -> Running | None:
     """The `headwater up` that holds the folder now; None when there is none."""
-    try:
-        descriptor = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read(descriptor)
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):
+        if is_locked(data / LOCK):
+            return _noted(data)
     return None
 
 
-def _read(descriptor: int) -> Running | None:
-    with contextlib.suppress(ValueError, TypeError, OSError):
-        return Running(**json.loads(os.pread(descriptor, 4096, 0)))
+def _noted(data: Path) -> Running | None:
+    with contextlib.suppress(ValueError, TypeError):
+        return Running(**json.loads(read_note(data / LOCK)))
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+from contracts.files import replace_file
 from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse.upkeep.care import Care
@@ -38,7 +39,5 @@ def note_first_day(care: Care) -> bool:
     if path.exists() and first_day(care.settings) <= day:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".new")
-    half.write_text(f"{day.isoformat()}\n")
-    half.replace(path)
+    replace_file(path, f"{day.isoformat()}\n".encode(), sync=False, mode=0o644, shared=True)
     return True

@@ -8,13 +8,13 @@ second daemon on one folder fail, saying who has it, and start nothing.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
 from pathlib import Path
 
 from contracts.errors import ConfigError
+from contracts.locks import read_note, try_lock, write_note
 
 LOCK = "daemon.lock"
 
@@ -36,23 +36,18 @@ def hold(data: Path, what: str) -> None:
         if folder in _held:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = _read(descriptor)
-            os.close(descriptor)
+        descriptor = try_lock(folder / LOCK, 0o644)
+        if descriptor is None:
             raise ConfigError(
-                f'the batch tiers of "{data}" are run by another process{other}',
+                f'the batch tiers of "{data}" are run by another process{_other(folder / LOCK)}',
                 hint="stop that one, or give another HEADWATER_DATA_DIR; two of them would do all work twice",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "what": what}).encode(), 0)
+            )
+        write_note(descriptor, json.dumps({"pid": os.getpid(), "what": what}).encode())
         _held[folder] = descriptor
 
 
-def _read(descriptor: int) -> str:
-    with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-        entry = json.loads(os.pread(descriptor, 4096, 0))
+def _other(path: Path) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        entry = json.loads(read_note(path))
         return f" (pid {entry['pid']}, {entry['what']})"
     return ""

@@ -7,12 +7,10 @@ key made or revoked by a command works at once in a running service.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,8 @@ from pathlib import Path
 import msgspec
 
 from contracts.errors import ConfigError
-from contracts.folder_sync import sync_folder
+from contracts.files import replace_file
+from contracts.locks import lock
 from contracts.tenants import Principal, Role, Tenant, tenant_named
 
 _PREFIX = "hw"
@@ -141,17 +140,7 @@ def _read(path: Path) -> list[StoredKey]:
 def _write(path: Path, keys: list[StoredKey]) -> None:
     text = msgspec.json.format(msgspec.json.encode(_File(keys)), indent=2)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes mode 0600
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        replace_file(path, text)
     except OSError as error:
         raise ConfigError(f'key file "{path}" cannot be written: {error.strerror}') from error
 
@@ -161,11 +150,10 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock file beside `path`, so that two commands never lose each other's change."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = lock(path.with_name(f".{path.name}.lock"))
     except OSError as error:
         raise ConfigError(f'key file "{path}" cannot be locked: {error.strerror}') from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        os.close(descriptor)

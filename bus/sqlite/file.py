@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from contracts.errors import BusError, BusFull, ConfigError
-from contracts.folder_sync import sync_folder
+from contracts.files import sync_folder
 
 APPLICATION_ID = 0x48574255  # "HWBU", in the file's header
 SCHEMA_VERSION = 1

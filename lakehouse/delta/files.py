@@ -25,7 +25,7 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 from pyarrow.fs import PyFileSystem
 
-from contracts.folder_sync import sync_folder
+from contracts.files import sync_folder
 from lakehouse.delta.layout import Layout, parquet_options
 from lakehouse.delta.schemas import FEW_VALUES, statistics_columns
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-import tempfile
 import threading
 import time
 import uuid
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from contracts.errors import ConfigError, StoreError
+from contracts.files import replace_file
 from lakehouse.s3.errors import trouble
 from lakehouse.s3.store import ObjectStore
 
@@ -234,8 +234,6 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 def _write(path: Path, memory: Mapping[str, object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-            json.dump(memory, file, indent=1)
-        Path(file.name).replace(path)
+        replace_file(path, json.dumps(memory, indent=1).encode(), sync=False, shared=True)
     except OSError:  # a folder that cannot be written costs a second at the next start, no more
         return

@@ -7,12 +7,14 @@ They may hold plain rows. Each is held by a lock that goes with its process, so 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from contracts.locks import locked, try_lock
 
 _HELD = ".held"
 
@@ -29,7 +31,7 @@ def scratch(data: Path, name: str) -> Iterator[Path]:
     """
     with _alone(data / "tmp"):  # else a sweep may find the folder before it is held
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=data / "tmp"))
-        held = _locked(folder)
+        held = try_lock(folder / _HELD)
     try:
         yield folder
     finally:
@@ -50,7 +52,7 @@ def sweep(data: Path) -> list[str]:
     with _alone(data / "tmp"):
         for folder in sorted(path for path in (data / "tmp").iterdir() if path.is_dir() and not path.is_symlink()):
             with contextlib.suppress(FileNotFoundError):  # its process has just ended
-                if (held := _locked(folder)) is not None:
+                if (held := try_lock(folder / _HELD)) is not None:
                     try:
                         shutil.rmtree(folder)
                     finally:
@@ -59,27 +61,7 @@ def sweep(data: Path) -> list[str]:
     return gone
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> AbstractContextManager[None]:
     """Wait until no other process makes or sweeps here, and be the one that does."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(folder: Path) -> int | None:
-    """The descriptor that holds a folder now; None when another one does."""
-    descriptor = os.open(folder / _HELD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+    return locked(folder / ".lock")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from contracts.files import replace_file
 
 REMEMBERED = 1000  # alerts that were raised already
 
@@ -92,14 +93,9 @@ class Book:
         self._begin()
         if self._written or not self._begun:
             return
-        half = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with half.open("w") as file:
-                json.dump(self._kept, file)
-                file.flush()
-                os.fsync(file.fileno())
-            half.replace(self._path)
+            replace_file(self._path, json.dumps(self._kept).encode(), mode=0o644)
             self._written = True
         except OSError as error:
             log.warning("alerts are kept in memory alone until %s can be written: %s", self._path, error)

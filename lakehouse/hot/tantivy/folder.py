@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import os
 import re
 import secrets
@@ -29,7 +28,8 @@ import msgspec
 
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
-from contracts.folder_sync import sync_folder
+from contracts.files import replace_file, sync_folder
+from contracts.locks import is_locked, lock, try_lock
 from contracts.messages import Kind
 
 _DROPPED, _FORGOTTEN, _BUILDING, _REMOVED = ".dropped", ".forgotten", ".building", ".removed"
@@ -145,30 +145,26 @@ class KindFolder:
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        descriptor = self.open_lock(self.path / name)
+        with self._writable():
+            descriptor = lock(self.path / name, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
 
-    def open_lock(self, path: Path) -> int:
+    def try_lock(self, path: Path) -> int | None:
+        """The descriptor that holds the lock `path` of this folder; None when another one holds it."""
+        with self._writable():
+            return try_lock(path, 0o644)
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Make the folder for the block, whose OSError means that the folder cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            yield
         except OSError as error:
             raise StoreError(f'hot store folder "{self.path}" cannot be written: {error}') from error
-
-    def try_lock(self, path: Path) -> int | None:
-        """The descriptor that holds the lock, or None: somebody has it. The system gives it back when its process ends,
-        however it ends."""
-        descriptor = self.open_lock(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return None
-        return descriptor
 
     def drop(self, day: dt.date) -> None:
         """Leave a tombstone, then remove the index. In this order, so that no crash between them forgets the drop."""
@@ -195,12 +191,9 @@ class KindFolder:
         _delete(self._put_away(day))
 
     def _mark(self, day: dt.date, mark: str) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        with self._writable():
             (self.path / f"{day.isoformat()}{mark}").touch()
             sync_folder(self.path)
-        except OSError as error:
-            raise StoreError(f'hot store folder "{self.path}" cannot be written: {error}') from error
 
     def unmark(self, day: dt.date) -> None:
         """Within `switching`: the day is neither dropped nor forgotten any more."""
@@ -210,22 +203,12 @@ class KindFolder:
 
     def _check_not_open(self, day: dt.date) -> None:
         index = self.index(day)
-        if index is None:
-            return
-        try:
-            lock = os.open(index.path / _ENGINE_LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if index is not None and is_locked(index.path / _ENGINE_LOCK):
             raise StoreError(
                 f'hot index "{self.path.name}/{index.path.name}" is open for writing in a flow',
                 hint="let that flow forget the day, or call again two minutes after the last record of that day",
                 retry_after_s=30,
-            ) from error
-        finally:
-            os.close(lock)
+            )
 
     def _put_away(self, day: dt.date, before: int | None = None) -> list[Path]:
         """Rename every generation (below `before`; None: also what is being built), so that nobody finds it and
@@ -287,14 +270,8 @@ class KindFolder:
 
     def write_progress(self, progress: Progress) -> None:
         """Replace the file at once and durably; on StoreError the one before is still there."""
-        beside = self._progress.with_suffix(".new")
         try:
-            with beside.open("wb") as file:
-                file.write(msgspec.json.encode(progress))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._progress)
-            sync_folder(self.path)
+            replace_file(self._progress, msgspec.json.encode(progress), mode=0o644)
         except OSError as error:
             raise StoreError(
                 f'"{self._progress}" cannot be written: {error}',

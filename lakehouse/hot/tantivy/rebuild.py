@@ -18,7 +18,7 @@ from typing import Self
 from contracts.batches import Batch
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
-from contracts.folder_sync import sync_folder
+from contracts.files import replace_file, sync_folder
 from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse.hot.tantivy.day import DayWriter, stored_checkpoints
@@ -141,11 +141,7 @@ def rebuilt_ns(path: Path) -> int | None:
 
 def _note(path: Path) -> None:
     try:
-        with (path / _NOTE).open("w", encoding="ascii") as file:
-            file.write(str(time.time_ns()))
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(path)
+        replace_file(path / _NOTE, str(time.time_ns()).encode(), mode=0o644)
     except OSError as error:
         raise StoreError(f'hot index "{path}" cannot be written: {error}', hint="it may have been dropped") from error
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from contracts.errors import ConfigError, StoreError
+from contracts.locks import is_locked, try_lock
 from contracts.settings import Settings
 
 
@@ -19,19 +20,15 @@ def erasing(settings: Settings) -> Iterator[None]:
         ConfigError: The folder cannot be written.
         StoreError: Another process is.
     """
-    folder = settings.data / "receipts"
+    path = _file(settings)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = try_lock(path)
     except OSError as error:
-        raise ConfigError(f'"{folder}" cannot be written: {error.strerror}', hint="check its rights") from error
+        raise ConfigError(f'"{path.parent}" cannot be written: {error.strerror}', hint="check its rights") from error
+    if descriptor is None:
+        raise StoreError("another process is erasing now", hint="wait until it has ended", retry_after_s=60)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                "another process is erasing now", hint="wait until it has ended", retry_after_s=60
-            ) from None
         yield
     finally:
         os.close(descriptor)
@@ -39,10 +36,8 @@ def erasing(settings: Settings) -> Iterator[None]:
 
 def is_erasing(settings: Settings) -> bool:
     """Whether some process is erasing now."""
-    if not (settings.data / "receipts" / ".lock").exists():
-        return False
-    try:
-        with erasing(settings):
-            return False
-    except StoreError:
-        return True
+    return is_locked(_file(settings))
+
+
+def _file(settings: Settings) -> Path:
+    return settings.data / "receipts" / ".lock"

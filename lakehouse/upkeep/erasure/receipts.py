@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import msgspec
 
 from contracts.errors import ConfigError
-from contracts.folder_sync import sync_folder
+from contracts.files import replace_file
 from contracts.settings import Settings
 
 ALGORITHM = "HMAC-SHA256"
@@ -39,7 +38,9 @@ def signed(facts: dict[str, Any], key: bytes) -> dict[str, Any]:
 def write(settings: Settings, erasure: str, facts: dict[str, Any]) -> str:
     """Sign, and write the file; its text. Durable on return, whole or not at all."""
     text = msgspec.json.format(_encode(signed(facts, _key(settings))), indent=2)
-    replace_file(receipt_file(settings, erasure), text + b"\n")
+    path = receipt_file(settings, erasure)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, text + b"\n")
     return text.decode()
 
 
@@ -67,22 +68,10 @@ def verify(settings: Settings, path: Path) -> dict[str, Any]:
     return receipt
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Durable on return; on an error the file of before is still there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
-
-
 def _key(settings: Settings) -> bytes:
     path = key_file(settings)
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, secrets.token_hex(32).encode())
     return bytes.fromhex(path.read_text())
 

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import msgspec
 
+from contracts.files import replace_file
 from contracts.settings import Settings
-from lakehouse.upkeep.erasure.receipts import replace_file
 
 
 class State(msgspec.Struct):
@@ -50,7 +50,9 @@ class State(msgspec.Struct):
 
     def save(self, settings: Settings) -> None:
         """Durable on return."""
-        replace_file(_file(settings, self.id), msgspec.json.encode(self))
+        path = _file(settings, self.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, msgspec.json.encode(self))
 
     def remove(self, settings: Settings) -> None:
         _file(settings, self.id).unlink(missing_ok=True)

@@ -213,7 +213,7 @@ def test_after_a_failed_commit_a_new_writer_in_the_same_process_goes_on(
         failing = hot.writer(Kind.LOGS)
         failing.append(batches)
         with monkeypatch.context() as patch:
-            patch.setattr("lakehouse.hot.tantivy.folder.os.fsync", disk_full)
+            patch.setattr("contracts.files.os.fsync", disk_full)
             with pytest.raises(StoreError, match="No space") as caught:
                 failing.commit()
         assert "free disk space" in caught.value.hint
