@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -62,3 +64,8 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def command() -> str:
+    """How this command was called, where its name alone would not find it."""
+    return "headwater" if shutil.which("headwater") or Path(sys.argv[0]).name != "headwater" else sys.argv[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.console import counted, out
-from headwater.doctor.stores import missing
+from headwater.presence import NONE_YET, is_missing
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -17,8 +17,8 @@ def vacuum(settings: Settings, dry_run: bool) -> int:
     Raises:
         StoreError: It could not be finished; the same may be done again.
     """
-    if (absent := missing(settings.lake, "")) is not None:
-        out.print(absent.finding)
+    if is_missing(settings.lake):
+        out.print(NONE_YET)
         return 0
     from lakehouse import open_lake
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from contracts.errors import ConfigError
 from contracts.messages import Kind
 from headwater.console import counted, out, table
-from headwater.doctor.stores import missing
+from headwater.presence import NONE_YET, is_missing
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -27,8 +27,8 @@ def show(settings: Settings, name: str, day: str, as_json: bool) -> int:
     """The newest results; of the newest checked day of each table, or of `day`. 1 when an ERROR check blocks a day."""
     names = [_named(name)] if name else [kind.value for kind in Kind]
     at = _day(day) if day else None
-    if (absent := missing(settings.lake, "")) is not None:
-        out.print(absent.finding)
+    if is_missing(settings.lake):
+        out.print(NONE_YET)
         return 0
     from lakehouse.upkeep.quality.results import days, latest
 
@@ -49,8 +49,8 @@ def run(settings: Settings, name: str, day: str) -> int:
     """
     names = [_named(name)] if name else [kind.value for kind in Kind]
     at = _over(_day(day)) if day else None
-    if (absent := missing(settings.lake, "")) is not None:
-        out.print(absent.finding)
+    if is_missing(settings.lake):
+        out.print(NONE_YET)
         return 0
     from orchestration.assets.expectations import check_day, declared
 
@@ -65,8 +65,8 @@ def run(settings: Settings, name: str, day: str) -> int:
 def release(settings: Settings, name: str, day: str, by: str, reason: str) -> int:
     """Let a day be archived although checks fail."""
     kind, at = _named(name), _day(day)
-    if (absent := missing(settings.lake, "")) is not None:
-        out.print(absent.finding)
+    if is_missing(settings.lake):
+        out.print(NONE_YET)
         return 0
     from lakehouse.upkeep.quality.results import release as let_pass
 

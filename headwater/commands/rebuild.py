@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from contracts.errors import ConfigError
 from contracts.messages import Kind
 from headwater.console import counted, out, size
-from headwater.doctor.stores import missing
+from headwater.presence import is_missing
 
 if TYPE_CHECKING:
     from contracts.bus import Bus
@@ -32,7 +32,7 @@ def rebuild_hot(settings: Settings, days: str, kinds: Sequence[str]) -> int:
         BusError, StoreError: Days that were told are rebuilt; the others are as they were. The same may be done again.
     """
     wanted, chosen = days_of(days), kinds_of(kinds)
-    if missing(settings.lake, "") is not None:
+    if is_missing(settings.lake):
         out.print("nothing stored yet")
         return 0
     with _opened(settings) as (care, bus):

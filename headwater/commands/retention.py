@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from headwater.console import counted, out, size, table
-from headwater.doctor.stores import missing
+from headwater.presence import is_missing
 from lakehouse.upkeep.policy.file import load_policy
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def apply(settings: Settings) -> int:
 def _planned(settings: Settings) -> Iterator[tuple[Care | None, Plan | None]]:
     """Nothing is opened, and nothing made, where there is nothing yet."""
     policy = load_policy(settings)
-    if missing(settings.lake, "") is not None or missing(settings.bus, "sqlite://") is not None:
+    if is_missing(settings.lake) or is_missing(settings.bus, "sqlite://"):
         yield None, None
         return
     from bus import open_bus

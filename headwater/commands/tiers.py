@@ -15,7 +15,7 @@ from rich.markup import escape
 from contracts.errors import BusError, StoreError
 from contracts.messages import Kind
 from headwater.console import out, size, table
-from headwater.doctor.stores import missing
+from headwater.presence import is_missing
 from lakehouse.upkeep.policy.file import load_policy
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def gather(settings: Settings) -> Facts:
     facts: Facts = {"tables": [], "disks": [], "alerts": [], "unreadable": {}, "next_run": {}}
     policy = load_policy(settings)
     facts["policy"] = policy.source or "built in"
-    if missing(settings.lake, "") is not None:
+    if is_missing(settings.lake):
         return facts
     from lakehouse.upkeep.care import Care
     from orchestration.schedules.beats import next_runs
@@ -59,7 +59,7 @@ def gather(settings: Settings) -> Facts:
         facts["today"] = care.today()
         facts["tables"] = [entry for name in _names() for entry in _of_table(care, name, facts["unreadable"])]
         facts["disks"] = _disks(care, policy, facts["tables"])
-        if missing(settings.bus, "sqlite://") is None:
+        if not is_missing(settings.bus, "sqlite://"):
             with _noted(facts["unreadable"], "bus"), contextlib.closing(_looking(settings)) as queue:
                 from orchestration.due.backlog import bus_risk
 

@@ -10,7 +10,7 @@ from contracts.errors import ConfigError
 from contracts.messages import Kind
 from contracts.query import Position
 from headwater.console import out, table
-from headwater.doctor.stores import missing
+from headwater.presence import is_missing
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -23,7 +23,7 @@ def trace(settings: Settings, record: str, kind: str, tenant: str, as_json: bool
     """1 when neither lake nor archive has it."""
     wanted, kinds = _wanted(record, kind), [_kind(kind)] if kind else list(Kind)
     found: list[Trace] = []
-    if missing(settings.lake, "") is None:
+    if not is_missing(settings.lake):
         from lakehouse.upkeep.care import Care
         from lakehouse.upkeep.provenance import trace as rows_of
 

@@ -6,22 +6,19 @@ Everything that can be refused is refused here, before anything starts; then thi
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import socket
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from contracts.errors import ConfigError
+from headwater.console import command
 from headwater.keyring import default_env, make_first_keys
 from headwater.running import hold
 from headwater.supervision.child import environment
 from headwater.supervision.engines import engines_of, wait_for
 from headwater.supervision.flow import STARTED
 from headwater.supervision.plan import Plan, write_plan
+from headwater.supervision.ports import take_port
 from headwater.supervision.supervised import Spec
 from lakehouse.upkeep.policy.file import load_policy
 
@@ -111,41 +108,6 @@ def _take_batch_port(settings: Settings) -> int:
         raise ConfigError(f"the UI of the batch tiers: {error}", hint=hint) from error
 
 
-def take_port(host: str, port: int, patience_s: float = 1.0) -> int:
-    """Check that the service can listen there; 0 gives a free port.
-
-    Waits `patience_s`, as the children of an `up` that was just killed take a moment to go.
-
-    Raises:
-        ConfigError: It cannot, with a way out.
-    """
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-                return int(probe.getsockname()[1])
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
-            raise ConfigError(_port_trouble(error, host, port), hint=_port_hint(error, port)) from error
-
-
-def _port_trouble(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use"
-    return f'cannot listen on "{host}" port {port}: {error.strerror or error}'
-
-
-def _port_hint(error: OSError, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"take another: headwater up --port {min(port + 1, 65535)} (0 takes a free one); who has it: ss -ltnp"
-    return "see --host and --port; ports below 1024 need privileges"
-
-
 def _make_folder(settings: Settings) -> None:
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
@@ -186,8 +148,3 @@ From another terminal, in this folder:
 
 Ctrl-C stops everything.
 """
-
-
-def command() -> str:
-    """How this command was called, where its name alone would not find it."""
-    return "headwater" if shutil.which("headwater") or Path(sys.argv[0]).name != "headwater" else sys.argv[0]

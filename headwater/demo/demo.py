@@ -18,8 +18,7 @@ from typing import Any
 
 from contracts.errors import StoreError
 from contracts.tenants import Role
-from headwater.commands.up import command
-from headwater.console import out
+from headwater.console import command, out
 from headwater.demo import view
 from headwater.demo.questions import ask_all
 from headwater.demo.shop import SERVICES, STORY_S, Story, tell

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from contracts.errors import BusError
 from contracts.messages import Kind
 from headwater.console import counted
-from headwater.doctor.stores import missing
 from headwater.doctor.verdict import Verdict, ok, together, warn
+from headwater.presence import NONE_YET, is_missing
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -22,8 +22,8 @@ SKEW_S = 60.0  # servers refuse signatures from 15 minutes on
 
 def lake(settings: Settings) -> Verdict:
     """Raises ConfigError or StoreError when it cannot be used; the error says why."""
-    if (absent := missing(settings.lake, "")) is not None:
-        return absent
+    if is_missing(settings.lake):
+        return ok(NONE_YET)
     from lakehouse import open_lake
     from lakehouse.s3.store import object_store
 
@@ -40,7 +40,7 @@ def lake(settings: Settings) -> Verdict:
 
 def _of_its_bus(settings: Settings, opened: Lake) -> list[Verdict]:
     """Whether it is still the bus that the lake was filled from."""
-    if missing(settings.bus, "sqlite://") is not None:
+    if is_missing(settings.bus, "sqlite://"):
         return []
     from bus import open_bus
     from lakehouse.upkeep.care import Care

@@ -16,6 +16,7 @@ from contracts.errors import ConfigError
 from headwater.console import size
 from headwater.doctor.verdict import Verdict, fail, ok, warn
 from headwater.running import running
+from headwater.supervision.ports import take_port
 from headwater.supervision.supervised import answers_ready
 
 MIN_FREE_BYTES = 512 << 20
@@ -157,8 +158,6 @@ def service(data: Path) -> Verdict:
 
 def port(data: Path, host: str, number: int) -> Verdict:
     """Free to listen on, or listened on by the `up` that runs this folder."""
-    from headwater.commands.up import take_port
-
     if here := running(data):
         return ok(f"{here.url.rpartition(':')[2]}, held by `headwater up` (pid {here.pid})")
     try:

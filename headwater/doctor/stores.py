@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.messages import Kind
 from headwater.console import counted, size
 from headwater.doctor.verdict import Verdict, fail, ok, warn
 from headwater.keyring import default_env
+from headwater.presence import NONE_YET, is_missing
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -34,8 +34,8 @@ def bus(settings: Settings) -> Verdict:
         from headwater.doctor.kafka import kafka
 
         return kafka(settings)
-    if (absent := missing(settings.bus, "sqlite://")) is not None:
-        return absent
+    if is_missing(settings.bus, "sqlite://"):
+        return ok(NONE_YET)
     from bus import open_bus
 
     opened = open_bus(settings.bus, settings)
@@ -57,8 +57,8 @@ def hot(settings: Settings) -> Verdict:
         from headwater.doctor.opensearch import opensearch
 
         return opensearch(settings)
-    if (absent := missing(settings.hot, "tantivy://")) is not None:
-        return absent
+    if is_missing(settings.hot, "tantivy://"):
+        return ok(NONE_YET)
     from lakehouse import open_hot
 
     store = open_hot(settings.hot, settings)
@@ -67,11 +67,3 @@ def hot(settings: Settings) -> Verdict:
     finally:
         store.close()
     return ok(counted(days, "index", "indexes") + ", one per kind and day")
-
-
-def missing(url: str, scheme: str) -> Verdict | None:
-    """A verdict when there is nothing to open yet."""
-    path = url.removeprefix(scheme)
-    if "://" in path or Path(path).exists():
-        return None
-    return ok("none yet")
