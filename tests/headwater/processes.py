@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import pkgutil
 import signal
 import socket
 import subprocess
@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from headwater import commands
+from tests import children
+
+COMMANDS = [  # what `headwater` imports when it knows which command it is
+    *(module.name for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}.")),
+    "headwater.doctor.checks",
+]
 
 
 def free_port() -> int:
@@ -32,24 +38,11 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = 30, every_
     raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
 
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    ours = {key: value for key, value in os.environ.items() if not key.startswith("HEADWATER_")}
-    return {**ours, "PYTHONPATH": str(ROOT), **(extra or {})}
-
-
 def headwater(
     folder: Path, *words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """`headwater WORDS`, run to its end in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "headwater", *words],
-        cwd=folder,
-        env=clean_environment(env),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    return children.run("headwater", *words, folder=folder, env=env, loads=COMMANDS, timeout_s=timeout_s)
 
 
 @contextlib.contextmanager
@@ -59,7 +52,7 @@ def started(folder: Path, *command: str, env: Mapping[str, str] | None = None) -
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
-            env=clean_environment(env),
+            env=children.clean_environment(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

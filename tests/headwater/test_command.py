@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.headwater.processes import ROOT, headwater
+from tests.children import ROOT
+from tests.headwater.processes import headwater
 
 COMMANDS = ("up", "demo", "search", "status", "doctor", "agent", "keys")
 

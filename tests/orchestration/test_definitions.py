@@ -9,7 +9,7 @@ import dagster as dg
 
 from orchestration.definitions import defs
 from orchestration.schedules.beats import BEATS
-from tests.headwater.processes import clean_environment
+from tests.children import clean_environment
 
 LINEAGE = [("bus", "logs_raw"), ("lake", "logs"), ("lake", "logs_compacted"), ("archive", "logs_archive")]
 

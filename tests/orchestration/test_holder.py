@@ -9,7 +9,8 @@ import pytest
 
 from contracts.errors import ConfigError
 from orchestration.holder import LOCK, hold
-from tests.headwater.processes import clean_environment, output, started, until
+from tests.children import clean_environment
+from tests.headwater.processes import output, started, until
 
 HOLD = """import pathlib, time
 from orchestration.holder import hold

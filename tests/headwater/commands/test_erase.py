@@ -21,6 +21,7 @@ from lakehouse.upkeep.erasure.erase import Means, plan, unfinished
 from lakehouse.upkeep.erasure.receipts import receipt_file, verify
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from tests import storage
+from tests.children import ROOT, clean_environment
 from tests.flows.messages import TENANT, settings
 from tests.flows.running import World
 from tests.headwater.erasing import (
@@ -41,7 +42,6 @@ from tests.headwater.erasing import (
     run,
     running,
 )
-from tests.headwater.processes import ROOT, clean_environment
 
 FAILPOINTS = (
     "erase.told",

@@ -20,7 +20,7 @@ from lakehouse.upkeep.policy.policy import Policy
 from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.retention.apply import Action, Tier, apply
 from tests import storage
-from tests.headwater.processes import ROOT, clean_environment
+from tests.children import ROOT, clean_environment
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS
 from tests.lakehouse.upkeep.aging import POLICY, SHAPES, Aging, day, kept
 
