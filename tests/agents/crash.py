@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import collections
-import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 from tests.agents.server import Reply, Request, Sink, well_behaved
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.children import Child
 
 
 class Misbehaving:
@@ -64,11 +60,10 @@ class Writer(threading.Thread):
         (self._folder / f"{name}.log").rename(self._folder / f"{name}.log.0001")
 
 
-def start(folder: Path, url: str, sabotage: str, *options: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, url: str, sabotage: str, *options: str) -> Child:
     module = ["tests.agents.sabotaged", sabotage] if sabotage else ["agents"]
-    command = [sys.executable, "-m", *module, "logs", "--path", str(folder / "logs" / "*.log*"), *options]
+    command = [*module, "logs", "--path", str(folder / "logs" / "*.log*"), *options]
     environment = {
-        **os.environ,
         "HEADWATER_INGEST_URL": url,
         "HEADWATER_API_KEY": "k",
         "HEADWATER_AGENT_DIR": str(folder / "agent"),
@@ -80,10 +75,10 @@ def start(folder: Path, url: str, sabotage: str, *options: str) -> subprocess.Po
         "HEADWATER_AGENT_PARTIAL_LINE_S": "20",
     }
     with (folder / "agent.txt").open("ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        return Child(*command, env=environment, loads=["agents.__main__"], output=log)
 
 
-def until_seen(sink: Sink, more_than: int, process: subprocess.Popen[bytes]) -> None:
+def until_seen(sink: Sink, more_than: int, process: Child) -> None:
     """Until the agent has come so far that a kill hits it at work."""
     deadline = time.monotonic() + 20
     while len(sink.requests) <= more_than and process.poll() is None and time.monotonic() < deadline:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,9 +14,11 @@ import httpx
 
 from contracts.settings import Settings, load_settings
 from contracts.tenants import Role, tenant_named
+from tests.children import Child
 from web.keys import create_key
 
 ROOT = Path(__file__).resolve().parents[2]
+LOADS = ("agents.__main__", "flows.embedded", "ingestion_api.app", "query_api.app", "web.server")
 
 
 def free_port() -> int:
@@ -49,7 +48,7 @@ class Stack:
         self._overrides = {f"HEADWATER_{name.upper()}": str(value) for name, value in settings.items()}
         self._sabotage = sabotage
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Child] = {}
         self.settings.data.mkdir(parents=True)
         tenant = tenant_named("default")
         self.keys = {role: create_key(self.settings.keys_file, tenant, role).token for role in Role}
@@ -60,16 +59,10 @@ class Stack:
 
     def start(self, name: str) -> None:
         words, environment = self._commands[name]
-        command = [sys.executable, "-m", *(["tests.e2e.sabotage", self._sabotage] if self._sabotage else []), *words]
-        base = {key: value for key, value in os.environ.items() if not key.startswith("HEADWATER_")}
+        command = [*(["tests.e2e.sabotage", self._sabotage] if self._sabotage else []), *words]
+        env = {"HEADWATER_DATA_DIR": str(self.settings.data), **self._overrides, **environment}
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                env={**base, "HEADWATER_DATA_DIR": str(self.settings.data), **self._overrides, **environment},
-            )
+            self._running[name] = Child(*command, env=env, loads=LOADS, output=log)
 
     def kill(self, name: str) -> None:
         """SIGKILL, at whatever it is doing."""

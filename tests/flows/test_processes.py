@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,21 +13,20 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import Kind
+from tests import children
+from tests.children import Child
 from tests.flows.messages import line, message
 from tests.flows.running import World
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = 6
 
 
-def start(world: World, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
-    environment["HEADWATER_DATA_DIR"] = str(world.settings.data)
+def start(world: World, *arguments: str, **settings: str) -> Child:
+    environment = {"HEADWATER_DATA_DIR": str(world.settings.data)}
     for name, value in {"lake_commit_s": "0.3", "hot_commit_s": "0.1", **settings}.items():
         environment[f"HEADWATER_{name.upper()}"] = value
-    log = (world.settings.data.parent / "flow.log").open("ab")
-    with log:
-        return subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    with (world.settings.data.parent / "flow.log").open("ab") as log:
+        return Child(*arguments, env=environment, loads=["flows.embedded"], output=log)
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = 90) -> None:
@@ -124,7 +120,7 @@ def counting(read: Counter[int]) -> Callable[..., object]:
 def test_the_engines_own_command_runs_it_with_a_recovery_store(world: World, tmp_path: Path) -> None:
     recovery = tmp_path / "recovery"
     recovery.mkdir()
-    subprocess.run([sys.executable, "-m", "bytewax.recovery", str(recovery), "1"], check=True, cwd=ROOT)
+    assert children.run("bytewax.recovery", recovery, 1).returncode == 0
     for first in (0, 20):
         world.append(message([line(f"n{number}") for number in range(first, first + 20)], sequence=first))
         process = start(world, "bytewax.run", "flows.logs", "-r", str(recovery), "-s", "1", "-b", "0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,11 +9,12 @@ import pytest
 from contracts.errors import ConfigError
 from flows.connections import Connections
 from lakehouse import check_workers
+from tests.children import Child
 from tests.flows.running import World
 from tests.flows.test_processes import start
 
 
-def ended(process: subprocess.Popen[bytes], world: World) -> tuple[int, str]:
+def ended(process: Child, world: World) -> tuple[int, str]:
     code = process.wait(40)
     return code, (world.settings.data.parent / "flow.log").read_text()
 
