@@ -6,8 +6,6 @@ import contextlib
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,11 +25,11 @@ from lakehouse.read.search import Search
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from scripts.engines.opensearch import OpenSearch
+from tests import children
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
 from tests.lakehouse.upkeep.rebuild.test_hot_day import DAY, NEXT, answers, land, load
 from tests.real.opensearch_calls import Calls, today
 
-ROOT = Path(__file__).resolve().parents[2]
 POINTS = (steps.BUILT, steps.MOVED, steps.NOTED, steps.REMOVED)
 
 
@@ -54,8 +52,8 @@ def names(calls: Calls, care: Care) -> list[str]:
 
 
 def child(care: Care, point: str, *words: str) -> int:
-    command = [sys.executable, "-m", "tests.lakehouse.upkeep.rebuild_child", str(care.settings.data), *words]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {VARIABLE: point}, check=False, timeout=100).returncode
+    command = ("tests.lakehouse.upkeep.rebuild_child", care.settings.data, *words)
+    return children.run(*command, env=os.environ | {VARIABLE: point}, timeout_s=100).returncode
 
 
 @pytest.mark.parametrize("before", ["trusted", "dropped"])

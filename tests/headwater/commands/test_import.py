@@ -8,8 +8,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ import zstandard
 from bus import open_bus
 from contracts.bus import Bus
 from contracts.errors import ConfigError
+from contracts.failpoints import VARIABLE
 from contracts.messages import Kind, Message, from_headers
 from contracts.query import All, RecordQuery, Term
 from contracts.settings import Settings
@@ -36,6 +35,7 @@ from lakehouse.read.search import Search
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from query_api.account import account
+from tests import children
 from tests.lakehouse.lake_samples import settings as placed
 
 LOGHUB = Path(__file__).resolve().parents[4] / "shared" / "data" / "loghub"
@@ -260,27 +260,15 @@ def test_what_cannot_be_imported_is_said_before_anything_is_stored(tmp_path: Pat
         options_of("events", "lines")
 
 
-CHILD = """
-import sys
-import time
-from pathlib import Path
-from tests.lakehouse.lake_samples import settings as placed
-from headwater.commands.import_files import options_of
-from headwater.commands.importing import import_files
-settings = placed(data_dir=Path(sys.argv[1]), lake_commit_rows=6000)
-import_files(settings, [Path(sys.argv[2])], "acme", options_of("logs", "auto"))
-"""
-
-
 @pytest.mark.parametrize("point", ["import.landed#2", "import.sent#1"])
 def test_a_killed_import_goes_on_where_it_stood(tmp_path: Path, point: str) -> None:
     now = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(hours=5)
     records = [*lines(12_000), *lines(500, now, 0.01), *lines(5000), *lines(500, now, 0.02)]
     path = written(tmp_path / "old.ndjson", records)
-    words = [sys.executable, "-c", CHILD, str(tmp_path / "data"), str(path)]
+    words = ("tests.headwater.import_child", tmp_path / "data", path)
 
-    killed = subprocess.run(words, env=os.environ | {"HEADWATER_FAILPOINT": point}, check=False, capture_output=True)
-    again = subprocess.run(words, check=False, capture_output=True, text=True)
+    killed = children.run(*words, env=os.environ | {VARIABLE: point})
+    again = children.run(*words, env=os.environ)
 
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert again.returncode == 0, again.stderr

@@ -6,8 +6,6 @@ import contextlib
 import datetime as dt
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 from bus import open_bus
+from contracts.failpoints import VARIABLE
 from contracts.messages import Kind, from_headers
 from contracts.query import All, RecordQuery, Term
 from contracts.settings import Settings
@@ -29,7 +28,8 @@ from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.erasure import wait as erasure_wait
 from lakehouse.upkeep.imports.land import ALL, Import
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
-from tests.headwater.commands.test_import import ACME, CHILD, OLD, every_message, found, lines, written
+from tests import children
+from tests.headwater.commands.test_import import ACME, OLD, every_message, found, lines, written
 from tests.lakehouse.lake_samples import settings as placed
 
 LOGS = options_of("logs", "auto")
@@ -71,9 +71,9 @@ def test_rows_of_a_killed_import_are_not_hidden_by_the_hot_store(tmp_path: Path)
     with contextlib.closing(Care(settings)) as care:
         rebuild_hot(care, Kind.LOGS, OLD.date())
     path = written(tmp_path / "more.ndjson", lines(9, OLD - dt.timedelta(hours=2)))
-    words = [sys.executable, "-c", CHILD, str(tmp_path / "data"), str(path)]
-    environment = os.environ | {"HEADWATER_FAILPOINT": "import.landed"}
-    assert subprocess.run(words, env=environment, check=False).returncode == -signal.SIGKILL
+    env = os.environ | {VARIABLE: "import.landed"}
+    killed = children.run("tests.headwater.import_child", tmp_path / "data", path, env=env)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     with contextlib.closing(Care(settings)) as care:
         page = Search(care.hot, care.lake, settings).records(WHOSE, RecordQuery(Kind.LOGS, All(), None, None, 1000))

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 from contracts.messages import Kind
 from lakehouse.lake.store import Lake
+from tests.children import Child
 from tests.lakehouse.lake_child import PARTITIONS, ROWS
 from tests.lakehouse.lake_samples import ACME, settings
 
-ROOT = Path(__file__).resolve().parents[3]
 BATCHES = 20
 SEED = 7
 
 
 def run(url: Path | str, die_at: str = "", sabotage: str = "", seconds: float | None = None) -> int:
     """Run the child to its end, to its own death, or for `seconds`; its return code."""
-    command = [sys.executable, "-m", "tests.lakehouse.lake_child", str(url), str(BATCHES), die_at, sabotage]
-    with subprocess.Popen(command, cwd=ROOT) as child:
+    with Child("tests.lakehouse.lake_child", url, BATCHES, die_at, sabotage, env=os.environ) as child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(seconds)
         child.kill()

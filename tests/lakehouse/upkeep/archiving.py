@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -27,6 +26,7 @@ from lakehouse.read.search import Search
 from lakehouse.upkeep.archive import copying
 from lakehouse.upkeep.archive import moves as archive
 from lakehouse.upkeep.care import Care
+from tests import children
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
 
 DAY = dt.date(2026, 3, 4)
@@ -101,12 +101,12 @@ class Reader(threading.Thread):
 
 def child(given: Settings, failpoint: str = "", sabotage: str = "") -> int:
     """Move `DAY` in a process of its own; its exit code."""
-    command = [sys.executable, "-m", "tests.lakehouse.upkeep.archiving", given.lake, given.archive]
     environment = {**os.environ, VARIABLE: failpoint, "HEADWATER_S3_ENDPOINT": given.s3_endpoint}
     for name in ("access", "secret"):
         key = getattr(given, f"s3_{name}_key").get_secret_value()
         environment[f"HEADWATER_S3_{name.upper()}_KEY"] = key
-    return subprocess.run([*command, str(given.data), sabotage], env=environment, check=False).returncode
+    words = (given.lake, given.archive, given.data, sabotage)
+    return children.run("tests.lakehouse.upkeep.archiving", *words, env=environment).returncode
 
 
 def delete_first() -> None:

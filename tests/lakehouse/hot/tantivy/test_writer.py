@@ -8,8 +8,6 @@ import errno
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +25,10 @@ from lakehouse.hot.tantivy.day import DayWriter, engine_errors, read_checkpoints
 from lakehouse.hot.tantivy.folder import KindFolder
 from lakehouse.hot.tantivy.schema import pack
 from lakehouse.hot.tantivy.writer import TantivyHotWriter
+from tests import children
 from tests.lakehouse import hot_child
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log, settings
 
-ROOT = Path(__file__).resolve().parents[4]
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)
 
@@ -46,8 +44,7 @@ def bodies(folder: Path) -> Counter[str]:
 
 
 def child(folder: Path, seed: int, step: int, *sabotage: str) -> int:
-    command = [sys.executable, "-m", "tests.lakehouse.hot_child", str(folder), str(seed), str(step), *sabotage]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode
+    return children.run("tests.lakehouse.hot_child", folder, seed, step, *sabotage).returncode
 
 
 def crashes(folder: Path, seed: int, *sabotage: str) -> Counter[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import io
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -30,10 +28,9 @@ from lakehouse.upkeep.compaction import compact as compaction
 from lakehouse.upkeep.compaction import sort as ordering
 from lakehouse.upkeep.compaction.compact import compact_closed, compact_open
 from lakehouse.upkeep.compaction.sort import Day, Dealt
-from tests import storage
+from tests import children, storage
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log, settings
 
-ROOT = Path(__file__).resolve().parents[4]
 DAY = dt.date(2026, 3, 4)
 SERVICES = ("web", "api", "cron", "")
 COMMITS, ROWS = 8, 40
@@ -222,8 +219,8 @@ def test_killed_at_each_step_readers_see_each_row_once_and_the_next_run_complete
     care: Care, point: str, work: str, files: int
 ) -> None:
     before = sorted(rows_of(care), key=order)
-    command = [sys.executable, "-m", "tests.lakehouse.upkeep.compaction_child", str(care.settings.data_dir), str(DAY)]
-    killed = subprocess.run([*command, work], cwd=ROOT, env=os.environ | {VARIABLE: point}, check=False)
+    words = ("tests.lakehouse.upkeep.compaction_child", care.settings.data_dir, DAY, work)
+    killed = children.run(*words, env=os.environ | {VARIABLE: point})
 
     assert killed.returncode == -9
     assert (sorted(rows_of(care), key=order), len(care.table("logs").files())) == (before, files)

@@ -8,8 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,11 +32,12 @@ from lakehouse.upkeep.policy.policy import Policy
 from lakehouse.upkeep.rebuild import bus_order
 from lakehouse.upkeep.rebuild.hot_day import days_to_rebuild, rebuild_hot
 from lakehouse.upkeep.rebuild.lake_day import LakeDay
+from tests import children
+from tests.children import Child
 from tests.lakehouse.hot.tantivy.test_writer import in_another_format
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
 from tests.lakehouse.upkeep import rebuild_child
 
-ROOT = Path(__file__).resolve().parents[4]
 DAY = dt.date(2026, 3, 4)
 NEXT = dt.date(2026, 3, 5)
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
@@ -279,9 +278,8 @@ def test_days_that_hot_should_answer_for_and_does_not_are_named(care: Care) -> N
 
 
 def child(folder: Path, point: str) -> int:
-    command = [sys.executable, "-m", "tests.lakehouse.upkeep.rebuild_child", str(folder)]
-    environment = os.environ | {VARIABLE: point}
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=60).returncode
+    env = os.environ | {VARIABLE: point}
+    return children.run("tests.lakehouse.upkeep.rebuild_child", folder, env=env).returncode
 
 
 @pytest.mark.parametrize(("point", "before"), KILLS)
@@ -331,8 +329,8 @@ def test_readers_see_each_record_once_while_a_flow_writes_and_days_are_rebuilt(t
                 looked += 1
         return looked
 
-    command = [sys.executable, "-m", "tests.lakehouse.upkeep.rebuild_child", str(tmp_path), "write"]
-    with subprocess.Popen(command, cwd=ROOT) as flow, ThreadPoolExecutor(2) as threads:
+    words = ("tests.lakehouse.upkeep.rebuild_child", tmp_path, "write")
+    with Child(*words, env=os.environ) as flow, ThreadPoolExecutor(2) as threads:
         readers = [threads.submit(read) for _ in range(2)]
         try:
             for step in range(6):

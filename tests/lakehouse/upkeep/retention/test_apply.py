@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,8 +17,7 @@ from lakehouse.upkeep.pinned import Pinned
 from lakehouse.upkeep.policy.policy import Policy
 from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.retention.apply import Action, Tier, apply
-from tests import storage
-from tests.children import ROOT, clean_environment
+from tests import children, storage
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS
 from tests.lakehouse.upkeep.aging import POLICY, SHAPES, Aging, day, kept
 
@@ -232,9 +229,7 @@ def test_the_plan_says_when_something_is_due_next(aging: Aging) -> None:
 
 
 def run_child(folder: Path, today: int, point: str) -> int:
-    environment = clean_environment({VARIABLE: point})
-    words = [sys.executable, "-m", "tests.lakehouse.upkeep.aging", str(folder), str(today)]
-    return subprocess.run(words, cwd=ROOT, env=environment, check=False, timeout=60).returncode
+    return children.run("tests.lakehouse.upkeep.aging", folder, today, env={VARIABLE: point}).returncode
 
 
 @pytest.fixture(scope="module")

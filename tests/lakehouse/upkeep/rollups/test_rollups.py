@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import QueryBuilder
 
+from contracts.failpoints import VARIABLE
 from contracts.messages import ERASED, Kind
 from contracts.query import Term
 from contracts.tenants import Tenant
@@ -29,10 +28,12 @@ from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.erasure import files as erasure_files
 from lakehouse.upkeep.imports.land import Import
 from lakehouse.upkeep.rollups import rollups
+from tests import children
+from tests.children import Child
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, metric, orphans
 from tests.lakehouse.upkeep.rollup_world import TODAY, Points, act, care_of, expected, held, rows_in, some_points
 
-ROOT = Path(__file__).resolve().parents[4]
+WORLD = "tests.lakehouse.upkeep.rollup_world"
 
 
 @pytest.fixture
@@ -274,18 +275,13 @@ def test_sums_that_a_killed_run_left_go_with_an_erasure_of_their_tenant(points: 
 
 def test_two_runs_at_once_count_each_point_once(points: Points) -> None:
     points.land(some_points(1, 100))
-    runs = [subprocess.Popen(command_of(points.url, "roll_up"), cwd=ROOT) for _ in range(2)]
-    assert [each.wait() for each in runs] == [0, 0]
+    runs = [Child(WORLD, points.url, "roll_up", env=os.environ) for _ in range(2)]
+    assert [each.wait(children.TIMEOUT_S) for each in runs] == [0, 0]
     check(care_of(points.url))
 
 
-def command_of(url: str, what: str) -> list[str]:
-    return [sys.executable, "-m", "tests.lakehouse.upkeep.rollup_world", url, what]
-
-
 def run(url: str, what: str, failpoint: str) -> int:
-    environment = os.environ | {"HEADWATER_FAILPOINT": failpoint}
-    return subprocess.run(command_of(url, what), cwd=ROOT, env=environment, check=False).returncode
+    return children.run(WORLD, url, what, env=os.environ | {VARIABLE: failpoint}).returncode
 
 
 @pytest.mark.parametrize(
