@@ -65,20 +65,31 @@ class Child:
         self._tail = b""
 
     def start(self, now_s: float) -> int:
-        """Run it; the descriptor to watch for its output."""
-        read, write = os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
-        os.set_blocking(read, False)
-        self.process = subprocess.Popen(
-            self.spec.command,
-            stdin=subprocess.DEVNULL,
-            stdout=write,
-            stderr=write,
-            env=environment(self.spec.env),
-            process_group=0,  # Ctrl-C reaches the supervisor alone, which stops its children in order
-        )
-        os.close(write)
+        """Run the command; the descriptor to watch for its output.
+
+        Raises:
+            OSError: The command is not there, or the machine has no descriptor, process or memory left for it. No
+                descriptor stays open, and the same call may be tried again.
+        """
         self.ready, self.told_ready, self.started_s = False, False, now_s
-        self._tail, self.output = b"", read
+        self._tail = b""
+        read, write = os.pipe2(os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        try:
+            os.set_blocking(read, False)
+            self.process = subprocess.Popen(
+                self.spec.command,
+                stdin=subprocess.DEVNULL,
+                stdout=write,
+                stderr=write,
+                env=environment(self.spec.env),
+                process_group=0,  # Ctrl-C reaches the supervisor alone, which stops its children in order
+            )
+        except BaseException:
+            os.close(read)
+            raise
+        finally:
+            os.close(write)
+        self.output = read
         return read
 
     def pump(self) -> bool:

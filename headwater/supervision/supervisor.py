@@ -2,9 +2,10 @@
 
     python -m headwater.supervision.supervisor PLAN   (JSON; written and started by `headwater up`)
 
-A child that dies is started again after a pause that doubles up to 30 s, for ever, and every death is said with its
-reason. SIGTERM or Ctrl-C stops the children in the order of the plan, each given its time, SIGKILL as the last resort.
-A second signal kills at once. Standard library only, one thread: it costs about 10 MiB and no CPU.
+A child that dies, or whose command cannot be started, is started again after a pause that doubles up to 30 s, for ever.
+The supervisor prints the reason of every death and of every failed start. SIGTERM or Ctrl-C stops the children in the
+order of the plan, each given its time, SIGKILL as the last resort. A second signal kills at once. Standard library
+only, one thread: it costs about 10 MiB and no CPU.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Supervisor:
     def _care(self, child: Child, now_s: float) -> None:
         if child.process is None:
             if now_s >= child.next_start_s:
-                self._selector.register(child.start(now_s), selectors.EVENT_READ, child)
+                self._start(child, now_s)
         elif (code := child.process.poll()) is not None:
             self._bury(child, code, now_s)
         elif not child.told_ready and child.probe():
@@ -67,12 +68,20 @@ class Supervisor:
             again = " again" if child.deaths else ""
             self._say(child.spec.name, f"ready{again} after {time.monotonic() - child.started_s:.1f} s", "good")
 
+    def _start(self, child: Child, now_s: float) -> None:
+        try:
+            self._selector.register(child.start(now_s), selectors.EVENT_READ, child)
+        except OSError as error:  # the machine may be short of something, or the command be in the middle of an upgrade
+            self._wait(child, f"cannot be started: {error}", now_s)
+
     def _bury(self, child: Child, code: int, now_s: float) -> None:
         self._forget(child)
         words = child.last_words()
+        self._wait(child, f"died ({exit_reason(code)}){': ' + words if words and code > 0 else ''}", now_s)
+
+    def _wait(self, child: Child, reason: str, now_s: float) -> None:
         pause_s = child.buried(now_s)
-        said = f"died ({exit_reason(code)}){': ' + words if words and code > 0 else ''}"
-        self._say(child.spec.name, f"{said}; starting it again in {pause_s:.1f} s", "bad")
+        self._say(child.spec.name, f"{reason}; starting it again in {pause_s:.1f} s", "bad")
         if child.deaths >= MANY_DEATHS:
             place = f"; its log is {child.spec.log}" if child.spec.log else ""
             self._say(child.spec.name, f"has died {child.deaths} times in a row; still trying{place}", "warn")

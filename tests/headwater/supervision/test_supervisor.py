@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -47,6 +48,11 @@ def pid_of(folder: Path, name: str, unlike: int = 0) -> int:
     return int(until(read, f"{name} starting"))
 
 
+def descriptors(pid: int) -> set[int]:
+    """Those that process `pid` has open."""
+    return {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 def test_a_plan_survives_the_trip_through_the_command_line(tmp_path: Path) -> None:
     plan = Plan((Spec("api", ["x"], {"A": "b"}, "log", probe=("127.0.0.1", 80)), spec(tmp_path, "b", "")), "hi", True)
     assert read_plan(write_plan(plan)) == plan
@@ -71,6 +77,52 @@ def test_a_child_that_dies_again_and_again_is_retried_with_growing_pauses_and_it
         line.rpartition("in ")[2] for line in output(tmp_path).splitlines() if "died (exit code 1): no disk" in line
     ]
     assert told == ["0.5 s", "1.0 s", "2.0 s", "4.0 s"]
+
+
+def test_a_command_that_cannot_be_started_is_retried_leaks_nothing_and_stops_no_other_child(tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    waiting = replace(spec(tmp_path, "a", ""), command=[str(late)])
+    with supervised(tmp_path, waiting, spec(tmp_path, "b", STEADY)) as process:
+        other = pid_of(tmp_path, "b")
+        until(lambda: "starting it again in 0.5 s" in output(tmp_path), "the first failed start being told")
+        before = len(descriptors(process.pid))
+        until(lambda: "starting it again in 4.0 s" in output(tmp_path), "three more failed starts")
+        assert len(descriptors(process.pid)) == before
+        late.write_text(f"#!{sys.executable}\n" + STEADY.replace("NAME", str(tmp_path / "a")))
+        late.chmod(0o755)
+        pid_of(tmp_path, "a")
+        until(lambda: "greetings" in output(tmp_path), "both being ready")
+        assert is_alive(other)
+    assert f"a     cannot be started: [Errno 2] No such file or directory: '{late}'; starting it" in output(tmp_path)
+    assert output(tmp_path).splitlines()[-1].endswith("stopped")
+
+
+def test_a_start_without_free_descriptors_is_retried_when_there_are_some(tmp_path: Path) -> None:
+    child = Child(spec(tmp_path, "a", "print('go')"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = descriptors(os.getpid())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(used) + 2, hard))
+    taken = []
+    try:
+        for leave in (1, 2, 3):  # the pipe needs two, and the library a pipe of its own
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(0))
+            for _ in range(leave):
+                os.close(taken.pop())
+            with pytest.raises(OSError, match="Too many open files"):
+                child.start(0.0)
+            assert child.process is None
+            assert child.output == -1
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    child.start(1.0)
+    assert child.process is not None
+    assert child.process.wait() == 0
+    child.close_output()
+    assert descriptors(os.getpid()) <= used
 
 
 def test_pauses_stop_growing_and_a_long_life_clears_the_slate(tmp_path: Path) -> None:
