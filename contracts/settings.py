@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     s3_path_style: bool = Field(True, description="Lake on S3: bucket in the path, not in the host name.")
     s3_access_key: SecretStr = Field(SecretStr(""), description="Lake on S3: access key; empty is the AWS environment.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Lake on S3: secret key; empty is the AWS environment.")
-    s3_ca_file: str = Field("", description="Lake on S3: PEM file of the server's authority; empty is the system's.")
+    s3_ca_file: str = Field("", description="Lake on S3: PEM file of an authority trusted beside the system's.")
     s3_connect_timeout_s: float = Field(2.0, gt=0, description="Lake on S3: how long connecting may take.")
     s3_query_timeout_s: float = Field(4.0, gt=0, description="Lake on S3: how long a request of a query may take.")
     s3_write_timeout_s: float = Field(15.0, gt=0, description="Lake on S3: how long a request of the flow may take.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 
 from contracts.errors import ConfigError
 from contracts.settings import Settings
+from lakehouse.authorities import trust_too, use
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,7 +35,7 @@ class ObjectStore:
         prefix: Of every key of the lake, without slashes at its ends; may be "".
         endpoint: Base URL of the server; "" is AWS.
         access_key, secret_key: "" leaves the search to the libraries.
-        ca_file: PEM file of the authority that signed the server's certificate; "" is the system's.
+        ca_file: PEM file of all authorities that are trusted, the system's and the private one; "" is the system's.
     """
 
     bucket: str
@@ -113,9 +115,7 @@ def object_store(url: str, settings: Settings) -> ObjectStore | None:
     if bool(access.get_secret_value()) != bool(secret.get_secret_value()):
         missing = "HEADWATER_S3_SECRET_KEY" if access.get_secret_value() else "HEADWATER_S3_ACCESS_KEY"
         raise ConfigError(f"{missing} is missing", hint="give both keys, or none to use the AWS environment")
-    ca_file = settings.s3_ca_file
-    if ca_file and not os.access(ca_file, os.R_OK):
-        raise ConfigError(f'HEADWATER_S3_CA_FILE: "{ca_file}" cannot be read', hint="give a PEM file, or none")
+    ca_file = str(trust_too(settings.s3_ca_file, settings.data)) if settings.s3_ca_file else ""
     return ObjectStore(
         bucket=parts.netloc,
         prefix=parts.path.strip("/"),
@@ -143,8 +143,8 @@ def writing_options(url: str, settings: Settings) -> dict[str, str]:
 
 def _trusted(url: str, settings: Settings) -> ObjectStore | None:
     store = object_store(url, settings)
-    if store and store.ca_file:  # Delta has no option for it: it takes the system's authorities from this variable
-        os.environ["SSL_CERT_FILE"] = store.ca_file
+    if store and store.ca_file:  # Delta has no option for it
+        use(Path(store.ca_file))
     return store
 
 
