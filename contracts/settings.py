@@ -200,6 +200,15 @@ class Settings(BaseSettings):
         SecretStr(""), description="Batch tiers: URL that a failed run is posted to as JSON; empty is none."
     )
     alert_webhook_timeout_s: float = Field(5.0, gt=0, description="Batch tiers: how long such a post may take.")
+    alert_webhook_retry_h: float = Field(
+        24.0, gt=0, description="Batch tiers: how long an alert is posted again before it is given up."
+    )
+    alert_webhook_retry_max_s: float = Field(
+        300.0, gt=0, description="Batch tiers: longest pause between two such posts; the pause doubles from 2 s."
+    )
+    alert_queue: int = Field(
+        1000, ge=1, description="Batch tiers: alerts that wait for webhook or bus; the oldest are given up."
+    )
 
     query_chars: int = Field(2048, ge=1, description="Query: longest text.")
     query_depth: int = Field(32, ge=1, description="Query: deepest nesting.")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from orchestration.failures.alert_book import given_up_counts, waiting_counts
 from orchestration.failures.bus_alerts import bus_alert_counts
 from orchestration.failures.failed_runs import failure_counts
 
@@ -18,7 +20,11 @@ class BatchFailures(Collector):
     def __init__(self, data: Path) -> None:
         self._data = data
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
+        yield from self._raised()
+        yield from self._untold()
+
+    def _raised(self) -> Iterator[Metric]:
         family = CounterMetricFamily(
             "headwater_pipeline_failures", "Runs of the batch tiers that failed for good.", labels=["job"]
         )
@@ -30,4 +36,18 @@ class BatchFailures(Collector):
         )
         for (name, kind), count in bus_alert_counts(self._data).items():
             family.add_metric([name, kind.topic], count)
+        yield family
+
+    def _untold(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily(
+            "headwater_alerts_waiting", "Alerts that webhook or bus did not take yet.", labels=["to"]
+        )
+        for where, count in waiting_counts(self._data).items():
+            waiting.add_metric([where], count)
+        yield waiting
+        family = CounterMetricFamily(
+            "headwater_alerts_given_up", "Alerts that webhook or bus never took.", labels=["to", "reason"]
+        )
+        for (where, why), count in given_up_counts(self._data).items():
+            family.add_metric([where, why], count)
         yield family

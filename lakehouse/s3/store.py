@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from contracts.errors import ConfigError
 from contracts.settings import Settings
-from lakehouse.authorities import trust_too, use
+from lakehouse.s3.authorities import trust_too, use
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -1,5 +1,7 @@
 """Book of alerts: what was raised -> counts, and what is still to be told, in a file of the data folder.
 
+What waits is bounded: past the limit the oldest alert goes, and is counted as given up.
+
 Written by the one process that holds the folder, whole and synced, and kept in its memory too: while the disk is full
 it goes on from there, and the file has it again with the next write that succeeds. Imports no Dagster.
 """
@@ -9,13 +11,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from contracts.files import replace_file
 
 REMEMBERED = 1000  # alerts that were raised already
+WEBHOOK, EVENT = "webhook", "event"  # where an alert was to go
+QUEUE_FULL, TOO_OLD = "queue_full", "too_old"  # why it was given up
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,9 @@ class Alert:
         at_ns: When it happened, Unix nanoseconds UTC.
         posted: Nothing is left to do for the webhook.
         said: Its event is on the bus.
+        entered_ns: When it came into the book, Unix nanoseconds UTC; 0 is unknown.
+        attempts: Posts of it that failed.
+        next_post_ns: It is not posted before, Unix nanoseconds UTC.
     """
 
     name: str
@@ -43,6 +50,34 @@ class Alert:
     at_ns: int
     posted: bool = False
     said: bool = False
+    entered_ns: int = 0
+    attempts: int = 0
+    next_post_ns: int = 0
+
+
+_FIELDS = frozenset(field.name for field in fields(Alert))
+
+
+def waiting_counts(data: Path) -> Mapping[str, int]:
+    """Alerts that wait, by where they are to go, as the file has them."""
+    try:
+        waiting = _parsed(_file(data))["untold"].values()
+    except OSError:
+        waiting = ()
+    return {
+        WEBHOOK: sum(not entry["posted"] for entry in waiting),
+        EVENT: sum(not entry["said"] for entry in waiting),
+    }
+
+
+def given_up_counts(data: Path) -> Mapping[tuple[str, str], int]:
+    """Alerts that were given up since the data folder exists, by where they were to go and why."""
+    try:
+        found = _parsed(_file(data))["given_up"]
+    except OSError:
+        found = {}
+    reasons = ((WEBHOOK, TOO_OLD), (WEBHOOK, QUEUE_FULL), (EVENT, QUEUE_FULL))
+    return {(where, why): found.get(f"{where} {why}", 0) for where, why in reasons}
 
 
 def counts_of(data: Path, name: str) -> Mapping[str, int]:
@@ -63,28 +98,57 @@ class Book:
         self._begun = False  # what the file had is in `_kept`
         self._written = True
 
-    def enter(self, alert: Alert) -> bool:
-        """Count it and keep it until it is told; False when it was raised before."""
+    @property
+    def failures(self) -> int:
+        """Posts in a row that the webhook did not answer."""
+        return int(self._kept["webhook"]["failures"])
+
+    @property
+    def pause_ends_ns(self) -> int:
+        """Nothing is posted before, Unix nanoseconds UTC."""
+        return int(self._kept["webhook"]["next_ns"])
+
+    def pause(self, failures: int, until_ns: int) -> None:
+        """Leave the webhook alone; `note` saves it too."""
+        self._kept["webhook"] = {"failures": failures, "next_ns": until_ns}
+
+    def give_up(self, where: str, why: str) -> None:
+        """Count an alert that will not be told there; `note` saves it too."""
+        self._kept["given_up"][f"{where} {why}"] = self._kept["given_up"].get(f"{where} {why}", 0) + 1
+
+    def enter(self, alert: Alert, limit: int) -> bool:
+        """Count it and keep it until it is told; False when it was raised before. At most `limit` are kept."""
         self._begin()
         if _mark(alert) in self._kept["told"]:
             return False
         counted = self._kept["raised"].setdefault(alert.name, {})
         counted[alert.label] = counted.get(alert.label, 0) + 1
         self._kept["told"] = [*self._kept["told"], _mark(alert)][-REMEMBERED:]
+        self._make_room(limit)
         self._kept["untold"][_mark(alert)] = asdict(alert)
         self._written = False
         self.save()
         return True
 
+    def _make_room(self, limit: int) -> None:
+        untold = self._kept["untold"]
+        while len(untold) >= limit:
+            mark = next(iter(untold))
+            log.error("alerts: %s is given up, as %d wait: see webhook and bus, or HEADWATER_ALERT_QUEUE", mark, limit)
+            oldest = _alert(untold.pop(mark))
+            for where, done in ((WEBHOOK, oldest.posted), (EVENT, oldest.said)):
+                if not done:
+                    self.give_up(where, QUEUE_FULL)
+
     def untold(self) -> list[Alert]:
         self._begin()
-        return [Alert(**entry) for entry in self._kept["untold"].values()]
+        return [_alert(entry) for entry in self._kept["untold"].values()]
 
     def note(self, alert: Alert) -> None:
-        """How far it is told; once all is done it is kept no more."""
+        """How far it is told; once all is done it is kept no more. One that a full queue gave up stays gone."""
         if alert.posted and alert.said:
             self._kept["untold"].pop(_mark(alert), None)
-        else:
+        elif _mark(alert) in self._kept["untold"]:
             self._kept["untold"][_mark(alert)] = asdict(alert)
         self._written = False
         self.save()
@@ -113,6 +177,9 @@ class Book:
             known = before["raised"].setdefault(name, {})
             for label, count in counted.items():
                 known[label] = known.get(label, 0) + count
+        for mark, count in self._kept["given_up"].items():
+            before["given_up"][mark] = before["given_up"].get(mark, 0) + count
+        before["webhook"] = max(before["webhook"], self._kept["webhook"], key=lambda each: int(each["next_ns"]))
         before["told"] += self._kept["told"]
         before["untold"] |= self._kept["untold"]
         self._kept, self._begun = before, True
@@ -122,12 +189,16 @@ def _mark(alert: Alert) -> str:
     return f"{alert.name}:{alert.key}"
 
 
+def _alert(entry: Mapping[str, Any]) -> Alert:
+    return Alert(**{name: value for name, value in entry.items() if name in _FIELDS})
+
+
 def _file(data: Path) -> Path:
     return data / "dagster" / "failures.json"
 
 
 def _empty() -> dict[str, Any]:
-    return {"raised": {}, "told": [], "untold": {}}
+    return {"raised": {}, "told": [], "untold": {}, "given_up": {}, "webhook": {"failures": 0, "next_ns": 0}}
 
 
 def _parsed(path: Path) -> dict[str, Any]:

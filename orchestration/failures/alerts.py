@@ -1,9 +1,9 @@
 """Alerts: something an operator should know of -> a count, a POST to the webhook, an event on the bus.
 
-In this order, as a bus that is away is among what is told of. What could not be told stays in the book of alerts, and
-`tell_untold` goes on with it. The event goes onto the bus as the ingestion service would put it there, under an
-idempotency key made of the alert: appended twice, it is one event. A process that dies between a POST and the note of
-it posts again. Imports no Dagster.
+In this order, as a bus that is away is among what is told of. Alerts that are not told yet stay in the book of alerts:
+`post_due` retries the webhook and `tell_untold` the bus too. The event goes onto the bus as the ingestion service would
+put it there, under an idempotency key made of the alert: appended twice, it is one event. A process that dies between a
+POST and the note of it posts again. Imports no Dagster.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,35 +20,73 @@ from typing import TYPE_CHECKING
 from contracts.messages import BatchHeader, Kind, Message, to_headers
 from contracts.settings import Settings
 from contracts.tenants import tenant_named
+from orchestration.failures import webhook
 from orchestration.failures.alert_book import Alert, Book
+from orchestration.failures.posting import next_to_post, note_answer
 from orchestration.failures.webhook import post
 
 if TYPE_CHECKING:
     from orchestration.resources import Upkeep
 
+POSTS_AT_ONCE = 20  # of one round: a webhook that refuses each alert is not asked without a pause
+
 log = logging.getLogger(__name__)
 
-_turn = threading.Lock()  # sensors and the watch over failures are threads of one process
+_turn = threading.Lock()  # of the book: sensors, the watch over failures and the poster are threads of one process
+_posting = threading.Lock()  # one thread posts at a time, and no other thread waits for the webhook
 _books: dict[Path, Book] = {}
 
 
 def tell(alert: Alert, upkeep: Upkeep) -> bool:
-    """Whether it is raised now for the first time; what fails of it is left to `tell_untold`."""
+    """True if the alert is raised for the first time. What fails is left to `post_due` and `tell_untold`."""
     settings = upkeep.settings()
     with _turn:
-        book = _book(settings)
-        if not book.enter(replace(alert, posted=not settings.alert_webhook_url.get_secret_value())):
+        if not _book(settings).enter(replace(alert, entered_ns=upkeep.now_ns()), settings.alert_queue):
             return False
-        _go_on(book, upkeep)
-        return True
+    post_due(settings, upkeep.now_ns, webhook.ATTEMPTS)
+    with _turn:
+        _say(_book(settings), upkeep)
+    return True
 
 
 def tell_untold(upkeep: Upkeep) -> int:
     """Tell what could not be told before; how many alerts are now done. Any number of calls make one event of each."""
+    settings = upkeep.settings()
     with _turn:
-        book = _book(upkeep.settings())
+        book = _book(settings)
         book.save()
-        return _go_on(book, upkeep)
+        before = len(book.untold())
+    post_due(settings, upkeep.now_ns)
+    with _turn:
+        _say(book, upkeep)
+        return before - len(book.untold())
+
+
+def post_due(settings: Settings, now_ns: Callable[[], int] = time.time_ns, attempts: int = 1) -> int:
+    """Post the alerts whose pause is over; how many the webhook took. Costs nothing when there is none.
+
+    Ends at the first one that the webhook does not answer. Does nothing while another thread posts.
+    """
+    taken = 0
+    if not _posting.acquire(blocking=False):
+        return taken
+    try:
+        for _ in range(POSTS_AT_ONCE):
+            with _turn:
+                alert = next_to_post(_book(settings), settings, now_ns())
+            if alert is None:
+                break
+            body = {"event": alert.name, **alert.attributes, "at_ns": alert.at_ns}
+            url, timeout_s = settings.alert_webhook_url.get_secret_value(), settings.alert_webhook_timeout_s
+            answer = post(url, body, timeout_s, attempts)
+            with _turn:
+                note_answer(_book(settings), alert, answer, settings, now_ns())
+            taken += answer.taken
+            if not answer.taken and not answer.refused:
+                break
+    finally:
+        _posting.release()
+    return taken
 
 
 def message_of(alert: Alert, settings: Settings, now_ns: int) -> tuple[BatchHeader, Message]:
@@ -73,25 +113,6 @@ def message_of(alert: Alert, settings: Settings, now_ns: int) -> tuple[BatchHead
 
 def _book(settings: Settings) -> Book:
     return _books.setdefault(settings.data.resolve(), Book(settings.data))
-
-
-def _go_on(book: Book, upkeep: Upkeep) -> int:
-    before = len(book.untold())
-    if before:
-        _post(book, upkeep.settings())
-        _say(book, upkeep)
-    return before - len(book.untold())
-
-
-def _post(book: Book, settings: Settings) -> None:
-    """A webhook that is away costs one alert its POST; the others wait for the next call."""
-    url = settings.alert_webhook_url.get_secret_value()
-    for alert in [each for each in book.untold() if not each.posted]:
-        body = {"event": alert.name, **alert.attributes, "at_ns": alert.at_ns}
-        had = not url or post(url, body, settings.alert_webhook_timeout_s)
-        book.note(replace(alert, posted=True))
-        if not had:
-            return
 
 
 def _say(book: Book, upkeep: Upkeep) -> None:

@@ -38,7 +38,7 @@ from contracts.errors import StoreError
 from contracts.settings import Settings
 from lakehouse.upkeep.care import Care
 from orchestration.days import first_day, note_first_day
-from orchestration.failures.alerts import tell_untold
+from orchestration.failures.alerts import post_due, tell_untold
 from orchestration.failures.retries import retry_passed_over
 from orchestration.failures.ticks import tell_failed_ticks
 from orchestration.holder import hold
@@ -94,6 +94,7 @@ def serve(settings: Settings) -> int:
         parts.append(
             _thread("ui", lambda: host_dagster_ui_with_workspace_process_context(workspace, host, port, "", "warning"))
         )
+        _thread("alerts", lambda: _post_alerts(settings, stop))
         gc.freeze()
         _watch(settings, workspace, parts, stop)
         ended = [part.name for part in parts if not part.is_alive()]
@@ -129,6 +130,15 @@ def _look_for_failures(workspace: WorkspaceProcessContext) -> None:
             look()
         except Exception:
             logging.getLogger("dagster").exception("%s could not be looked for", what)
+
+
+def _post_alerts(settings: Settings, stop: threading.Event) -> None:
+    """A thread of its own: a webhook that does not answer holds up nothing else."""
+    while not stop.wait(LOOK_S):
+        try:
+            post_due(settings)
+        except Exception:
+            logging.getLogger("dagster").exception("alerts could not be posted")
 
 
 def _note_first_day(settings: Settings) -> None:

@@ -20,7 +20,7 @@ from agents.home import Home
 from contracts.errors import ConfigError
 from contracts.settings import Settings
 from tests.agents.conftest import fast_settings
-from tests.agents.crash import ROOT
+from tests.children import ROOT
 from tests.agents.server import Reply, Sink
 
 Ship = Callable[..., int]

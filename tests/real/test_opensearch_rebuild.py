@@ -52,8 +52,8 @@ def names(calls: Calls, care: Care) -> list[str]:
 
 
 def child(care: Care, point: str, *words: str) -> int:
-    command = ("tests.lakehouse.upkeep.rebuild_child", care.settings.data, *words)
-    return children.run(*command, env=os.environ | {VARIABLE: point}, timeout_s=100).returncode
+    module = "tests.lakehouse.upkeep.rebuild_child"
+    return children.run(module, care.settings.data, *words, env=os.environ | {VARIABLE: point}, timeout_s=100).returncode
 
 
 @pytest.mark.parametrize("before", ["trusted", "dropped"])

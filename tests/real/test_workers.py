@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from query_api.account import Ledgers, take
 from scripts.engines.kafka import Kafka
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
+from tests.children import Child
 from tests.e2e.stack import free_port
 from tests.flows.messages import TENANT, line, message
 from tests.flows.running import World
@@ -35,9 +35,9 @@ class Workers:
     def __init__(self, world: World, settings: dict[str, str]) -> None:
         self.world, self.settings = world, settings
         self.sent = 0
-        self.started: list[subprocess.Popen[bytes]] = []
+        self.started: list[Child] = []
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> Child:
         self.started.append(start(self.world, "flows", *arguments, **self.settings))
         return self.started[-1]
 
@@ -81,7 +81,7 @@ class Workers:
         assert [(entry.in_flight, entry.difference) for entry in entries] == [(0, 0)] * len(entries)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Child) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -31,11 +31,13 @@ FAILURE = Failure(
 
 
 class Hook:
-    """A web server that refuses the first `refusals` posts."""
+    """A web server that is busy for the first `refusals` posts; `refuses` is the status for a body, 0 takes it."""
 
-    def __init__(self, refusals: int = 0) -> None:
+    def __init__(
+        self, refusals: int = 0, retry_after: str = "", refuses: Callable[[dict[str, Any]], int] = lambda _: 0
+    ) -> None:
         self.bodies: list[dict[str, Any]] = []
-        self.refusals = refusals
+        self.refusals, self.retry_after, self.refuses = refusals, retry_after, refuses
 
 
 @contextlib.contextmanager
@@ -43,11 +45,13 @@ def served(hook: Hook) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            refused = hook.refusals > 0
+            status = 503 if hook.refusals > 0 else hook.refuses(body)
             hook.refusals -= 1
-            if not refused:
+            if not status:
                 hook.bodies.append(body)
-            self.send_response(503 if refused else 204)
+            self.send_response(status or 204)
+            if status and hook.retry_after:
+                self.send_header("Retry-After", hook.retry_after)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  (as the library names it)

@@ -18,11 +18,11 @@ import certifi
 import pytest
 
 from contracts.errors import ConfigError
-from lakehouse.authorities import FILE, GIVEN, trust_too
-from lakehouse.object_store import object_store
+from lakehouse.s3.authorities import FILE, GIVEN, trust_too
+from lakehouse.s3.store import object_store
 from tests.lakehouse.lake_samples import settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
 
 ASK = """
