@@ -17,7 +17,7 @@ run: $(READY) ## start the embedded platform on a sample shop, ask it questions,
 test: $(READY) ## run every test, but for those of the two targets below
 	@$(PYTEST) -m "not long and not engines"
 
-test-long: $(READY) ## run those that take minutes: 45 days of all tiers, killed Dagster runs, and Dagster's pages in a browser
+test-long: $(READY) ## run those that take minutes (45 days of all tiers, killed Dagster runs, Dagster's pages in a browser) and those that show that a test can fail
 	@$(PYTEST) -m "long and not engines"
 
 test-engines: $(READY) ## run those on real engines, which are killed, paused and broken too: Kafka, OpenSearch and S3 (needs Java 17, Maven and Go; says what it skips)

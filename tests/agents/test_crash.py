@@ -15,6 +15,7 @@ def test_every_line_arrives_exactly_once_over_kills_rotations_and_lost_answers(t
     assert crash(tmp_path, seed, kills=6) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sabotage", SABOTAGES)
 def test_a_broken_decision_is_seen(tmp_path: Path, sabotage: str) -> None:
     for seed in range(1, 6):

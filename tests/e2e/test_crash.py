@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.scenario import Crash
 
 KILLS = 12  # of each of the two runs
+TRIES = 5
 SOAK_KILLS = int(os.environ.get("HEADWATER_SOAK_KILLS", "0"))
 
 
@@ -32,7 +33,8 @@ def test_every_acknowledged_record_is_visible_exactly_once_through_kills(seed: i
         assert run.faults() == []
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("sabotage", "victim", "sign"),
     [
@@ -43,9 +45,14 @@ def test_every_acknowledged_record_is_visible_exactly_once_through_kills(seed: i
     ],
 )
 def test_the_crash_test_turns_red_with(sabotage: str, victim: str, sign: str, tmp_path: Path) -> None:
-    with contextlib.closing(Crash(tmp_path, seed=7, sabotage=sabotage)) as run:
-        run.run_broken(5, victim)
-        assert any(re.search(sign, fault) for fault in run.faults()), run.faults()
+    found: list[str] = []
+    for seed in range(TRIES):  # one kill each; most need one
+        with contextlib.closing(Crash(tmp_path / str(seed), seed, sabotage)) as run:
+            run.run_broken(victim)
+            found = run.faults()
+        if any(re.search(sign, fault) for fault in found):
+            return
+    pytest.fail(f"{sabotage} went unnoticed: {found}")
 
 
 @pytest.mark.skipif(not SOAK_KILLS, reason="a longer run: make soak")

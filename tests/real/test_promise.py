@@ -19,6 +19,7 @@ from tests.real.promise import KINDS, Engines, Promise
 pytestmark = pytest.mark.alone
 
 FAULTS = 14
+TRIES = 3
 SOAK_FAULTS = int(os.environ.get("HEADWATER_SOAK_FAULTS", "0"))
 
 
@@ -57,10 +58,14 @@ def test_every_acknowledged_record_is_visible_exactly_once_whatever_breaks(engin
     ],
 )
 def test_the_test_turns_red_with(sabotage: str, victim: str, sign: str, engines: Engines, tmp_path: Path) -> None:
-    with contextlib.closing(Promise(tmp_path, 7, engines, sabotage)) as run:
-        run.run_broken(3, victim)
-
-        assert any(re.search(sign, fault) for fault in run.faults()), run.faults()
+    found: list[str] = []
+    for seed in range(TRIES):  # one kill each; most need one
+        with contextlib.closing(Promise(tmp_path / str(seed), seed, engines, sabotage)) as run:
+            run.run_broken(victim)
+            found = run.faults()
+        if any(re.search(sign, fault) for fault in found):
+            return
+    pytest.fail(f"{sabotage} went unnoticed: {found}")
 
 
 @pytest.mark.skipif(not SOAK_FAULTS, reason="a longer run: make soak-engines")

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from bus.sqlite.bus import SqliteBus
 from contracts.messages import Message
 from contracts.settings import load_settings
@@ -79,6 +81,7 @@ def test_every_acknowledged_message_outlives_kills_exactly_once_in_order_and_unc
     assert len({name.split("/")[0] for name in acknowledged}) == 12, "each process was told of something"
 
 
+@pytest.mark.long
 def test_the_crash_test_turns_red_when_appends_are_acknowledged_before_the_commit(tmp_path: Path) -> None:
     acknowledged, wrong = crash(tmp_path / "bus.db", 11, 2, "acknowledge-early")
 

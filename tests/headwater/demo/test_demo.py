@@ -34,6 +34,7 @@ def test_questions_wait_until_both_stores_have_every_line(
     assert demo_module.settled(entry, total=9) is done
 
 
+@pytest.mark.long
 def test_one_line_written_twice_and_one_changed_make_the_demo_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

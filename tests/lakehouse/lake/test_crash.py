@@ -8,6 +8,8 @@ import random
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from contracts.messages import Kind
 from lakehouse.lake.store import Lake
 from tests.children import Child
@@ -45,7 +47,7 @@ def kill_at_commits_and_between(url: Path | str) -> None:
     for table in ("rows", "ledger", "rows", "rows"):
         assert run(url, f"{table}:{chance.randint(1, 2)}") == -9
     for _ in range(3):
-        run(url, seconds=chance.uniform(0.3, 1.5))
+        run(url, seconds=chance.uniform(0.02, 0.4))
     assert run(url) == 0
 
 
@@ -60,6 +62,7 @@ def test_killed_at_any_commit_each_row_is_there_once(tmp_path: Path) -> None:
     assert counts(tmp_path) == (EVERY, EVERY, EVERY)
 
 
+@pytest.mark.long
 def test_without_the_look_at_what_has_landed_rows_are_doubled(tmp_path: Path) -> None:
     kill_a_blind_one(tmp_path)
 

@@ -65,9 +65,9 @@ def test_rows_are_there_once_whatever_step_the_process_is_killed_at(seed: int, t
     assert crashes(tmp_path, seed) == expected(seed)
 
 
+@pytest.mark.long
 def test_without_the_checkpoint_in_the_commit_a_crash_doubles_rows(tmp_path: Path) -> None:
-    doubled = [crashes(tmp_path / str(seed), seed, "sabotage") - expected(seed) for seed in (1, 2)]
-    assert any(doubled)
+    assert any(crashes(tmp_path / str(seed), seed, "sabotage") - expected(seed) for seed in (1, 2))
 
 
 def test_a_lock_of_a_killed_process_does_not_block_the_next(tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ def test_killed_after_any_step_each_record_is_seen_once_and_the_next_run_complet
     assert {file["partition.move"] for file in archive_table(care, Kind.LOGS).files()} == {1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("sabotage", "failpoint"), [("delete-first", archive.COPIED), ("verify-nothing", "")])
 def test_a_move_that_gives_up_the_day_unverified_is_found_out(
     here: Settings, care: Care, search: Search, sabotage: str, failpoint: str
