@@ -20,8 +20,8 @@ from agents.home import Home
 from contracts.errors import ConfigError
 from contracts.settings import Settings
 from tests.agents.conftest import fast_settings
-from tests.children import ROOT
 from tests.agents.server import Reply, Sink
+from tests.children import ROOT
 
 Ship = Callable[..., int]
 

@@ -53,7 +53,9 @@ def names(calls: Calls, care: Care) -> list[str]:
 
 def child(care: Care, point: str, *words: str) -> int:
     module = "tests.lakehouse.upkeep.rebuild_child"
-    return children.run(module, care.settings.data, *words, env=os.environ | {VARIABLE: point}, timeout_s=100).returncode
+    return children.run(
+        module, care.settings.data, *words, env=os.environ | {VARIABLE: point}, timeout_s=100
+    ).returncode
 
 
 @pytest.mark.parametrize("before", ["trusted", "dropped"])
