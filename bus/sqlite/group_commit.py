@@ -76,14 +76,24 @@ class GroupCommit:
         with self._changed:
             if self._closing:
                 raise BusError("the bus is closed: open it again")
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
-                thread.start()
-                self._thread = thread
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = self._started()
             self._queue.append(append)
             self._queued_bytes += append.size_bytes
             if len(self._queue) == 1 or self._is_complete():
                 self._changed.notify()
+
+    def _started(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise BusError(
+                f"the thread that writes to the bus cannot be started ({error}), nothing was stored",
+                hint="raise the limit of threads or the memory of this process",
+                retry_after_s=1,
+            ) from error
+        return thread
 
     def wait_durable(self, append: Append, timeout_s: float | None) -> int:
         """Block until `append` is synced to the disk; its first offset.
@@ -203,10 +213,13 @@ class GroupCommit:
         return bus_error(failure, self._path)
 
     def _is_at_limit(self, size_bytes: int) -> bool:
-        """SQLite says the same of its page limit and of a full disk."""
-        pages, limit = (
-            self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "max_page_count")
-        )
+        """SQLite gives the same error for its page limit and for a full disk."""
+        try:
+            pages, limit = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "max_page_count")
+            )
+        except sqlite3.Error:  # this runs after a failure: the disk may give nothing at all
+            return False
         return bool(pages + size_bytes // PAGE_BYTES * 17 // 16 + 16 > limit)
 
     def _roll_back(self) -> None:

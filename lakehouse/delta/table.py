@@ -11,7 +11,7 @@ import contextlib
 import datetime as dt
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 
 from contracts.errors import StoreError
+from lakehouse.delta.errors import translated as translated  # beside the handle that needs it
 from lakehouse.delta.files import Files
-from lakehouse.delta.folder_errors import folder_trouble
 from lakehouse.delta.layout import ROW_GROUP_ROWS, WARM, Layout, writer_properties
 from lakehouse.delta.schemas import statistics_columns
-from lakehouse.s3.errors import trouble
 
 COMPACT_TARGET_BYTES = 16 << 20  # every compaction reads again what is smaller: bounds its time and memory
 VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
@@ -51,21 +50,7 @@ _CONFIGURATION = {
 }
 # Else every commit lists the whole log for what has expired; `clean_log` does it now and then.
 _HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-_LOOK = "check the lake's folder or object store"
 _MISSING = "is its folder mounted, and its URL that of before? nothing is made anew in its place"
-
-
-@contextlib.contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn errors of the library and the file system into `StoreError`; a lost race stays `CommitFailedError`."""
-    try:
-        yield
-    except CommitFailedError:
-        raise
-    except (DeltaError, OSError, pa.ArrowException, ValueError) as error:
-        text = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
-        words, hint = trouble(str(error)) or folder_trouble(str(error)) or (text, _LOOK)
-        raise StoreError(f"{what}: {words}", hint=hint, retry_after_s=5) from error
 
 
 class Delta:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
 
@@ -31,8 +32,22 @@ def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None
         return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
 
 
+@dataclass(slots=True)
+class _Handle:
+    """A table and the lock of those who use it, as a handle of the library is for one thread at a time.
+
+    Attributes:
+        table: None until it was opened.
+        asked_s: When its last refresh began.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    table: Delta | None = None
+    asked_s: float = 0.0
+
+
 class Tables:
-    """Thread-safe. Opens nothing before it is needed.
+    """Thread-safe; a table that waits for the object store holds up no other table. Opens nothing before it is needed.
 
     Args:
         url: Folder, or s3://bucket/prefix.
@@ -51,9 +66,8 @@ class Tables:
         self._options = reading_options(url, settings)
         self._layout, self._creates = layout, create
         self._rest_s = AWAY_REST_S if rest_s is None and self.store is not None else rest_s
-        self._lock = threading.Lock()
-        self._tables: dict[str, Delta] = {}
-        self._asked_s: dict[str, float] = {}  # when the last refresh of a table began
+        self._lock = threading.Lock()  # of what follows; never held while the store is asked
+        self._handles: dict[str, _Handle] = {}
         self._failure: tuple[float, StoreError] | None = None  # until when the store is left alone, and why
 
     @contextmanager
@@ -61,9 +75,12 @@ class Tables:
         """The table as it was after this call began, for one thread at a time."""
         called_s = time.monotonic()
         with self._lock:
-            if self._asked_s.get(name, 0.0) < called_s:  # else others refreshed it while this call waited
-                self._refresh(name)
-            yield self._tables[name]
+            handle = self._handles.setdefault(name, _Handle())
+        with handle.lock:
+            table = handle.table
+            if table is None or handle.asked_s < called_s:  # else others refreshed it while this call waited
+                table = self._refresh(name, handle)
+            yield table
 
     def has(self, name: str) -> bool:
         """Whether the table is there.
@@ -71,26 +88,36 @@ class Tables:
         Raises:
             StoreError: That cannot be seen.
         """
-        return name in self._tables or exists(self.url, name, self._options)
+        with self._lock:
+            handle = self._handles.get(name)
+        return (handle is not None and handle.table is not None) or exists(self.url, name, self._options)
 
-    def _refresh(self, name: str) -> None:
-        if self._failure is not None and time.monotonic() < self._failure[0]:
-            known = self._failure[1]
-            raise StoreError(str(known), hint=known.hint, retry_after_s=known.retry_after_s) from known
+    def _refresh(self, name: str, handle: _Handle) -> Delta:
+        self._respect_failure()
         began_s = time.monotonic()
         try:
-            if name not in self._tables:
-                self._tables[name] = Delta(self.url, name, self._options, self._layout, self._creates)
-            self._tables[name].refresh()
+            table = handle.table or Delta(self.url, name, self._options, self._layout, self._creates)
+            handle.table = table
+            table.refresh()
         except StoreError as error:
             if self._rest_s is not None:
-                took_s = time.monotonic() - began_s
-                self._failure = (time.monotonic() + max(took_s, self._rest_s), error)
+                ended_s = time.monotonic()
+                with self._lock:
+                    self._failure = (ended_s + max(ended_s - began_s, self._rest_s), error)
             raise
-        self._asked_s[name], self._failure = began_s, None
+        handle.asked_s = began_s
+        with self._lock:
+            self._failure = None
+        return table
+
+    def _respect_failure(self) -> None:
+        with self._lock:
+            failure = self._failure
+        if failure is not None and time.monotonic() < failure[0]:
+            known = failure[1]
+            raise StoreError(str(known), hint=known.hint, retry_after_s=known.retry_after_s) from known
 
     def close(self) -> None:
         """Let go; queries in flight finish on their own. Idempotent."""
         with self._lock:
-            self._tables.clear()
-            self._asked_s.clear()
+            self._handles.clear()

@@ -30,14 +30,14 @@ class QueryPool:
         """Run `sql`, waiting for a free place included, within the deadline.
 
         Raises:
-            StoreError: It took too long, needed too much memory, or a file is gone.
+            StoreError: It took too long, needed too much memory or a thread that is not to be had, or a file is gone.
         """
         ends = time.monotonic() + self._timeout_s
         if not self._places.acquire(timeout=self._timeout_s):
             raise StoreError(f"{self._timeout_s:g} s passed before a lake query could start", retry_after_s=5)
         future: concurrent.futures.Future[pa.Table] = concurrent.futures.Future()
         late = threading.Event()
-        threading.Thread(target=self._work, args=(future, builder, what, sql, late), daemon=True).start()
+        self._start(threading.Thread(target=self._work, args=(future, builder, what, sql, late), daemon=True), what)
         try:
             return future.result(max(0.0, ends - time.monotonic()))
         except concurrent.futures.TimeoutError as error:
@@ -45,6 +45,17 @@ class QueryPool:
             raise StoreError(
                 f"query of {what} took longer than {self._timeout_s:g} s",
                 hint="narrow the time range, or raise HEADWATER_QUERY_TIMEOUT_S",
+            ) from error
+
+    def _start(self, thread: threading.Thread, what: str) -> None:
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._places.release()  # no thread is there that would do it
+            raise StoreError(
+                f"query of {what} cannot be started: {error}",
+                hint="raise the limit of threads or the memory of this process",
+                retry_after_s=5,
             ) from error
 
     def _work(

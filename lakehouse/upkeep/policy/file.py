@@ -10,7 +10,7 @@ import bisect
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,19 @@ NAME = "retention.toml"
 MAX_DAYS = 36_500
 MAX_GIB = 1 << 24
 MAX_BYTES = 256 << 10
+DEEPEST = 4  # levels of keys whose lines are kept; the policy has three
 MOST_SHOWN = 60  # of a value that is refused
 
 _DAYS = ("hot_days", "rebuilt_days", "archive_after_days", "keep_days")
 _SIZES = {"hot_max_gib": "hot_max_bytes", "lake_max_gib": "lake_max_bytes", "archive_max_gib": "archive_max_bytes"}
 _RULE = ("kind", "tenant", "service", "below", "at_least", "keep_days")
 _HINT = "see docs/tiers.md, on retention"
+
+# Of TOML, all that a newline or a bracket may be part of. A string of three quotes may hold two more before its end.
+_TOKEN = re.compile(
+    r"""\"{3}(?:\\.|[^\\])*?\"{3}\"{0,2}|'{3}.*?'{3}'{0,2}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[\]{}\n]""",
+    re.DOTALL,
+)
 
 Place = tuple[str | int, ...]
 
@@ -227,32 +234,41 @@ def _meant(name: str, known: Collection[str]) -> str:
 def lines_of(text: str) -> dict[Place, int]:
     """Line by place, of valid TOML: ("defaults", "hot_days"), ("rule", 0), ("rule", 0, "kind").
 
-    A statement is the fewest whole lines that are valid by themselves.
+    Time and memory grow with the length of `text`: each statement is parsed once.
     """
     found: dict[Place, int] = {}
     header: Place = ()
     counts: dict[Place, int] = {}
-    waiting: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        waiting.append(line)
-        try:
-            statement = tomllib.loads("\n".join(waiting))
-        except tomllib.TOMLDecodeError:
+    for first, lines in _statements(text.replace("\r\n", "\n")):
+        if not lines.strip() or lines.lstrip().startswith("#"):
             continue
-        first, waiting = number - len(waiting) + 1, []
-        if line.lstrip().startswith("[") and first == number:
+        statement = tomllib.loads(lines)
+        if lines.lstrip().startswith("["):
             header = _header(statement, counts)
-            found.setdefault(header, number)
+            found.setdefault(header, first)
         else:
             for place in _places(statement):
                 found.setdefault((*header, *place), first)
     return found
 
 
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """The number of its first line, and its whole lines, of each statement: a newline outside of brackets ends it."""
+    depth, number, first, start = 0, 1, 1, 0
+    for token in _TOKEN.finditer(text):
+        sign = token.group()
+        number += sign.count("\n")
+        depth += (sign in ("[", "{")) - (sign in ("]", "}"))
+        if sign == "\n" and not depth:
+            yield first, text[start : token.start()]
+            first, start = number, token.end()
+    yield first, text[start:]
+
+
 def _header(statement: Mapping[str, Any], counts: dict[Place, int]) -> Place:
     place: Place = ()
     value: Any = statement
-    while value:
+    while value and len(place) < DEEPEST:
         if isinstance(value, list):
             place, value = (*place, counts.setdefault(place, 0)), value[0]
             counts[place[:-1]] += 1
@@ -262,11 +278,11 @@ def _header(statement: Mapping[str, Any], counts: dict[Place, int]) -> Place:
     return place
 
 
-def _places(statement: Mapping[str, Any]) -> Sequence[Place]:
-    """Every key on the way to the values of one statement."""
+def _places(statement: Mapping[str, Any], deepest: int = DEEPEST) -> Sequence[Place]:
+    """Every key on the way to the values of one statement, `deepest` levels down."""
     found: list[Place] = []
     for name, value in statement.items():
         found.append((name,))
-        if isinstance(value, dict):
-            found += [(name, *place) for place in _places(value)]
+        if isinstance(value, dict) and deepest > 1:
+            found += [(name, *place) for place in _places(value, deepest - 1)]
     return found

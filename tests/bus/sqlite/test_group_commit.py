@@ -24,12 +24,15 @@ class HeldConnection(sqlite3.Connection):
     """SQLite, with a gate before the commit: `at_commit` is called there, and may wait or raise."""
 
     at_commit: Callable[[], None] = staticmethod(lambda: None)
+    at_pragma: Callable[[], None] = staticmethod(lambda: None)
     commits = 0
 
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         if sql == "COMMIT":
             self.commits += 1
             self.at_commit()
+        elif sql.startswith("PRAGMA"):
+            self.at_pragma()
         return super().execute(sql, *parameters)
 
 
@@ -226,3 +229,33 @@ def test_closing_waits_for_the_commit_that_is_under_way(bench: Bench) -> None:
     closing.result(30)
     assert waiting.result() == 0
     assert bench.stored() == [b"1"]
+
+
+def test_a_disk_that_fails_the_look_at_the_limit_too_fails_that_append_alone(bench: Bench) -> None:
+    def fail(code: int) -> Callable[[], None]:
+        def raising() -> None:
+            raise sqlite_error(code)
+
+        return raising
+
+    bench.connection.at_commit = fail(sqlite3.SQLITE_FULL)
+    bench.connection.at_pragma = fail(sqlite3.SQLITE_IOERR)
+    with pytest.raises(BusError, match="bus"):
+        bench.append(b"1", timeout_s=30)
+    bench.connection.at_commit = bench.connection.at_pragma = lambda: None
+    assert bench.append(b"2", timeout_s=30) == 0
+    assert bench.stored() == [b"2"]
+
+
+def test_a_writer_thread_that_cannot_start_refuses_the_append_and_starts_with_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(BusError, match="nothing was stored"):
+            bench.append(b"1")
+    assert bench.append(b"2", timeout_s=30) == 0
+    assert bench.stored() == [b"2"]

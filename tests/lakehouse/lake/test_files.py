@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, QueryBuilder
 
 from contracts.errors import StoreError
 from contracts.messages import Kind
 from contracts.records import Row
 from lakehouse.delta.schemas import ROLLUPS
-from lakehouse.delta.table import CHECKPOINT_COMMITS, Delta
+from lakehouse.delta.table import CHECKPOINT_COMMITS, Delta, translated
+from lakehouse.delta.tables import Tables
 from lakehouse.lake import writer as lake_writer
 from lakehouse.lake.store import Lake
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
@@ -95,6 +99,91 @@ def test_a_query_past_its_deadline_is_a_store_error(tmp_path: Path) -> None:
         lake.snapshot(Kind.LOGS).query(f"SELECT sum(a.x * b.x) FROM {series} a, {series} b WHERE a.x + b.x > 5")
     assert time.monotonic() - started < 60
     lake.close()
+
+
+def test_a_query_whose_thread_cannot_start_gives_its_place_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(str(tmp_path / "lake"), settings(query_timeout_s=5.0, query_concurrency=1))
+    snapshot = lake.snapshot(Kind.LOGS)
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="cannot be started") as caught:
+                snapshot.query("SELECT 1 AS one")
+            assert caught.value.retry_after_s
+    assert snapshot.query("SELECT 1 AS one").to_pylist() == [{"one": 1}]
+    lake.close()
+
+
+def test_a_table_that_waits_for_the_store_holds_up_no_other_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, answers = threading.Event(), threading.Event()
+    refresh = Delta.refresh
+
+    def slow(table: Delta) -> None:
+        if table.name == "logs" and threading.current_thread() is not threading.main_thread():
+            waiting.set()
+            assert answers.wait(30)
+        refresh(table)
+
+    lake = Lake(str(tmp_path / "lake"), settings())
+    monkeypatch.setattr(Delta, "refresh", slow)
+    with ThreadPoolExecutor(2) as pool:
+        logs = pool.submit(lake.landed, Kind.LOGS)
+        assert waiting.wait(30)
+        others = pool.submit(lake.landed, Kind.METRICS)
+        try:
+            assert others.result(20) == {}
+            assert not logs.done()
+        finally:
+            answers.set()
+        assert logs.result(20) == {}
+    lake.close()
+
+
+def test_a_store_that_failed_is_left_alone_by_the_other_tables_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    tables = Tables(str(tmp_path / "lake"), settings(), rest_s=60.0)
+
+    def away(table: Delta) -> None:
+        asked.append(table.name)
+        raise StoreError("the store is away", retry_after_s=5)
+
+    monkeypatch.setattr(Delta, "refresh", away)
+    for name in ("logs", "logs", "metrics"):
+        with pytest.raises(StoreError, match="the store is away") as caught, tables.newest(name):
+            pass
+        assert caught.value.retry_after_s == 5
+    assert asked == ["logs"]
+
+
+def test_a_value_that_our_own_code_refuses_is_no_failure_of_the_store(tmp_path: Path) -> None:
+    def ours() -> None:
+        int("no number")
+
+    with pytest.raises(ValueError, match="invalid literal") as caught, translated("the table cannot be read"):
+        ours()
+    assert not isinstance(caught.value, StoreError)
+    with pytest.raises(UnicodeEncodeError), translated("the table cannot be read"):
+        QueryBuilder().execute("SELECT '\ud800'")
+
+
+def test_a_value_that_the_library_refuses_is_a_failure_of_the_store(tmp_path: Path) -> None:
+    table = Delta(str(tmp_path / "lake"), "logs")
+    with pytest.raises(StoreError, match="the table cannot be read"), translated("the table cannot be read"):
+        table._table.optimize.compact(partition_filters=[("absent", "=", "x")])
+    with pytest.raises(StoreError, match="the table cannot be read"), translated("the table cannot be read"):
+        pa.array([1, 2]).cast(pa.list_(pa.int8()))
+    with pytest.raises(StoreError, match="the table cannot be read"), translated("the table cannot be read"):
+        pa.array(["x"]).cast(pa.int64())
 
 
 def test_a_query_over_its_memory_is_a_store_error(tmp_path: Path) -> None:

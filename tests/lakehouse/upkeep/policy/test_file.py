@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,6 +139,51 @@ def test_lines_are_those_of_statements_whatever_their_text_looks_like() -> None:
     assert lines[("rule", 0, "keep_days")] == 6
     assert lines[("rule", 1)] == 7
     assert lines[("rule", 1, "keep_days")] == 11
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_statement_of_many_lines_is_read_once(newline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    loads = tomllib.loads
+
+    def counting(text: str) -> dict[str, Any]:
+        nonlocal read
+        read += len(text)
+        return loads(text)
+
+    text = "[[rule]]\nkeep_days = 3 # days ]\nservice = [\n" + '"a [",\n' * 2000 + "] # end\n\n\nkind = 'logs'"
+    text = text.replace("\n", newline)
+    monkeypatch.setattr(tomllib, "loads", counting)
+    lines = lines_of(text)
+    assert read <= len(text)
+    assert lines[("rule", 0, "service")] == 3
+    assert lines[("rule", 0, "kind")] == 2007
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"""one\n"two"\n""three"""""',
+        '"""\n\\"""\n[x\n"""',
+        "'''\n\\\n[ # \n'''''",
+        '""""""',
+        "''",
+        '"\\"[{#"',
+        "'[{#\\'",
+        '[{ a = "]", b = [ [ 1, # ]\n 2 ] ] }, # }\n]',
+        "2026-01-01T00:00:00.5Z",
+    ],
+)
+def test_lines_are_right_after_every_kind_of_value(value: str) -> None:
+    text = f"[defaults]\nhot_days = {value}\n\n# [x\nkeep_days = 1\n"
+    lines = lines_of(text)
+    assert lines[("defaults", "hot_days")] == 2
+    assert lines[("defaults", "keep_days")] == 5 + value.count("\n")
+
+
+def test_a_key_of_thousands_of_parts_is_refused_by_its_first() -> None:
+    with pytest.raises(ConfigError, match=r'^retention.toml:2: unknown key "b"'):
+        parse_policy("[defaults]\n" + "b." * 2000 + "c = 1")
 
 
 def test_the_file_of_the_data_folder_is_read_when_it_is_there(tmp_path: Path) -> None:
