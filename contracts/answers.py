@@ -43,21 +43,27 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points are (start of the step in epoch milliseconds, value), ascending; a step without points is left out."""
+    """Points are (start of the step in epoch milliseconds, value), ascending; a step without points is left out.
+
+    A value is None when no number holds it.
+    """
 
     labels: Mapping[str, str]
-    points: Sequence[tuple[int, float]]
+    points: Sequence[tuple[int, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesAnswer:
-    """`resolution`: "raw", or the coarsest rollup that was read ("1m", "1h"). `approximate`: values are within 1 %."""
+    """`resolution`: "raw", or the coarsest rollup that was read ("1m", "1h"). `approximate`: values are within 1 %.
+    `overflowed`: how many values are None.
+    """
 
     series: Sequence[Series]
     partial: bool
     tiers: Mapping[str, TierUse]
     resolution: str = "raw"
     approximate: bool = False
+    overflowed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,16 +131,19 @@ class RecordQuery:
 class MetricQuery:
     """Aggregated series. `agg`: avg, min, max, sum, count, rate, p50, p90, p95, p99.
 
-    `rate` is the increase per second of a cumulative sum within each step, counted per raw series (all labels) with
-    resets seen as a restart from 0, then summed over the group.
+    `rate` is the increase per second of a cumulative sum, counted per raw series (all labels) with resets seen as a
+    restart from 0, spread over the time between two samples, then summed over the group.
 
     Attributes:
         name: Metric name, whole.
         step_ns: Width of a point, at least 1 s; points start at multiples of the step.
-        group_by: service, env, host or attribute keys; () is one series.
+        group_by: Own fields (service, env, host, name, unit, metric_kind) or attribute keys; "attributes.KEY" is always
+            an attribute. () is one series.
         where: Further filter.
         resolution: "raw", "1m" or "1h": what the answer is made of; "auto": the coarsest rollup that answers exactly,
             and for percentiles of long ranges one that answers within 1 %.
+        per_series: avg, sum, min, max, last: what each raw series is in a step, before `agg` goes over the series;
+            "": `agg` goes over all points.
     """
 
     name: str
@@ -151,3 +154,4 @@ class MetricQuery:
     where: Node
     group_by: tuple[str, ...] = ()
     resolution: str = "auto"
+    per_series: str = ""

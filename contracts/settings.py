@@ -215,6 +215,9 @@ class Settings(BaseSettings):
     query_clauses: int = Field(256, ge=1, description="Query: most clauses.")
     query_rows: int = Field(10_000, ge=1, description="Query: most rows of a page.")
     query_points: int = Field(11_000, ge=1, description="Query: most points of a metric series.")
+    query_look_back_s: float = Field(
+        300.0, gt=0, description="Query: the longest time between two samples of a sum across which `rate` counts."
+    )
     query_sketch_h: float = Field(
         24.0, ge=0, description="Query: time range from which percentiles of metrics come from rollups, within 1 %."
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import KEYWORD_FIELDS, NUMBER_FIELDS, All, Exists, Node, Range, Term, Wildcard
-from query_api.times import parse_time
+from query_api.times import parse_span
 
 _SEVERITY = "severity_number"
 _TIMESTAMP = "timestamp"
@@ -116,12 +116,13 @@ class Fields:
             raise QueryError("body has no order", code="bad_value", position=position, hint="name a field: x:[a TO b]")
         if field == _SEVERITY:
             return _level_range(low, high, with_low, with_high)
+        if field == _TIMESTAMP:  # a day has an inside: after a day starts past its end, up to a day takes all of it
+            start, end = self._span(low)[0 if with_low else 1], self._span(high)[1 if with_high else 0]
+            return Range(field, start, end, with_low, with_high)
         first, last = self._bounds(field, low, high)
         return Range(field, first, last, with_low, with_high)
 
     def _bounds(self, field: str, low: Bound | None, high: Bound | None) -> tuple[_Value, _Value]:
-        if field == _TIMESTAMP:
-            return self._time(low), self._time(high)
         if field in NUMBER_FIELDS:
             return _number(low), _number(high)
         numbers = [None if b is None or b.quoted else number_in(b.text) for b in (low, high)]
@@ -130,8 +131,8 @@ class Fields:
             return numbers[0], numbers[1]
         return _text(low), _text(high)
 
-    def _time(self, bound: Bound | None) -> int | None:
-        return None if bound is None else parse_time(bound.text, self.now_ns, position=bound.position)
+    def _span(self, bound: Bound | None) -> tuple[int, int] | tuple[None, None]:
+        return (None, None) if bound is None else parse_span(bound.text, self.now_ns, position=bound.position)
 
 
 def number_in(text: str) -> int | float | None:

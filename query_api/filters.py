@@ -11,7 +11,7 @@ from contracts.settings import Settings
 from query_api.backend import reading
 from query_api.fields import parse_level
 from query_api.lucene import parse
-from query_api.times import parse_time
+from query_api.times import LAST_DATE, is_date, next_date, parse_time
 from web.problems import Problem
 
 
@@ -67,17 +67,25 @@ def time_range(start: str | None, end: str | None, now_ns: int) -> tuple[int | N
     """Start (inclusive) and end (exclusive).
 
     Raises:
-        Problem: 400 "bad_time", or "bad_range" when the start is after the end.
+        Problem: 400 "bad_time", or "bad_range" when the start is not before the end.
     """
     start_ns, end_ns = time_named("start", start, now_ns), time_named("end", end, now_ns)
     if start_ns is not None and end_ns is not None and start_ns > end_ns:
         raise Problem(400, "bad_range", "start is after end: swap them", parameter="start")
+    if start_ns is not None and start_ns == end_ns:
+        raise Problem(400, "bad_range", _no_time_between(end or ""), parameter="start")
     return start_ns, end_ns
 
 
+def _no_time_between(end: str) -> str:
+    if not is_date(end) or end.strip() == LAST_DATE:
+        return "start and end are the same, and end is exclusive: leave time in between"
+    return f"start and end are the same, and end is exclusive: for the whole day use end={next_date(end)}"
+
+
 def closed_range(start: str, end: str, now_ns: int) -> tuple[int, int]:
-    """As `time_range`, with both sides given and something in between."""
+    """As `time_range`, with both sides given."""
     start_ns, end_ns = time_range(start, end, now_ns)
-    if start_ns is None or end_ns is None or start_ns == end_ns:
-        raise Problem(400, "bad_range", "start and end are the same: leave time in between", parameter="start")
+    if start_ns is None or end_ns is None:
+        raise Problem(400, "bad_range", "start and end are both needed: give them", parameter="start")
     return start_ns, end_ns

@@ -12,7 +12,10 @@ from web.problems import Problem
 
 DEFAULT_TIERS_TEXT = ",".join(tier for tier in Tier if tier in DEFAULT_TIERS)
 
-_TIME = "RFC 3339, epoch number (s, ms, us or ns by its size), or now, now-15m, now-1d (units ms s m h d w)"
+_TIME = (
+    "RFC 3339 (a date alone is its midnight, UTC), epoch number (s, ms, us or ns by its size), or now, now-15m, now-1d "
+    "(units ms s m h d w)"
+)
 
 Text = Annotated[
     str,

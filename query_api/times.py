@@ -2,10 +2,12 @@
 
 A time is RFC 3339 (`2026-03-01T12:00:00Z`; date alone is midnight; no zone is UTC), an epoch number (seconds,
 milliseconds, microseconds or nanoseconds by its size), or `now`, `now-15m`, `now-1d+2h`. Units: ms s m h d w.
+In a query a date alone is the whole day, UTC.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from decimal import Decimal
 
@@ -26,6 +28,7 @@ UNITS = {
 # of that means the same as the edge.
 EARLIEST_NS = 0
 LATEST_NS = (2**63 - 1) // 1000 * 1000
+LAST_DATE = dt.date.max.isoformat()
 
 MAX_CHARS = 64
 _HINT = "use RFC 3339 (2026-03-01T12:00:00Z), an epoch number, or now-15m (units ms s m h d w)"
@@ -33,6 +36,7 @@ _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h|d|w)?\Z")
 # "+" of a query string that was not percent-encoded arrives as a blank.
 _RELATIVE = re.compile(r"now((?:[-+ ][0-9]{1,12}(?:ms|s|m|h|d|w))*)\Z")
 _STEP = re.compile(r"([-+ ])([0-9]+)([a-z]+)")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _BLANK_FOR_PLUS = re.compile(r"(.*[0-9]{2}:[0-9]{2}[0-9:.,]*) ([0-9]{2}:?[0-9]{2})\Z")
 
 
@@ -50,6 +54,26 @@ def parse_time(text: str, now_ns: int, *, position: int | None = None) -> int:
         if found is not None:
             return min(max(found, EARLIEST_NS), LATEST_NS)
     raise QueryError(f'"{text[:MAX_CHARS]}" is not a time', code="bad_time", position=position, hint=_HINT)
+
+
+def is_date(text: str) -> bool:
+    """Whether `text` has the form of a date alone."""
+    return _DATE.match(text.strip()) is not None
+
+
+def next_date(text: str) -> str:
+    """The date after the one that `text` is, which is not `LAST_DATE`."""
+    return (dt.date.fromisoformat(text.strip()) + dt.timedelta(1)).isoformat()
+
+
+def parse_span(text: str, now_ns: int, *, position: int | None = None) -> tuple[int, int]:
+    """Read a time as `parse_time` does: its first and its last nanosecond, which differ for a date alone.
+
+    Raises:
+        QueryError: It is no time (code "bad_time").
+    """
+    first = parse_time(text, now_ns, position=position)
+    return first, min(first + UNITS["d"] - 1, LATEST_NS) if is_date(text) else first
 
 
 def parse_duration(text: str) -> int:

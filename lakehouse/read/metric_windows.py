@@ -28,8 +28,13 @@ from lakehouse.sql.sketch import key_sql, quantile
 RAW, AUTO = "raw", "auto"
 RESOLUTIONS = {name.removeprefix("metrics_"): name for name in ROLLUPS}
 SHARES = {f"p{percent}": percent / 100 for percent in (50, 90, 95, 99)}
+RAW_SERIES = ("service", "env", "host", "unit", "metric_kind", "attributes")  # of one tenant and name
 
 Span = tuple[int, int]
+
+
+_PLACE = ("last_timestamp", "last_partition", "last_offset", "last_index")
+_POINT = dict(zip(_PLACE, ("timestamp", "bus_partition", "bus_offset", "bus_index"), strict=True))
 
 
 @dataclass(slots=True)
@@ -41,9 +46,12 @@ class Sums:
     low: float = float("inf")
     high: float = float("-inf")
     sketch: list[tuple[int, int]] = field(default_factory=list)  # keys and counts
+    latest: tuple[Any, ...] = ()  # time, place on the bus, value
 
     def add(self, row: dict[str, Any]) -> None:
         self.n += row["n"]
+        if "last" in row:
+            self.latest = max(self.latest, tuple(row[name] for name in (*_PLACE, "last")))
         self.total += row["total"]
         self.low, self.high = min(self.low, row["low"]), max(self.high, row["high"])
         self.sketch += zip(row["keys"], row["counts"], strict=True)
@@ -55,18 +63,27 @@ VALUES: dict[str, Callable[[Sums], float]] = {
     "max": lambda sums: sums.high,
     "sum": lambda sums: sums.total,
     "count": lambda sums: float(sums.n),
+    "last": lambda sums: float(sums.latest[-1]),
 }
+
+
+def is_sketched(query: MetricQuery) -> bool:
+    """Whether rollups answer by their sketches, which is within 1 %."""
+    return query.agg in SHARES and not query.per_series
 
 
 def added_up(query: MetricQuery, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows "g0", ..., "step", "value", sorted, from rows of `windows_sql` and `points_sql`."""
-    groups = [f"g{at}" for at in range(len(query.group_by))]
+    names = (*(f"g{at}" for at in range(len(query.group_by))), "step")
+    series = RAW_SERIES if query.per_series else ()
     sums: dict[tuple[Any, ...], Sums] = {}
     for row in rows:
-        sums.setdefault((*(row[group] for group in groups), row["step"]), Sums()).add(row)
-    return [
-        dict(zip((*groups, "step"), key, strict=True)) | {"value": _value(query.agg, sums[key])} for key in sorted(sums)
-    ]
+        sums.setdefault(tuple(row[name] for name in (*names, *series)), Sums()).add(row)
+    if not query.per_series:
+        values = {key: _value(query.agg, found) for key, found in sums.items()}
+    else:
+        values = _over_series(query, {key: VALUES[query.per_series](found) for key, found in sums.items()}, len(names))
+    return [dict(zip(names, key, strict=True)) | {"value": values[key]} for key in sorted(values)]
 
 
 def _value(agg: str, sums: Sums) -> float:
@@ -74,6 +91,28 @@ def _value(agg: str, sums: Sums) -> float:
         return VALUES[agg](sums)
     keys, counts = zip(*sorted(sums.sketch), strict=True)
     return quantile(keys, counts, SHARES[agg], sums.low, sums.high)
+
+
+def _over_series(
+    query: MetricQuery, of_series: dict[tuple[Any, ...], float], names: int
+) -> dict[tuple[Any, ...], float]:
+    """Values of series by group, step and series -> aggregates by group and step."""
+    found: dict[tuple[Any, ...], list[float]] = {}
+    for key, value in of_series.items():
+        found.setdefault(key[:names], []).append(value)
+    if query.agg in SHARES:
+        return {key: _ranked(sorted(values), SHARES[query.agg]) for key, values in found.items()}
+    return {
+        key: VALUES[query.agg](Sums(len(values), sum(values), min(values), max(values)))
+        for key, values in found.items()
+    }
+
+
+def _ranked(ascending: Sequence[float], share: float) -> float:
+    """The value at `share` of the way through the ranks, linear between two."""
+    at = share * (len(ascending) - 1)
+    low, part = ascending[int(at)], at - int(at)
+    return low * (1 - part) + ascending[min(int(at) + 1, len(ascending) - 1)] * part
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +149,7 @@ def pin(lake: Lake, settings: Settings, query: MetricQuery) -> Windows | None:
         StoreError: The lake cannot be read.
     """
     names = _names(query)
-    if query.resolution == AUTO and query.agg in SHARES and names and not _is_near_enough(lake, settings, query):
+    if query.resolution == AUTO and is_sketched(query) and names and not _is_near_enough(lake, settings, query):
         return None
     pinned, rest = [], [(query.start_ns, query.end_ns)]
     for name in names:
@@ -195,7 +234,7 @@ def windows_sql(pin: Pinned, tenant: Tenant, query: MetricQuery, labels: Sequenc
     """
     conditions = [f"tenant = {text_literal(tenant)}", f"name = {text_literal(query.name)}"]
     conditions += [f"({_spans_sql(pin.spans)})", where_sql(query.where, Kind.METRICS)]
-    key, n = ("unnest(sketch_keys)", "unnest(sketch_counts)") if query.agg in SHARES else ("0", '"count"')
+    key, n = ("unnest(sketch_keys)", "unnest(sketch_counts)") if is_sketched(query) else ("0", '"count"')
     rows = (
         f'SELECT *, {key} AS key, {n} AS points, "sum" AS total, "min" AS low, "max" AS high '
         f"FROM {pin.name} WHERE {' AND '.join(conditions)}"
@@ -205,16 +244,21 @@ def windows_sql(pin: Pinned, tenant: Tenant, query: MetricQuery, labels: Sequenc
 
 def points_sql(query: MetricQuery, points: str, labels: Sequence[str], most: int) -> str:
     """The same of raw points."""
-    key = key_sql("value") if query.agg in SHARES else "0"
-    rows = f"SELECT *, {key} AS key, 1 AS points, value AS total, value AS low, value AS high FROM ({points})"
+    key = key_sql("value") if is_sketched(query) else "0"
+    last = ", ".join(f"{column} AS {name}" for name, column in {**_POINT, "last": "value"}.items())
+    rows = f"SELECT *, {key} AS key, 1 AS points, value AS total, value AS low, value AS high, {last} FROM ({points})"
     return _sums_sql(query, rows, labels, most)
 
 
 def _sums_sql(query: MetricQuery, rows: str, labels: Sequence[str], most: int) -> str:
-    by = ", ".join([*(f"g{at}" for at in range(len(query.group_by))), "step"])
+    series = RAW_SERIES if query.per_series else ()
+    by = ", ".join([*(f"g{at}" for at in range(len(query.group_by))), "step", *series])
     labelled = f"SELECT *, {', '.join(labels)} FROM ({rows})"
     sums = "min(low) AS low, max(high) AS high"
-    if query.agg not in SHARES:
+    if query.per_series == "last":
+        order = ", ".join(_PLACE)
+        sums += "".join(f", last_value({name} ORDER BY {order}) AS {name}" for name in (*_PLACE, "last"))
+    if not is_sketched(query):
         return (
             f"SELECT {by}, sum(points) AS n, sum(total) AS total, {sums}, [] AS keys, [] AS counts "
             f"FROM ({labelled}) GROUP BY {by} LIMIT {most + 1:d}"

@@ -40,7 +40,9 @@ def test_a_metric_is_answered_as_series(world: World) -> None:
     world.store(Kind.METRICS, [metric("load", 1000.0)], THEIRS)
     client = world.client()
     span = {"name": "load", "start": "now", "end": "now+2m", "step": "1m"}
-    answer = ask(client, "/metrics/query", **span, agg="sum")
+    answer = ask(client, "/metrics/query", **span, agg="sum")  # of one value a host: the average of its three
+    assert answer["series"] == [{"labels": {}, "points": [[NOW // 10**6, 5.0], [NOW // 10**6 + 60_000, 17.0]]}]
+    answer = ask(client, "/metrics/query", **span, agg="sum", per_series="sum")
     assert answer["series"] == [{"labels": {}, "points": [[NOW // 10**6, 15.0], [NOW // 10**6 + 60_000, 51.0]]}]
     assert not answer["partial"]
     grouped = ask(client, "/metrics/query", **span, agg="count", group_by="host,env")["series"]
@@ -48,6 +50,22 @@ def test_a_metric_is_answered_as_series(world: World) -> None:
     assert grouped[0]["labels"]["env"] == "prod"
     filtered = ask(client, "/metrics/query", **span, agg="max", host="h0", q="value:<9")["series"]
     assert filtered == [{"labels": {}, "points": [[NOW // 10**6, 4.0], [NOW // 10**6 + 60_000, 8.0]]}]
+
+
+def test_a_sum_that_no_number_holds_is_null_and_warned_of(world: World) -> None:
+    world.store(Kind.METRICS, [metric("load", 1.5e308, host=host) for host in ("h0", "h1")])
+    answer = ask(world.client(), "/metrics/query", name="load", agg="sum", start="now", end="now+1m", step="1m")
+    assert answer["series"] == [{"labels": {}, "points": [[NOW // 10**6, None]]}]
+    assert "1 point is null" in answer["warnings"][0]
+    right = ask(world.client(), "/metrics/query", name="load", agg="max", start="now", end="now+1m", step="1m")
+    assert (right["series"][0]["points"], right["warnings"]) == ([[NOW // 10**6, 1.5e308]], [])
+
+
+def test_a_range_without_time_in_between_names_the_end_of_the_day(world: World) -> None:
+    for path, more in (("/logs/search", {}), ("/metrics/query", {"name": "load"}), ("/services", {})):
+        answer = world.client().get(path, params={"start": "2025-12-31", "end": "2025-12-31", **more})
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_range")
+        assert "end=2026-01-01" in answer.json()["detail"]
 
 
 def test_a_metric_is_asked_for_the_last_hour_by_default(world: World) -> None:
@@ -65,6 +83,10 @@ def test_a_metric_is_asked_for_the_last_hour_by_default(world: World) -> None:
         ({"name": "load", "step": "10ms"}, "bad_step"),
         ({"name": "load", "start": "now", "end": "now"}, "bad_range"),
         ({"name": "load", "start": "now+1h"}, "bad_range"),
+        ({"name": "load", "start": "2025-12-31", "end": "2025-12-31"}, "bad_range"),
+        ({"name": "load", "start": "9999-12-31", "end": "9999-12-31"}, "bad_range"),
+        ({"name": "load", "agg": "rate", "per_series": "last"}, "query_bad_value"),
+        ({"name": "load", "agg": "sum", "per_series": "p95"}, "invalid_request"),
         ({"name": "load", "q": "word"}, "query_bad_field"),
         ({"name": "load", "group_by": "a,b,c,d,e,f,g,h,i"}, "too_many_groups"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import QueryError
-from query_api.times import EARLIEST_NS, LATEST_NS, SECOND, format_duration, parse_duration, parse_time
+from query_api.times import EARLIEST_NS, LATEST_NS, SECOND, format_duration, parse_duration, parse_span, parse_time
 
 NOW = 1_700_000_000 * SECOND
 
@@ -48,6 +48,14 @@ NOW = 1_700_000_000 * SECOND
 )
 def test_a_time_reads_as_nanoseconds(text: str, expected: int) -> None:
     assert parse_time(text, NOW) == expected
+
+
+def test_a_date_alone_spans_its_day_and_every_other_time_is_an_instant() -> None:
+    first = 1_699_920_000 * SECOND
+    assert parse_span(" 2023-11-14 ", NOW) == (first, first + 86_400 * SECOND - 1)
+    assert parse_span("2023-11-14T00:00:00Z", NOW) == (first, first)
+    assert parse_span("now-15m", NOW) == (NOW - 900 * SECOND, NOW - 900 * SECOND)
+    assert parse_span("9999-12-31", NOW) == (LATEST_NS, LATEST_NS)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,7 +69,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.care.close()
 
 
-def values(answer: SeriesAnswer) -> dict[tuple[object, ...], float]:
+def values(answer: SeriesAnswer) -> dict[tuple[object, ...], float | None]:
     return {(*sorted(each.labels.items()), at): value for each in answer.series for at, value in each.points}
 
 
@@ -102,6 +103,33 @@ def test_each_exact_aggregate_is_that_of_the_raw_points_whatever_is_rolled_up(
             assert [each.labels for each in found.series] == [each.labels for each in raw.series]
             assert sum(use.rows for use in found.tiers.values()) == sum(use.rows for use in raw.tiers.values())
             assert not found.approximate
+
+
+@pytest.mark.parametrize("per_series", ["avg", "sum", "min", "max", "last"])
+def test_aggregates_of_series_values_are_those_of_the_raw_points_whatever_is_rolled_up(
+    world: World, per_series: str
+) -> None:
+    world.write(some_points(7, 100, hours=6), 90, 60)
+
+    spans = ((3600, ("service",)), (180, ("unit", "attributes.cpu")), (86_400, ()))
+    for agg, (step_s, group_by) in itertools.product(("avg", "sum", "count", "p95"), spans):
+        query = replace(ASKED, agg=agg, per_series=per_series, step_ns=step_s * S, group_by=group_by)
+        raw = world.ask(replace(query, resolution="raw"))
+        found = world.ask(replace(query, resolution="auto"))
+        near = 1e-5 if agg == "p95" else 1e-9  # the engine places a rank to a millionth
+        assert values(found) == pytest.approx(values(raw), rel=near, abs=1e-9), query
+        assert (found.resolution, found.approximate) == ("1m" if step_s == 180 else "1h", False)
+        assert sum(use.rows for use in found.tiers.values()) == sum(use.rows for use in raw.tiers.values())
+
+
+def test_a_sum_that_overflows_is_none_and_counted_at_every_resolution(world: World) -> None:
+    world.write([metric(0, 1.5e308, NOON_NS + n * S) for n in range(4)], 3, 2)
+
+    for resolution in ("auto", "raw"):
+        found = world.ask(replace(ASKED, resolution=resolution))
+        assert [points for series in found.series for points in series.points] == [(NOON_NS // 10**6, None)]
+        assert found.overflowed == 1
+        assert world.ask(replace(ASKED, agg="max", resolution=resolution)).overflowed == 0
 
 
 def test_an_answer_names_its_resolution(world: World) -> None:

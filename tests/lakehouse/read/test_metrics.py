@@ -101,6 +101,31 @@ def test_series_are_grouped_by_resource_and_attribute(world: World) -> None:
     assert [series.labels for series in by_cpu.series] == [{"cpu": str(n), "attributes.x": "a"} for n in range(3)]
 
 
+def test_series_are_grouped_by_a_field_of_their_own_and_by_an_attribute_of_its_name(world: World) -> None:
+    rows = [metric(0, n, unit=f"u{n % 2}", attributes={"unit": f"a{n % 3}"}) for n in range(6)]
+    world.write(rows, 3)
+
+    def counted(*group_by: str) -> dict[tuple[str, ...], float]:
+        series = world.ask("count", group_by).series
+        return {tuple(one.labels.values()): one.points[0][1] or 0.0 for one in series}
+
+    assert counted("unit") == {("u0",): 3.0, ("u1",): 3.0}
+    assert counted("attributes.unit") == {("a0",): 2.0, ("a1",): 2.0, ("a2",): 2.0}
+    assert counted("name", "metric_kind") == {("load", "gauge"): 6.0}
+
+
+def test_the_sum_of_series_values_does_not_grow_with_the_number_of_samples(world: World) -> None:
+    rows = [metric(0, 10.0, NOON_NS + at * S, host="a") for at in range(0, 60, 10)]
+    world.write([*rows, metric(0, 5.0, NOON_NS, host="b"), metric(0, 7.0, NOON_NS + 59 * S, host="b")], 4)
+
+    def total(per_series: str) -> float | None:
+        query = MetricQuery("load", "sum", 60 * S, NOON_NS, NOON_NS + 60 * S, All(), per_series=per_series)
+        return world.search.metrics(ACME, query).series[0].points[0][1]
+
+    found = {per_series: total(per_series) for per_series in ("avg", "sum", "min", "max", "last", "")}
+    assert found == {"avg": 16.0, "sum": 72.0, "min": 15.0, "max": 17.0, "last": 17.0, "": 72.0}
+
+
 def test_a_filter_reaches_both_tiers(world: World) -> None:
     world.write([metric(0, n, attributes={"cpu": n % 2}) for n in range(6)], 3)
 
@@ -117,7 +142,8 @@ def test_rate_is_the_increase_per_second_with_restarts_from_zero(world: World, l
     world.write([*rows, metric(0, 7.0, NOON_NS)], landed)  # the last one is a gauge, and no part of a rate
 
     (series,) = world.ask("rate").series
-    first, second = (60 + 60 + 60) / 60, (30 + 30 + 0) / 60
+    # By the time between two samples: 60 and 30 of a, 60 of b lie in the first minute, and then 30 of a.
+    first, second = (60 + 30 + 60) / 60, (30 + 0) / 60
     assert [value for _, value in series.points] == pytest.approx([first, second])
 
 
