@@ -14,7 +14,7 @@ import typer
 
 from contracts.errors import ConfigError, HeadwaterError
 from headwater.commands.quality_commands import quality_app
-from headwater.options import AsHost, DataDir, Env, Host, Json, Port, settings_for
+from headwater.options import AsHost, DataDir, Env, Host, Json, Order, Port, TakesQuery, settings_for
 from headwater.supervision.child import die_with_parent
 
 app = typer.Typer(
@@ -132,10 +132,13 @@ def agent_status(as_json: Json = False) -> None:
     raise typer.Exit(show_status(settings_for(), as_json))
 
 
-@app.command()
+@app.command(cls=TakesQuery)
 def search(
     query: Annotated[str, typer.Argument(help="Lucene syntax; everything when left out.")] = "",
-    since: Annotated[str, typer.Option(help="How far back: 30s, 15m, 2h, 7d.")] = "15m",
+    since: Annotated[str, typer.Option(help="How far back: 30s, 15m, 2h, 7d. [15m]")] = "",
+    start: Annotated[str, typer.Option(help="Earliest time, in place of --since: 2026-03-01T12:00:00Z, now-2h.")] = "",
+    end: Annotated[str, typer.Option(help="Latest time, exclusive.")] = "",
+    order: Annotated[Order, typer.Option(help="Newest first or oldest first.")] = Order.DESC,
     service: Annotated[str, typer.Option(help="Only this service.")] = "",
     env: Annotated[str, typer.Option(help="Only this environment.")] = "",
     host: Annotated[str, typer.Option(help="Only this host.")] = "",
@@ -146,12 +149,12 @@ def search(
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Search logs, newest first, across pages."""
+    """Search logs across pages."""
     from headwater.commands.search import Filters
     from headwater.commands.search import search as run
 
-    filters = Filters(query, since, service, env, host, level, tiers)
-    raise typer.Exit(run(settings_for(data_dir=data_dir), filters, limit, follow, as_json))
+    filters = Filters(query, since, service, env, host, level, tiers, start, end)
+    raise typer.Exit(run(settings_for(data_dir=data_dir), filters, limit, follow, as_json, order))
 
 
 @keys_app.command("create")

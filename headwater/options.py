@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
@@ -16,6 +19,38 @@ Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes 
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 Env = Annotated[str, typer.Option(help="Environment of every record, e.g. prod.")]
 AsHost = Annotated[str | None, typer.Option("--host", help="Host name of every record. [this machine's]")]
+
+
+class Order(StrEnum):
+    """Of event time."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+class TakesQuery(TyperCommand):
+    """A command whose argument is a query, which may begin with a minus: `-level:debug` is no option."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # click's Context
+        options, query = list[str](), list[str]()
+        for word, is_query in self._words(args):
+            (query if is_query else options).append(word)
+        return super().parse_args(ctx, [*options, "--", *query] if query else options)
+
+    def _words(self, args: Sequence[str]) -> Iterator[tuple[str, bool]]:
+        """Each word, and whether it is a query; the value of an option is none, whatever it begins with."""
+        flags, valued = {"-h"}, set[str]()
+        for parameter in self.params:
+            is_flag = getattr(parameter, "is_flag", False)
+            (flags if is_flag else valued).update((*parameter.opts, *parameter.secondary_opts))
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                yield from ((rest, True) for rest in words)
+                return
+            yield word, word.startswith("-") and not word.startswith("--") and word not in flags | valued
+            if word in valued and (value := next(words, None)) is not None:
+                yield value, False
 
 
 def settings_for(**given: object) -> Settings:

@@ -16,11 +16,13 @@ from contracts.errors import ConfigError, QueryError, StoreError
 from contracts.tenants import Role
 from headwater.console import counted, err, out, severity
 from headwater.keyring import key_for
+from headwater.options import Order
 from headwater.rest import Rest, service_url
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
 
+DEFAULT_SINCE = "15m"
 FOLLOW_PAUSE_S = 1.0
 FOLLOW_WINDOW_S = 60  # how late, by its own clock, a record may come and still be shown while following
 REMEMBERED = 200_000
@@ -32,22 +34,36 @@ class Filters:
     """What the command line asked for; "" leaves a filter out."""
 
     query: str = ""
-    since: str = "15m"
+    since: str = ""
     service: str = ""
     env: str = ""
     host: str = ""
     level: str = ""
     tiers: str = ""
+    start: str = ""
+    end: str = ""
+
+    @property
+    def span(self) -> str:
+        """The range of time, for messages."""
+        if not (self.start or self.end):
+            return f"of the last {self.since or DEFAULT_SINCE}"
+        begin = f"from {self.start}" if self.start else f"since {self.since or DEFAULT_SINCE} ago"
+        return f"{begin} to {self.end or 'now'}"
 
     def params(self) -> dict[str, str]:
         """The query string of /logs/search.
 
         Raises:
-            ConfigError: `since` is not a span of time.
+            ConfigError: `since` is not a span of time, or stands beside `start`.
         """
-        if not re.fullmatch(r"\d{1,6}[smhdw]", self.since):
-            raise ConfigError(f'--since "{self.since}" is not a span of time: use e.g. 30s, 15m, 2h, 7d')
+        if self.since and self.start:
+            raise ConfigError("--since and --start both say where the range begins: leave one out")
+        since = self.since or DEFAULT_SINCE
+        if not re.fullmatch(r"\d{1,6}[smhdw]", since):
+            raise ConfigError(f'--since "{since}" is not a span of time: use e.g. 30s, 15m, 2h, 7d')
         given = {
+            "end": self.end,
             "q": self.query,
             "service": self.service,
             "env": self.env,
@@ -55,33 +71,38 @@ class Filters:
             "level": self.level,
             "tiers": self.tiers,
         }
-        return {"start": f"now-{self.since}", **{name: value for name, value in given.items() if value}}
+        return {"start": self.start or f"now-{since}", **{name: value for name, value in given.items() if value}}
 
 
-def search(settings: Settings, filters: Filters, limit: int, follow: bool, as_json: bool) -> int:
+def search(
+    settings: Settings, filters: Filters, limit: int, follow: bool, as_json: bool, order: Order = Order.DESC
+) -> int:
     """Print what is found; 0 also when nothing is.
 
     Raises:
+        ConfigError: The options exclude each other.
         QueryError: The query cannot be read; its message shows the place.
         StoreError: The service is not there, or a tier it needs is not (what was found is printed first).
     """
     params = filters.params()
+    if follow and (filters.end or order is not Order.DESC):
+        raise ConfigError("--follow prints what arrives, without an end and in its order: leave --end and --order out")
     url = service_url(settings)
     rest = Rest(url, key_for(settings, Role.READ, url))
     try:
         if follow:
             _follow(rest, params, as_json)
-        return _once(rest, params, limit, as_json, filters.since)
+        return _once(rest, {**params, "order": order.value}, limit, as_json, filters.span)
     except QueryError as error:
         raise _with_place(error, filters.query) from error
     finally:
         rest.close()
 
 
-def _once(rest: Rest, params: dict[str, str], limit: int, as_json: bool, since: str) -> int:
+def _once(rest: Rest, params: dict[str, str], limit: int, as_json: bool, span: str) -> int:
     shown, more, partial, older = 0, False, "", ""
     began_s = time.monotonic()
-    for answer in rest.pages("/logs/search", {**params, "order": "desc"}, limit):
+    for answer in rest.pages("/logs/search", params, limit):
         _show(answer["records"], as_json)
         shown += len(answer["records"])
         more = bool(answer["next_cursor"])
@@ -90,7 +111,7 @@ def _once(rest: Rest, params: dict[str, str], limit: int, as_json: bool, since: 
     if not as_json:
         tail = "; there are more: raise --limit, 0 is all" if more else ""
         tail = tail or ("" if shown else "; to look further back: --since 1d")
-        found = f"{counted(shown, 'record')} of the last {since}"
+        found = f"{counted(shown, 'record')} {span}"
         err.print(f"[dim]{found}, in {time.monotonic() - began_s:.2f} s{tail}{older}[/]")
     if partial:
         raise StoreError(f"the answer is not complete, records are missing from it: {partial}", hint=_LOOK)

@@ -68,6 +68,42 @@ def test_a_long_line_is_printed_whole(up: Platform) -> None:
     assert out.rstrip("\n").endswith("long " + "x" * 500)
 
 
+def test_a_query_that_begins_with_a_minus_is_no_option(up: Platform) -> None:
+    code, out, err = search(up, "-level:info", "--json", "--limit", "0", "--service", "till")
+    assert (code, len(out.splitlines())) == (0, 25), err
+    place = {"HEADWATER_DATA_DIR": str(up.settings.data)}
+    done = headwater(up.folder, "search", "--limit", "1", "--", "-service:shop", env=place)
+    assert (done.returncode, " till " in done.stdout) == (0, True), done.stderr
+    code, _, err = search(up, "--sevrice", "till")
+    assert (code, "sevrice" in err) == (2, True)
+
+
+def test_start_end_and_order_say_which_records_and_in_which_order(up: Platform) -> None:
+    _, out, _ = search(up, "line", "--json", "--limit", "0", "--order", "asc")
+    times = [json.loads(line)["timestamp"] for line in out.splitlines()]
+    assert times == sorted(times)
+    span = ("--start", times[100], "--end", times[103])
+    code, out, err = search(up, "line", "--json", *span, "--order", "asc")
+    assert (code, [json.loads(line)["timestamp"] for line in out.splitlines()]) == (0, times[100:103])
+    assert f"from {times[100]} to {times[103]}" in search(up, "line", *span)[2]
+    assert len(search(up, "line", "--json", "--end", times[5], "--limit", "0")[1].splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "tell"),
+    [
+        (("--since", "1h", "--start", "now-1h"), "--since and --start"),
+        (("--follow", "--end", "now"), "--follow"),
+        (("--follow", "--order", "asc"), "--follow"),
+        (("--start", "2026-11-29", "--end", "2026-11-29"), "end=2026-11-30"),
+        (("--order", "up"), "asc"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(up: Platform, words: tuple[str, ...], tell: str) -> None:
+    code, out, err = search(up, "x", *words)
+    assert (code, out, tell in err) == (2, "", True), err
+
+
 def test_there_being_more_is_said(up: Platform) -> None:
     _, out, err = search(up, "--limit", "10")
     assert len(out.splitlines()) == 10
