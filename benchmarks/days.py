@@ -30,7 +30,7 @@ from flows.arrivals import arrival
 from flows.graph import parser
 from lakehouse.delta.schemas import LEDGER, pending_table, record_batch, sorted_rows
 from lakehouse.delta.table import Delta
-from lakehouse.lake.writer import Account, Upkeep, ledger_rows
+from lakehouse.lake.writer import Account, CommitUpkeep, ledger_rows
 
 TENANT = tenant_named("default")
 FIRST_DAY = dt.datetime.fromtimestamp(BASE_NS / 1e9, dt.UTC).date()
@@ -180,7 +180,7 @@ def land(settings: Settings, days: Sequence[int], folder: Path, commit_rows: int
     """Make the records of all days and commit them in order, `commit_rows` at a time."""
     parts, commits, size = slices(days, folder), 0, 0
     tables = Delta(settings.lake, Kind.LOGS.value), Delta(settings.lake, LEDGER)
-    upkeep = [Upkeep(table) for table in tables]
+    upkeep = [CommitUpkeep(table) for table in tables]
     spawn = multiprocessing.get_context("spawn")  # threads of the libraries do not survive a fork
     with concurrent.futures.ProcessPoolExecutor(MAKERS, mp_context=spawn) as makers:
         most = max(part.count for part in parts)

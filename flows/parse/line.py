@@ -21,7 +21,7 @@ from text import logfmt, times
 from text.levels import BY_LETTER, Severity, of_syslog, spoken, valued
 
 
-class Found(msgspec.Struct, gc=False):
+class LineFacts(msgspec.Struct, gc=False):
     """What a line says of itself.
 
     Attributes:
@@ -36,21 +36,21 @@ class Found(msgspec.Struct, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AttributeLimits:
     """Most attributes taken from a line, and how deep objects are opened."""
 
     attributes: int
     depth: int
 
 
-Form = Callable[[str, int, Limits], Found | None]
+Form = Callable[[str, int, AttributeLimits], LineFacts | None]
 
 _decode = msgspec.json.Decoder().decode
 _TIMES = frozenset((str, int, float))
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-def json_object(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def json_object(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """The whole line is a JSON object."""
     try:
         value = _decode(line)
@@ -63,20 +63,20 @@ def json_object(line: str, arrival_ns: int, limits: Limits) -> Found | None:
     return _lifted(pairs, limits)
 
 
-def logfmt_pairs(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def logfmt_pairs(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """The whole line is `key=value` pairs."""
     pairs = logfmt.parse(line)
     return None if pairs is None else _lifted(pairs, limits)
 
 
-def access(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def access(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     found = access_log.parse(line, arrival_ns)
-    return None if found is None else Found(found[0], None, found[1])
+    return None if found is None else LineFacts(found[0], None, found[1])
 
 
-def _lifted(pairs: dict[str, Any], limits: Limits) -> Found:
+def _lifted(pairs: dict[str, Any], limits: AttributeLimits) -> LineFacts:
     """Take level, time and trace ids out of the attributes, where they can be read."""
-    found = Found()
+    found = LineFacts()
     for key in [key for key in pairs if key in _LIFT]:  # where two say the time, the first one does
         if _LIFT[key](found, pairs[key]):
             del pairs[key]
@@ -84,14 +84,14 @@ def _lifted(pairs: dict[str, Any], limits: Limits) -> Found:
     return found
 
 
-def _take_level(found: Found, value: object) -> bool:
+def _take_level(found: LineFacts, value: object) -> bool:
     if found.severity is not None:
         return False
     found.severity = valued(value)
     return found.severity is not None
 
 
-def _take_time(found: Found, value: object) -> bool:
+def _take_time(found: LineFacts, value: object) -> bool:
     if found.time_ns is not None or type(value) not in _TIMES:
         return False
     if type(value) is str and len(value) == 27:
@@ -105,19 +105,19 @@ def _take_time(found: Found, value: object) -> bool:
     return True
 
 
-def _take_trace(found: Found, value: object) -> bool:
+def _take_trace(found: LineFacts, value: object) -> bool:
     trace = "" if found.trace_id else hex_id(value, 32)
     found.trace_id = found.trace_id or trace
     return bool(trace)
 
 
-def _take_span(found: Found, value: object) -> bool:
+def _take_span(found: LineFacts, value: object) -> bool:
     span = "" if found.span_id else hex_id(value, 16)
     found.span_id = found.span_id or span
     return bool(span)
 
 
-_LIFT: dict[str, Callable[[Found, object], bool]] = {
+_LIFT: dict[str, Callable[[LineFacts, object], bool]] = {
     **dict.fromkeys(("level", "severity", "lvl", "severity_text", "loglevel", "log.level"), _take_level),
     **dict.fromkeys(("time", "timestamp", "ts", "@timestamp"), _take_time),
     **dict.fromkeys(("trace_id", "traceId", "trace.id"), _take_trace),
@@ -135,58 +135,58 @@ def hex_id(value: object, digits: int) -> str:
 def _timed(reader: times.Reader) -> Form:
     """A form: a time at the start, then a level among the first words."""
 
-    def form(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+    def form(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
         time = reader(line, 0, arrival_ns)
-        return None if time is None else Found(time[0], spoken(line, time[1]))
+        return None if time is None else LineFacts(time[0], spoken(line, time[1]))
 
     return form
 
 
-def android(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def android(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """`03-17 16:13:38.811  1702  2395 D Tag: …`"""
     time = times.yearless(line, 0, arrival_ns)
     if time is None:
         return None
     words = line[time[1] : time[1] + 40].split(None, 3)
     letter = BY_LETTER.get(words[2]) if len(words) > 2 else None
-    return Found(time[0], letter or spoken(line, time[1]))
+    return LineFacts(time[0], letter or spoken(line, time[1]))
 
 
-def klog(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def klog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """`E0102 15:04:05.678901 …`"""
     time = times.klog(line, 1, arrival_ns) if line[1:5].isdecimal() else None
-    return None if time is None else Found(time[0], BY_LETTER.get(line[0]))
+    return None if time is None else LineFacts(time[0], BY_LETTER.get(line[0]))
 
 
-def bracketed(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def bracketed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """`[Sun Dec 04 04:47:44 2005] [error] …`, `[2026-01-01 00:00:00] …`"""
     time = times.ctime(line, 1, arrival_ns) or times.iso(line, 1, arrival_ns)
     if time is None:
         return None
-    return Found(time[0], spoken(line, time[1] + (line[time[1] : time[1] + 1] == "]")))
+    return LineFacts(time[0], spoken(line, time[1] + (line[time[1] : time[1] + 1] == "]")))
 
 
-def prioritised(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def prioritised(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """`<34>Oct 11 22:14:15 …`, `<34>1 2003-10-11T22:14:15Z …`: a syslog priority, then perhaps a time."""
     end = line.find(">", 2, 5)
     if end < 0 or not line[1:end].isdecimal() or int(line[1:end]) > 191:
         return None
     start = end + 3 if line[end + 1 : end + 3] == "1 " else end + 1
     time = times.syslog(line, start, arrival_ns) or times.iso(line, start, arrival_ns)
-    return Found(time and time[0], of_syslog(int(line[1:end])))
+    return LineFacts(time and time[0], of_syslog(int(line[1:end])))
 
 
-def after_a_word(line: str, arrival_ns: int, limits: Limits) -> Found | None:
+def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """A time in second place: `INFO 2026-01-01 …`, `nova-api.log 2017-05-16 00:00:00.008 25746 INFO …`."""
     space = line.find(" ", 0, 256)
     time = times.iso(line, space + 1, arrival_ns) if space > 0 else None
     if time is None:
         return None
-    return Found(time[0], spoken(line[:space], 0) or spoken(line, time[1]))
+    return LineFacts(time[0], spoken(line[:space], 0) or spoken(line, time[1]))
 
 
-def untimed(line: str, arrival_ns: int, limits: Limits) -> Found:
-    return Found(None, spoken(line, 0))
+def untimed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts:
+    return LineFacts(None, spoken(line, 0))
 
 
 _ISO, _SYSLOG = _timed(times.iso), _timed(times.syslog)
@@ -205,11 +205,11 @@ _FORMS: dict[str, tuple[Form, ...]] = {
 class Finder:
     """Reads the lines of one batch; remembers the form of the last one. Not thread-safe."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: AttributeLimits) -> None:
         self._limits = limits
         self._last: dict[str, Form] = {}
 
-    def find(self, line: str, arrival_ns: int) -> Found:
+    def find(self, line: str, arrival_ns: int) -> LineFacts:
         first = line[:1]
         last = self._last.get(first)
         if last is not None:

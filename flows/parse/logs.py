@@ -18,7 +18,7 @@ from contracts.settings import Settings
 from flows.parse.attributes import flatten, is_flat
 from flows.parse.batch import Parsed, Parser, payload_limit, refusal
 from flows.parse.event_time import event_time, kept
-from flows.parse.line import Finder, Found, Limits
+from flows.parse.line import AttributeLimits, Finder, LineFacts
 from text.levels import UNKNOWN, Severity, named, text_of
 
 SECOND_NS = 1_000_000_000
@@ -28,7 +28,7 @@ class LogRows:
     """Records of one batch -> rows."""
 
     def __init__(self, settings: Settings) -> None:
-        self._limits = Limits(settings.ingest_attributes, settings.ingest_depth)
+        self._limits = AttributeLimits(settings.ingest_attributes, settings.ingest_depth)
         self._future_ns = int(settings.future_limit_s * SECOND_NS)
 
     def __call__(self, header: BatchHeader, indices: Sequence[int], records: Sequence[SentLog]) -> Parsed:
@@ -52,7 +52,9 @@ class LogRows:
             rows.append(self._row(index, sent, body, own or {}, find(body, arrival_ns), arrival_ns))
         return rows, rejects
 
-    def _row(self, index: int, sent: SentLog, body: str, own: dict[str, Any], found: Found, arrival_ns: int) -> LogRow:
+    def _row(
+        self, index: int, sent: SentLog, body: str, own: dict[str, Any], found: LineFacts, arrival_ns: int
+    ) -> LogRow:
         attributes = found.attributes
         if own:
             attributes.update(own)
@@ -84,7 +86,7 @@ class LogRows:
         )
 
 
-def severity_of(sent: SentLog, found: Found) -> Severity:
+def severity_of(sent: SentLog, found: LineFacts) -> Severity:
     """The sender's number and text, each filling in for the other; else what was found."""
     name = sent.severity_text or sent.level
     if name:

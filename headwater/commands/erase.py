@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flows.redaction import OnBus
     from lakehouse.lake.erasure_requests import Request
     from lakehouse.upkeep.care import Care
-    from lakehouse.upkeep.erasure.erase import Means, Plan
+    from lakehouse.upkeep.erasure.erase import ErasurePlan, Means
 
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
 
@@ -180,7 +180,7 @@ def means(care: Care, bus: Bus, no_flows: bool) -> Means:
     return Means(bus, redact, False if no_flows else None, lambda what: out.print(f"[dim]{what}[/]"))
 
 
-def _show(request: Request, found: Plan, on_bus: Mapping[str, OnBus]) -> None:
+def _show(request: Request, found: ErasurePlan, on_bus: Mapping[str, OnBus]) -> None:
     out.print(f"tenant {request.tenant}, records received until now that match: {request.query}", markup=False)
     fits = ", ".join(kind.value for kind in request.where)
     out.print(f"looked at {fits} and at the dead letters of the tenant, which go when they mention what is asked for")

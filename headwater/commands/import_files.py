@@ -41,7 +41,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Chunk:
     """`count` lines of NDJSON; `read_bytes`: how much of the file on disk had been read when it was complete."""
 
     payload: bytes
@@ -118,7 +118,7 @@ def without_id(line: bytes) -> bytes:
     return msgspec.json.encode({name: value for name, value in record.items() if name != "id"})
 
 
-def parts(path: Path, form: str, options: Options) -> Iterator[Part]:
+def parts(path: Path, form: str, options: Options) -> Iterator[Chunk]:
     """All of the file, in order.
 
     Raises:
@@ -137,10 +137,10 @@ def parts(path: Path, form: str, options: Options) -> Iterator[Part]:
             lines.append(wrap(line) if line.strip() else b"")
             size += len(lines[-1])
             if len(lines) >= PART_RECORDS or size >= PART_BYTES:
-                yield Part(b"\n".join(lines), len(lines), raw.tell())
+                yield Chunk(b"\n".join(lines), len(lines), raw.tell())
                 lines, size = [], 0
         if lines:
-            yield Part(b"\n".join(lines), len(lines), raw.tell())
+            yield Chunk(b"\n".join(lines), len(lines), raw.tell())
 
 
 def _wrapper(path: Path, options: Options) -> Callable[[bytes], bytes]:
@@ -157,13 +157,13 @@ def _wrapper(path: Path, options: Options) -> Callable[[bytes], bytes]:
     return wrap
 
 
-def _parquet(path: Path, options: Options) -> Iterator[Part]:
+def _parquet(path: Path, options: Options) -> Iterator[Chunk]:
     from lakehouse.upkeep.imports.parquet import records
 
     total, read = path.stat().st_size, 0
     for rows in records(str(path), options.kind, PART_RECORDS):
         read += len(rows)
-        yield Part(b"\n".join(map(msgspec.json.encode, rows)), len(rows), total)
+        yield Chunk(b"\n".join(map(msgspec.json.encode, rows)), len(rows), total)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from contracts.errors import ConfigError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import BatchHeader, Message, to_headers
 from contracts.tenants import Tenant, tenant_named
-from headwater.commands.import_files import Options, Part, digest, form_of, parts
+from headwater.commands.import_files import Chunk, Options, digest, form_of, parts
 from headwater.console import counted, out
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class _Importer:
             yield part.read_bytes
         self._land(waiting, landed, ALL)
 
-    def _take(self, part: Part, sequence: int) -> list[Batch]:
+    def _take(self, part: Chunk, sequence: int) -> list[Batch]:
         """Send the records of the last days; the others, as one batch a day."""
         from flows.arrivals import Arrival
         from lakehouse.upkeep.imports.land import by_day

@@ -146,8 +146,8 @@ def _upkeep(care: Care, warm: Delta, days: Mapping[dt.date, Held]) -> Facts:
 
 def _disks(care: Care, policy: Any, tables: list[Facts]) -> list[Facts]:
     """Local file systems of the tiers, each with its free space and the day on which it would be full."""
+    from contracts.query import Tier
     from lakehouse.upkeep.retention.forecast import Disk, full_on
-    from lakehouse.upkeep.retention.plan import Tier
 
     settings = care.settings
     urls = {

@@ -14,7 +14,7 @@ from headwater.presence import is_missing
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
-    from lakehouse.upkeep.provenance import Trace
+    from lakehouse.upkeep.provenance import Provenance
 
 _ID, _PLACE = re.compile(r"[0-9a-fA-F]{32}\Z"), re.compile(r"(\d{1,9}):(\d{1,18}):(\d{1,9})\Z")
 
@@ -22,10 +22,10 @@ _ID, _PLACE = re.compile(r"[0-9a-fA-F]{32}\Z"), re.compile(r"(\d{1,9}):(\d{1,18}
 def trace(settings: Settings, record: str, kind: str, tenant: str, as_json: bool) -> int:
     """1 when neither lake nor archive has it."""
     wanted, kinds = _wanted(record, kind), [_kind(kind)] if kind else list(Kind)
-    found: list[Trace] = []
+    found: list[Provenance] = []
     if not is_missing(settings.lake):
         from lakehouse.upkeep.care import Care
-        from lakehouse.upkeep.provenance import trace as rows_of
+        from lakehouse.upkeep.provenance import provenance as rows_of
 
         care = Care(settings)
         for each in kinds:
@@ -65,7 +65,7 @@ def _kind(kind: str) -> Kind:
         raise ConfigError(f'there is no kind "{kind}"', hint=f"one of {', '.join(Kind)}") from None
 
 
-def _entry(found: Trace) -> dict[str, object]:
+def _entry(found: Provenance) -> dict[str, object]:
     row = found.row
     return {
         "id": found.id,

@@ -17,7 +17,7 @@ from headwater.running import hold
 from headwater.supervision.child import environment
 from headwater.supervision.engines import engines_of, wait_for
 from headwater.supervision.flow import STARTED
-from headwater.supervision.plan import Plan, write_plan
+from headwater.supervision.plan import StartPlan, write_plan
 from headwater.supervision.ports import take_port
 from headwater.supervision.supervised import Spec
 from lakehouse.upkeep.policy.file import load_policy
@@ -54,7 +54,7 @@ def up(settings: Settings, verbose: bool, batch: bool = True) -> NoReturn:
     if made:
         print(f"first start: made tenant default; its keys are in {default_env(settings)}")
     print("starting the API and the flow …", flush=True)
-    plan = Plan(children(settings, port, verbose, ui), greeting(settings, url, ui_url), sys.stdout.isatty())
+    plan = StartPlan(children(settings, port, verbose, ui), greeting(settings, url, ui_url), sys.stdout.isatty())
     words = [sys.executable, "-m", "headwater.supervision.supervisor", write_plan(plan)]
     kept = {name: value for name, value in environment().items() if name != "HEADWATER_CHILD_OF"}
     os.execve(sys.executable, words, kept)  # noqa: S606  (our own words, no shell)

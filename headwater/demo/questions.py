@@ -21,7 +21,7 @@ CPU_SLACK = 0.02  # counters of the modes are not read at one instant
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """One question answered.
 
     Attributes:
@@ -42,18 +42,18 @@ class Answer:
     took_ms: float = 0.0
 
 
-Ask = Callable[[Rest, Story], Answer]
+Ask = Callable[[Rest, Story], Reply]
 
 
-def ask_all(rest: Rest, story: Story) -> list[Answer]:
+def ask_all(rest: Rest, story: Story) -> list[Reply]:
     return [_timed(ask, rest, story) for ask in QUESTIONS]
 
 
-def _timed(ask: Ask, rest: Rest, story: Story) -> Answer:
+def _timed(ask: Ask, rest: Rest, story: Story) -> Reply:
     began = time.perf_counter()
     answer = ask(rest, story)
     took_ms = (time.perf_counter() - began) * 1000
-    return Answer(answer.question, answer.request, answer.columns, answer.rows, answer.right, answer.truth, took_ms)
+    return Reply(answer.question, answer.request, answer.columns, answer.rows, answer.right, answer.truth, took_ms)
 
 
 def _window(story: Story) -> dict[str, str]:
@@ -79,13 +79,13 @@ def _counts(title: str, found: Counter[str]) -> list[tuple[str, ...]]:
     return [*((name, f"{count:,}") for name, count in found.most_common()), (title, f"{found.total():,}")]
 
 
-def records_out(rest: Rest, story: Story) -> Answer:
+def records_out(rest: Rest, story: Story) -> Reply:
     """Every line comes out once, as it was written."""
     found = _records(rest, _window(story))
     written = Counter((line.service, line.text) for line in story.lines)
     read = Counter((record["service"], record["body"]) for record in found)
     once = len({record["id"] for record in found}) == len(found)
-    return Answer(
+    return Reply(
         "Is every line that was written there, once and unchanged?",
         "GET /logs/search, every page",
         ("service", ">records"),
@@ -95,11 +95,11 @@ def records_out(rest: Rest, story: Story) -> Answer:
     )
 
 
-def errors_in_incident(rest: Rest, story: Story) -> Answer:
+def errors_in_incident(rest: Rest, story: Story) -> Reply:
     found = Counter(record["service"] for record in _records(rest, {"level": "error", **_incident(story)}))
     true = story.errors_in_incident()
     first, end = story.incident
-    return Answer(
+    return Reply(
         f"Who logged errors during the incident, {first:%H:%M:%S} to {end:%H:%M:%S} UTC?",
         "GET /logs/search?level=error&start=…&end=…",
         ("service", ">errors"),
@@ -109,11 +109,11 @@ def errors_in_incident(rest: Rest, story: Story) -> Answer:
     )
 
 
-def why(rest: Rest, story: Story) -> Answer:
+def why(rest: Rest, story: Story) -> Reply:
     found = _records(rest, {"q": 'service:payment AND body:"provider timeout"', **_window(story)})
     true = sum(line.service == "payment" and line.level == "error" for line in story.lines)
     stamps = sorted(record["timestamp"][11:19] for record in found)
-    return Answer(
+    return Reply(
         "When did the payment provider time out, and how often?",
         'GET /logs/search?q=service:payment AND body:"provider timeout"',
         ("first", "last", ">times"),
@@ -123,13 +123,13 @@ def why(rest: Rest, story: Story) -> Answer:
     )
 
 
-def what_changed(rest: Rest, story: Story) -> Answer:
+def what_changed(rest: Rest, story: Story) -> Reply:
     first = story.incident[0]
     window = {"start": _iso(first.timestamp() - 60), "end": first.isoformat()}
     found = rest.get("/events/search", window)["records"]
     told = [(event["name"], event["service"], event["attributes"].get("version")) for event in found]
     true = story.deploy
-    return Answer(
+    return Reply(
         "What changed in the minute before it?",
         "GET /events/search?start=…&end=…",
         ("time", "event", "service", "body"),
@@ -139,11 +139,11 @@ def what_changed(rest: Rest, story: Story) -> Answer:
     )
 
 
-def one_trace(rest: Rest, story: Story) -> Answer:
+def one_trace(rest: Rest, story: Story) -> Reply:
     trace = story.failed_trace()
     found = _records(rest, {"q": f"trace_id:{trace}", "order": "asc", **_window(story)})
     path = [record["service"] for record in found]
-    return Answer(
+    return Reply(
         f"Which way did the failed purchase {trace[:8]}… go?",
         f"GET /logs/search?q=trace_id:{trace[:8]}…&order=asc",
         ("time", "service", "level", "message"),
@@ -161,7 +161,7 @@ def one_trace(rest: Rest, story: Story) -> Answer:
     )
 
 
-def slowest(rest: Rest, story: Story) -> Answer:
+def slowest(rest: Rest, story: Story) -> Reply:
     query = f"service:checkout AND attributes.duration_ms:[{SLOW_MS} TO *]"
     found = _records(rest, {"q": query, **_window(story)})
     durations = sorted((int(record["attributes"]["duration_ms"]) for record in found), reverse=True)
@@ -175,7 +175,7 @@ def slowest(rest: Rest, story: Story) -> Answer:
         )
         for record in by_duration[:3]
     ]
-    return Answer(
+    return Reply(
         f"Which checkouts took longer than {SLOW_MS / 1000:g} s? ({len(found)}; the slowest three)",
         f"GET /logs/search?q={query}",
         (">ms", "time", "order"),
@@ -185,13 +185,13 @@ def slowest(rest: Rest, story: Story) -> Answer:
     )
 
 
-def failed_requests(rest: Rest, story: Story) -> Answer:
+def failed_requests(rest: Rest, story: Story) -> Reply:
     query = "service:web AND attributes.http.response.status_code:[500 TO 599]"
     found = Counter(
         f"{record['attributes'].get('http.request.method')} {record['attributes'].get('url.path')}"
         for record in _records(rest, {"q": query, **_window(story)})
     )
-    return Answer(
+    return Reply(
         "Which requests failed at the edge, by the access log?",
         f"GET /logs/search?q={query}",
         ("request", ">failed"),
@@ -201,11 +201,11 @@ def failed_requests(rest: Rest, story: Story) -> Answer:
     )
 
 
-def services(rest: Rest, story: Story) -> Answer:
+def services(rest: Rest, story: Story) -> Reply:
     answer = rest.get("/services", _window(story))["services"]
     true = {name: (count, story.errors()[name]) for name, count in story.by_service().items()}
     rows = sorted(answer, key=lambda entry: -entry["logs"])
-    return Answer(
+    return Reply(
         "Which services are there, and how are they?",
         "GET /services",
         ("service", "env", ">logs", ">errors", ">error rate"),
@@ -218,7 +218,7 @@ def services(rest: Rest, story: Story) -> Answer:
     )
 
 
-def cpu(rest: Rest, _: Story) -> Answer:
+def cpu(rest: Rest, _: Story) -> Reply:
     """The generator cannot know this one; but the modes of a CPU share its time, so they must add up to all of it."""
     params = {
         "name": "system.cpu.utilization",
@@ -237,7 +237,7 @@ def cpu(rest: Rest, _: Story) -> Answer:
     together = sum(values[-1] for values in modes.values())
     shown = sorted((mode for mode in means if mode != "idle"), key=lambda mode: -means[mode])[:4]
     bars = "".join("▁▂▃▄▅▆▇█"[min(7, int((1 - value) * 8))] for value in modes.get("idle", []))
-    return Answer(
+    return Reply(
         "How busy was this machine's CPU in the last minute?",
         "GET /metrics/query?name=system.cpu.utilization&agg=avg&step=5s&group_by=cpu.mode",
         ("busy, every 5 s", *(f">{mode}" for mode in shown), ">idle"),
@@ -247,13 +247,13 @@ def cpu(rest: Rest, _: Story) -> Answer:
     )
 
 
-def conservation(rest: Rest, story: Story) -> Answer:
+def conservation(rest: Rest, story: Story) -> Reply:
     entries = {kind: account_of(rest, kind) for kind in ("logs", "metrics", "events", "dead_letters")}
     logs = entries["logs"]
     columns = ("received", "visible", "duplicates", "dead_lettered", "in_flight", "difference")
     settled = all(entry["difference"] == 0 for entry in entries.values())
     right = settled and logs["visible"] == len(story.lines) and logs["dead_lettered"] == 0
-    return Answer(
+    return Reply(
         "Is every accepted record accounted for?",
         "GET /conservation",
         ("kind", *(f">{column.replace('_', ' ')}" for column in columns)),

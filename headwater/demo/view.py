@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from headwater.console import is_terminal, out, table
-from headwater.demo.questions import Answer
+from headwater.demo.questions import Reply
 
 PLAIN_EVERY_S = 2.0
 NAMES = ("written", "searchable", "in Delta")
@@ -70,7 +70,7 @@ def waiting(text: str) -> Iterator[None]:
         yield
 
 
-def show_answers(answers: Sequence[Answer]) -> None:
+def show_answers(answers: Sequence[Reply]) -> None:
     for number, answer in enumerate(answers, 1):
         mark = ("✓", "bold green") if answer.right else ("✗", "bold red")
         took = (f"  {answer.took_ms:,.0f} ms", "dim")
@@ -84,7 +84,7 @@ def show_answers(answers: Sequence[Answer]) -> None:
             out.print(Text(f"     wrong; the truth is: {answer.truth}", style="red"))
 
 
-def show_verdict(answers: Sequence[Answer], lines: int, total_s: float) -> None:
+def show_verdict(answers: Sequence[Reply], lines: int, total_s: float) -> None:
     wrong = [answer.question for answer in answers if not answer.right]
     took_ms = sum(answer.took_ms for answer in answers)
     if wrong:

@@ -10,7 +10,7 @@ from headwater.doctor.verdict import Verdict, fail, together, warn
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
-    from lakehouse.hot.opensearch.check import Engine, Facts
+    from lakehouse.hot.opensearch.check import ClusterFacts, Product
 
 FULL_PERCENT = 85  # where the engine begins to move shards away
 LAKE_HAS_IT = "the lake has every record meanwhile"
@@ -18,10 +18,10 @@ LAKE_HAS_IT = "the lake has every record meanwhile"
 
 def opensearch(settings: Settings) -> Verdict:
     """Raises ConfigError or StoreError when the engine cannot be looked at; the error says why."""
-    from lakehouse.hot.opensearch.check import Engine, look
+    from lakehouse.hot.opensearch.check import Product, look
 
     facts = look(settings.hot, settings)
-    if isinstance(facts, Engine):
+    if isinstance(facts, Product):
         return _wrong(facts, settings)
     words = f"OpenSearch {facts.engine.version}, {counted(facts.nodes, 'node')}, {facts.status}"
     if facts.is_fresh:
@@ -29,7 +29,7 @@ def opensearch(settings: Settings) -> Verdict:
     return together([*_health(facts), *_blocks(facts), *_templates(facts), *_foreign(facts)], words)
 
 
-def _wrong(engine: Engine, settings: Settings) -> Verdict:
+def _wrong(engine: Product, settings: Settings) -> Verdict:
     from lakehouse.hot.opensearch.check import OLDEST
 
     needed = f"OpenSearch {'.'.join(map(str, OLDEST))} or newer"
@@ -41,7 +41,7 @@ def _wrong(engine: Engine, settings: Settings) -> Verdict:
     )
 
 
-def _health(facts: Facts) -> Iterator[Verdict]:
+def _health(facts: ClusterFacts) -> Iterator[Verdict]:
     if facts.red:
         explain = "why: GET _cluster/allocation/explain; start the nodes that hold its shards"
         yield fail(f"red, a shard is served by no node: {_some(facts.red)}", f"{explain}; {LAKE_HAS_IT}")
@@ -53,7 +53,7 @@ def _health(facts: Facts) -> Iterator[Verdict]:
         yield warn(f"a data node's disk is {facts.disk_percent} % full", "free space: at 95 % indexes become read-only")
 
 
-def _blocks(facts: Facts) -> Iterator[Verdict]:
+def _blocks(facts: ClusterFacts) -> Iterator[Verdict]:
     if facts.full:
         yield fail(
             f"read-only, as a disk was full (flood stage): {_some(facts.full)}",
@@ -63,7 +63,7 @@ def _blocks(facts: Facts) -> Iterator[Verdict]:
         yield fail(f"{index or 'the cluster'} is blocked: {what}", "see GET _cluster/state/blocks, and lift it")
 
 
-def _templates(facts: Facts) -> Iterator[Verdict]:
+def _templates(facts: ClusterFacts) -> Iterator[Verdict]:
     for error in facts.refused_templates.values():
         yield fail(str(error), error.hint)
     if facts.stale_templates and not facts.is_fresh:
@@ -71,7 +71,7 @@ def _templates(facts: Facts) -> Iterator[Verdict]:
         yield warn(f"templates missing or not as we would make them: {names}", "restart the flow: a start sets them")
 
 
-def _foreign(facts: Facts) -> Iterator[Verdict]:
+def _foreign(facts: ClusterFacts) -> Iterator[Verdict]:
     for index, number in facts.foreign.items():
         yield fail(
             f'index "{index}" has {f"format {number}" if number else "a mapping that is not ours"}',

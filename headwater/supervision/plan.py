@@ -9,7 +9,7 @@ from headwater.supervision.supervised import Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StartPlan:
     """Children in the order in which they are stopped, and what to print when all are ready."""
 
     children: tuple[Spec, ...]
@@ -17,15 +17,15 @@ class Plan:
     colour: bool
 
 
-def write_plan(plan: Plan) -> str:
+def write_plan(plan: StartPlan) -> str:
     return json.dumps(asdict(plan))
 
 
-def read_plan(text: str) -> Plan:
+def read_plan(text: str) -> StartPlan:
     """The inverse of `write_plan`."""
     raw = json.loads(text)
     children = []
     for entry in raw["children"]:
         probe = entry.pop("probe")
         children.append(Spec(**entry, probe=(probe[0], probe[1]) if probe else None))
-    return Plan(tuple(children), raw["greeting"], raw["colour"])
+    return StartPlan(tuple(children), raw["greeting"], raw["colour"])

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from headwater.supervision.plan import Plan, read_plan
+from headwater.supervision.plan import StartPlan, read_plan
 from headwater.supervision.supervised import Child, exit_reason
 
 TURN_S = 0.2
@@ -29,7 +29,7 @@ COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "": "0"}
 class Supervisor:
     """Owns the children; `run` returns when all are stopped."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: StartPlan) -> None:
         self._plan = plan
         self._children = [Child(spec) for spec in plan.children]
         self._selector = selectors.DefaultSelector()

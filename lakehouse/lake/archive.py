@@ -43,7 +43,7 @@ _WHOLE_BYTES = 32  # minima and maxima of longer text may be cut
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ArchivedFile:
     """One file.
 
     Attributes:
@@ -76,7 +76,7 @@ class _List:
     at_s: float = float("-inf")
     version: int = -1
     moves: int = 0
-    parts: Sequence[Part] = ()
+    parts: Sequence[ArchivedFile] = ()
 
 
 class Archive:
@@ -93,7 +93,7 @@ class Archive:
         self._lists: dict[Kind, _List] = {}
         self._counts: dict[frozenset[str], Mapping[str, int]] = {}  # files never change
 
-    def pin(self, kind: Kind, moves: int, into: Snapshot) -> Sequence[Part]:
+    def pin(self, kind: Kind, moves: int, into: Snapshot) -> Sequence[ArchivedFile]:
         """Make the newest version known in `into` as `table_name(kind)`; its files of finished moves.
 
         Its rows must be asked for with `visible_sql(moves)`.
@@ -108,7 +108,7 @@ class Archive:
             into.add(table, table_name(kind))
         return [part for part in parts if part.move <= moves]
 
-    def known(self, kind: Kind, moves: int) -> Sequence[Part]:
+    def known(self, kind: Kind, moves: int) -> Sequence[ArchivedFile]:
         """Files of finished moves, without asking the archive when the last answer does.
 
         Raises:
@@ -124,7 +124,7 @@ class Archive:
                 parts = self._listed(kind, table, moves)
         return [part for part in parts if part.move <= moves]
 
-    def _listed(self, kind: Kind, table: Delta, moves: int) -> Sequence[Part]:
+    def _listed(self, kind: Kind, table: Delta, moves: int) -> Sequence[ArchivedFile]:
         with self._lock:
             held = self._lists.get(kind, _List())
         parts = held.parts if held.version == table.version else [_part(file) for file in table.files()]
@@ -152,9 +152,9 @@ class Archive:
                 total[tenant] = total.get(tenant, 0) + rows
         return total, removed
 
-    def _counted(self, kind: Kind, snapshot: Snapshot, parts: Sequence[Part]) -> list[Mapping[str, int]]:
+    def _counted(self, kind: Kind, snapshot: Snapshot, parts: Sequence[ArchivedFile]) -> list[Mapping[str, int]]:
         """Rows by tenant of each (day, move), from what is known of its files, from statistics, or counted."""
-        moved: dict[tuple[dt.date, int], list[Part]] = {}
+        moved: dict[tuple[dt.date, int], list[ArchivedFile]] = {}
         for part in parts:
             moved.setdefault((part.day, part.move), []).append(part)
         keys = {place: frozenset(f"{kind.value}/{part.path}" for part in files) for place, files in moved.items()}
@@ -193,13 +193,13 @@ def visible_sql(moves: int) -> str:
     return f"move <= {moves:d}"
 
 
-def days_of(parts: Iterable[Part]) -> tuple[dt.date, ...]:
+def days_of(parts: Iterable[ArchivedFile]) -> tuple[dt.date, ...]:
     return tuple(sorted({part.day for part in parts}))
 
 
-def _part(file: Mapping[str, Any]) -> Part:
+def _part(file: Mapping[str, Any]) -> ArchivedFile:
     first, last = file.get("min.tenant"), file.get("max.tenant")
-    return Part(
+    return ArchivedFile(
         day=file["partition.day"],
         move=file["partition.move"],
         path=file["path"],
@@ -220,7 +220,7 @@ def _end(us: int | None) -> int | None:
     return None if us is None else us + 999 - us % 1000
 
 
-def _of_one_tenant(parts: Sequence[Part]) -> Mapping[str, int] | None:
+def _of_one_tenant(parts: Sequence[ArchivedFile]) -> Mapping[str, int] | None:
     names = {part.tenants for part in parts}
     if len(names) != 1 or (only := names.pop()) is None or only[0] != only[1]:
         return None

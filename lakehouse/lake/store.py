@@ -24,7 +24,7 @@ from lakehouse.delta.notes import gone, imported
 from lakehouse.delta.schemas import LEDGER, SCHEMAS
 from lakehouse.delta.table import Delta
 from lakehouse.delta.tables import Tables
-from lakehouse.lake.archive import ARCHIVE, MOVES, Archive, Part, days_of
+from lakehouse.lake.archive import ARCHIVE, MOVES, Archive, ArchivedFile, days_of
 from lakehouse.lake.numbering import Base, base_in, note_bases
 from lakehouse.lake.snapshot import QueryPool, Snapshot
 from lakehouse.lake.vacuum import Vacuum, vacuum
@@ -151,7 +151,7 @@ class Lake:
             self._moves[table.name] = (table.version, moves)
         return moves
 
-    def pin_archive(self, kind: Kind, moves: int, into: Snapshot) -> Sequence[Part]:
+    def pin_archive(self, kind: Kind, moves: int, into: Snapshot) -> Sequence[ArchivedFile]:
         """Make the archive's newest version known in `into`; its files as of `moves`, which was pinned before.
 
         Raises:
@@ -159,7 +159,7 @@ class Lake:
         """
         return self._archive.pin(kind, moves, into)
 
-    def archived(self, kind: Kind, moves: int) -> Sequence[Part]:
+    def archived(self, kind: Kind, moves: int) -> Sequence[ArchivedFile]:
         """The archive's files as of `moves`, most often from memory; without a move, nothing is asked.
 
         Raises:

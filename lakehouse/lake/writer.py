@@ -106,7 +106,7 @@ class LakeWriter:
         self._next = dict(self._done)
         self._pending: list[pa.RecordBatch] = []
         self._accounts: list[Account] = []
-        self._upkeep = {table.name: Upkeep(table) for table in (self._rows, self._ledger)}
+        self._upkeep = {table.name: CommitUpkeep(table) for table in (self._rows, self._ledger)}
         self.pending_rows = 0
         self.before_commit: Callable[[], object] = _nothing
 
@@ -207,7 +207,7 @@ def _nothing() -> None:
     pass
 
 
-class Upkeep:
+class CommitUpkeep:
     """Keeps the open day's files few and the log short: compaction after every `COMPACT_COMMITS` small commits."""
 
     def __init__(self, table: Delta) -> None:

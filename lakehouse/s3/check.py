@@ -11,7 +11,7 @@ from lakehouse.s3.store import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServerFacts:
     """`skew_s`: how far our clock is ahead of the server's; None when it does not say the time."""
 
     server: str
@@ -19,7 +19,7 @@ class Facts:
     race: Race
 
 
-def look(store: ObjectStore, keys: int) -> Facts:
+def look(store: ObjectStore, keys: int) -> ServerFacts:
     """Ask the bucket, and race for `keys` keys as the start does for fewer.
 
     Raises:
@@ -34,7 +34,7 @@ def look(store: ObjectStore, keys: int) -> Facts:
     server = str(headers.get("server", "unnamed"))
     outcome = race(store, client, server, keys)
     demand_fair(store, outcome)
-    return Facts(server, skew_s, outcome)
+    return ServerFacts(server, skew_s, outcome)
 
 
 def clock_skew_s(date: str, now: dt.datetime) -> float | None:

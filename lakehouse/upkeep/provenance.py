@@ -25,7 +25,7 @@ _PRUNED_BY = ("tenant", "timestamp", "observed_timestamp", "bus_partition", "bus
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class Provenance:
     """One row and where it comes from.
 
     Attributes:
@@ -43,7 +43,7 @@ class Trace:
     row: dict[str, Any]
 
 
-def trace(care: Care, kind: Kind, wanted: str | Position, tenant: str = "") -> Sequence[Trace]:
+def provenance(care: Care, kind: Kind, wanted: str | Position, tenant: str = "") -> Sequence[Provenance]:
     """Every row with that id, or at that place; the newest days are looked at first, the archive last.
 
     Args:
@@ -60,7 +60,7 @@ def trace(care: Care, kind: Kind, wanted: str | Position, tenant: str = "") -> S
         for day in sorted({file["partition.day"] for file in table.files()}, reverse=True):
             where = f"day = {day_literal(day)} AND {visible} AND {condition}"
             if found := pinned_rows(table, f"SELECT {_ORIGIN} FROM {table.name} WHERE {where}"):
-                return [_trace(kind, table, tier, row) for row in found]
+                return [_provenance(kind, table, tier, row) for row in found]
     return ()
 
 
@@ -84,10 +84,10 @@ def _at(place: Position) -> str:
     return f"bus_partition = {place.partition:d} AND bus_offset = {place.offset:d} AND bus_index = {place.index:d}"
 
 
-def _trace(kind: Kind, table: Delta, tier: str, row: dict[str, Any]) -> Trace:
+def _provenance(kind: Kind, table: Delta, tier: str, row: dict[str, Any]) -> Provenance:
     identity = (row["tenant"], row["producer"], row["epoch"], row["stream"], row["sequence"])
     files = [file["path"] for file in table.files() if file["partition.day"] == row["day"] and _may_hold(file, row)]
-    return Trace(record_id(*identity), kind, tier, table.version, files, row)
+    return Provenance(record_id(*identity), kind, tier, table.version, files, row)
 
 
 def _may_hold(file: dict[str, Any], row: dict[str, Any]) -> bool:

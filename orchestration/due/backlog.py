@@ -53,7 +53,7 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TopicLimits:
     """What the brokers keep of one partition; 0 is no limit. `held_bytes`: what it has now, 0 where nobody can say."""
 
     age_s: float = 0
@@ -144,11 +144,11 @@ def risks_among(care: Care, ahead: Sequence[Backlog]) -> Sequence[Risk]:
     limits = kafka_limits(care.settings) if waiting and care.settings.bus.startswith("kafka://") else {}
     found: list[Risk] = []
     for each in ahead:
-        found += risks_of(each, limits.get((each.kind, each.partition), Limits()), care.now_ns(), care.settings)
+        found += risks_of(each, limits.get((each.kind, each.partition), TopicLimits()), care.now_ns(), care.settings)
     return found
 
 
-def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], Limits]:
+def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], TopicLimits]:
     """What the brokers are told to keep, and what they have.
 
     Raises:
@@ -160,7 +160,7 @@ def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], Limits]:
     with contextlib.closing(Admin(cluster_of(settings.bus, settings))) as admin:
         topics = admin.describe([kind.topic for kind in Kind])
     return {
-        (kind, number): Limits(
+        (kind, number): TopicLimits(
             age_s=max(0.0, float(topic.configs.get("retention.ms", 0)) / 1000),
             size_bytes=max(0, int(topic.configs.get("retention.bytes", 0))),
             held_bytes=partition.size_bytes,
@@ -171,7 +171,7 @@ def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], Limits]:
     }
 
 
-def risks_of(ahead: Backlog, limits: Limits, now_ns: int, settings: Settings) -> Sequence[Risk]:
+def risks_of(ahead: Backlog, limits: TopicLimits, now_ns: int, settings: Settings) -> Sequence[Risk]:
     """Of one partition, lost ones first."""
     place, first = f"{ahead.kind.topic}/{ahead.partition}", ahead.base + ahead.landed
     found = []
@@ -188,7 +188,7 @@ def risks_of(ahead: Backlog, limits: Limits, now_ns: int, settings: Settings) ->
     return found
 
 
-def _used(ahead: Backlog, limits: Limits, now_ns: int) -> tuple[float, str]:
+def _used(ahead: Backlog, limits: TopicLimits, now_ns: int) -> tuple[float, str]:
     """The share of the retention that the oldest unlanded message has used up, and by which limit."""
     age_s = max(0.0, (now_ns - ahead.appended_ns) / 1e9) if ahead.appended_ns else 0.0
     by_age = age_s / limits.age_s if limits.age_s else 0.0

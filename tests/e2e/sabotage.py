@@ -100,19 +100,19 @@ def hot_ids_by_chance() -> None:
     """OpenSearch alone: a batch that is written again makes other documents; the first processes die before they note
     how far they came."""
     from lakehouse.hot.opensearch import document as hot_opensearch_document
-    from lakehouse.hot.opensearch.state import State
+    from lakehouse.hot.opensearch.state import KindState
 
-    lines, write = hot_opensearch_document.lines, State.write_checkpoints
+    lines, write = hot_opensearch_document.lines, KindState.write_checkpoints
 
     def others(batch: Batch) -> list[bytes]:
         return [re.sub(rb'"_id":"[0-9]+"', b'"_id":"%b"' % uuid.uuid4().hex.encode(), line) for line in lines(batch)]
 
-    def write_late(self: State, *args: Any) -> Any:
+    def write_late(self: KindState, *args: Any) -> Any:
         die(times=2)
         return write(self, *args)
 
     hot_opensearch_document.lines = others
-    State.write_checkpoints = write_late  # type: ignore[assignment, method-assign]
+    KindState.write_checkpoints = write_late  # type: ignore[assignment, method-assign]
 
 
 def hot_checkpoint_first() -> None:

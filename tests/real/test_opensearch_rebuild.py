@@ -20,7 +20,7 @@ from contracts.query import All, RecordQuery
 from lakehouse.hot.opensearch import days as hot_opensearch_days
 from lakehouse.hot.opensearch import rebuild as steps
 from lakehouse.hot.opensearch.client import Client
-from lakehouse.hot.opensearch.state import Days, State
+from lakehouse.hot.opensearch.state import Days, KindState
 from lakehouse.read.search import Search
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
@@ -145,7 +145,7 @@ def test_an_index_of_an_older_format_is_left_to_the_lake_until_it_is_rebuilt(
     land(care, load(Kind.LOGS, messages=6))
     before = answers(care.hot, Kind.LOGS, [DAY])
     with contextlib.closing(Client(opensearch.url, care.settings, 30)) as client:
-        State(client, care.settings.opensearch_prefix, Kind.LOGS).change_days(older)
+        KindState(client, care.settings.opensearch_prefix, Kind.LOGS).change_days(older)
     assert care.hot.days(Kind.LOGS) == [NEXT]
     rebuild_hot(care, Kind.LOGS, DAY)
     assert care.hot.days(Kind.LOGS) == [DAY, NEXT]

@@ -22,7 +22,7 @@ _DISK_FULL = 12  # the engine's number for the block of a full disk, "read-only 
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Product:
     """What answers at the URL. `product`: "opensearch", or what else it calls itself."""
 
     product: str
@@ -35,7 +35,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ClusterFacts:
     """Attributes:
     status: "green", "yellow" or "red", of the indexes that are ours.
     cluster_status: Of all.
@@ -48,7 +48,7 @@ class Facts:
     foreign: Indexes with our names and another mapping, with the format that they tell (0: none).
     """
 
-    engine: Engine
+    engine: Product
     nodes: int
     status: str
     cluster_status: str
@@ -62,7 +62,7 @@ class Facts:
     is_fresh: bool
 
 
-def reach(url: str, settings: Settings) -> Engine:
+def reach(url: str, settings: Settings) -> Product:
     """Ask what answers; blocks for at most `REACH_S` or so.
 
     Raises:
@@ -73,16 +73,16 @@ def reach(url: str, settings: Settings) -> Engine:
         return _engine(client)
 
 
-def _engine(client: Client) -> Engine:
+def _engine(client: Client) -> Product:
     told = client.call("GET", "/")
     version = told.get("version") if isinstance(told, dict) else None
     if not isinstance(version, dict):
-        return Engine("something else", "?")
+        return Product("something else", "?")
     product = version.get("distribution") or ("elasticsearch" if version.get("number") else "something else")
-    return Engine(str(product), str(version.get("number", "?")))
+    return Product(str(product), str(version.get("number", "?")))
 
 
-def look(url: str, settings: Settings) -> Facts | Engine:
+def look(url: str, settings: Settings) -> ClusterFacts | Product:
     """Everything; only what it is, when it is not an OpenSearch that can be used. Raises as `reach`."""
     with contextlib.closing(Client(url, settings, REACH_S)) as client:
         engine = _engine(client)
@@ -92,7 +92,7 @@ def look(url: str, settings: Settings) -> Facts | Engine:
         health = client.call("GET", f"/_cluster/health/{ours}", params={"level": "indices"})
         full, blocked = _blocks(client, ours)
         refused, stale = _templates(client, settings)
-        return Facts(
+        return ClusterFacts(
             engine=engine,
             nodes=health["number_of_data_nodes"],
             status=health["status"],

@@ -19,7 +19,7 @@ from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse.hot.opensearch.client import Client, EngineError
-from lakehouse.hot.opensearch.state import Day, Days, State
+from lakehouse.hot.opensearch.state import Days, DayState, KindState
 from lakehouse.hot.opensearch.templates import FORMAT
 
 UNFINISHED_H = 24  # an index that is built for so long is nobody's any more
@@ -117,7 +117,7 @@ def holder(client: Client, alias: str) -> str | None:
     return next(iter(client.call("GET", f"/_alias/{alias}", absent={})), None)
 
 
-def forget(client: Client, names: Names, state: State, day: dt.date, for_good: bool = False) -> None:
+def forget(client: Client, names: Names, state: KindState, day: dt.date, for_good: bool = False) -> None:
     """Note that the index of `day` goes, then remove it: in this order, so that no crash between them forgets it."""
     state.create()
     state.change_days(lambda days: days.remove(day, for_good))
@@ -163,7 +163,7 @@ class OpenDay:
 class DayOpener:
     """Of one kind, for its writer."""
 
-    def __init__(self, client: Client, names: Names, state: State) -> None:
+    def __init__(self, client: Client, names: Names, state: KindState) -> None:
         self._client, self._names, self._state = client, names, state
 
     def open(self, day: dt.date) -> OpenDay | None:
@@ -228,12 +228,12 @@ class DayOpener:
         def change(days: Days) -> None:
             known = days.days.get(day)
             if known is None:
-                days.days[day] = Day(uuid, is_foreign, format=FORMAT)
+                days.days[day] = DayState(uuid, is_foreign, format=FORMAT)
             elif not known.dropped and known.uuid != uuid:
                 if known.uuid:
                     log.error("the index of %s was removed or replaced: reads of that day take the lake", day)
                 removals, skipped = known.removals, known.skipped
-                days.days[day] = Day(uuid, True, format=FORMAT, removals=removals, skipped=skipped)
+                days.days[day] = DayState(uuid, True, format=FORMAT, removals=removals, skipped=skipped)
 
         return self._state.change_days(change)
 

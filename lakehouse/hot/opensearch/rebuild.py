@@ -38,7 +38,7 @@ from lakehouse.hot.opensearch.days import (
     remove,
 )
 from lakehouse.hot.opensearch.query import past
-from lakehouse.hot.opensearch.state import Day, Days, State
+from lakehouse.hot.opensearch.state import Days, DayState, KindState
 
 BUILT = failpoint("hot_opensearch.built", "the new index is complete, and no reader finds it")
 MOVED = failpoint("hot_opensearch.moved", "the aliases are on the new index, the state names the old one")
@@ -53,7 +53,7 @@ class OpenSearchHotRebuild:
 
     def __init__(self, client: Client, settings: Settings, names: Names, day: dt.date) -> None:
         self._client, self._names, self._day = client, names, day
-        self._state = State(client, settings.opensearch_prefix, names.kind)
+        self._state = KindState(client, settings.opensearch_prefix, names.kind)
         templates.apply(client, settings)
         self._state.create()
         self._begun = self._state.days()
@@ -201,7 +201,7 @@ class OpenSearchHotRebuild:
         def change(days: Days) -> None:
             if self._removals(days) != removals:
                 return
-            known = days.days.get(self._day) or Day("")
+            known = days.days.get(self._day) or DayState("")
             distrusted = late or self._is_short(days, checkpoints) or days.distrusts != distrusts
             days.days[self._day] = msgspec.structs.replace(
                 known,
@@ -222,7 +222,7 @@ class OpenSearchHotRebuild:
 
     def _is_short(self, days: Days, checkpoints: Mapping[int, int]) -> bool:
         """Whether rows past the checkpoints were left out while the day was dropped."""
-        known = days.days.get(self._day) or Day("")
+        known = days.days.get(self._day) or DayState("")
         return any(offset > checkpoints.get(partition, 0) for partition, offset in known.skipped.items())
 
     def _removals(self, days: Days) -> int:

@@ -26,7 +26,7 @@ _STARTING_TRIES, _STARTING_PAUSE_S = 10, 0.05
 T = TypeVar("T")
 
 
-class Day(msgspec.Struct):
+class DayState(msgspec.Struct):
     """One arrival day.
 
     Attributes:
@@ -57,7 +57,7 @@ class Days(msgspec.Struct):
         distrusts: How often something was distrusted: a day whose rebuild began before is not trusted.
     """
 
-    days: dict[dt.date, Day] = {}
+    days: dict[dt.date, DayState] = {}
     distrusted_through: dt.date | None = None
     distrusts: int = 0
 
@@ -77,9 +77,9 @@ class Days(msgspec.Struct):
 
     def remove(self, day: dt.date, for_good: bool) -> None:
         """Note that the index of `day` goes: `for_good`, or until more rows come, which are not all of it then."""
-        known = self.days.get(day) or Day("")
+        known = self.days.get(day) or DayState("")
         dropped = for_good or known.dropped
-        self.days[day] = Day("", not dropped, dropped, removals=known.removals + 1, skipped=known.skipped)
+        self.days[day] = DayState("", not dropped, dropped, removals=known.removals + 1, skipped=known.skipped)
 
     def distrust(self, through: dt.date) -> None:
         self.distrusted_through = max(through, self.distrusted_through or through)
@@ -103,7 +103,7 @@ class Known(Generic[T]):
     at: dict[str, str] = field(default_factory=dict)
 
 
-class State:
+class KindState:
     """Of one kind. Thread-safe: nothing is kept here."""
 
     def __init__(self, client: Client, prefix: str, kind: Kind) -> None:

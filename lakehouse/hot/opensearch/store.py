@@ -26,7 +26,7 @@ from lakehouse.hot.opensearch.days import Names, current, forget, indexes
 from lakehouse.hot.opensearch.document import LAST_OFFSET, columns, found, pack
 from lakehouse.hot.opensearch.query import Query, all_of, build, none_of, past, time_range
 from lakehouse.hot.opensearch.rebuild import OpenSearchHotRebuild
-from lakehouse.hot.opensearch.state import State
+from lakehouse.hot.opensearch.state import KindState
 from lakehouse.hot.opensearch.templates import KINDS
 from lakehouse.hot.opensearch.writer import OpenSearchHotWriter
 from lakehouse.match import record_matcher
@@ -49,7 +49,7 @@ class OpenSearchHotStore:
         self._writing: Client | None = None
         prefix = settings.opensearch_prefix
         self._names = {kind: Names(prefix, kind) for kind in KINDS}
-        self._states = {kind: State(self._client, prefix, kind) for kind in KINDS}
+        self._states = {kind: KindState(self._client, prefix, kind) for kind in KINDS}
         self._aliases: set[str] = set()  # that were seen
         self._lock = threading.Lock()
 

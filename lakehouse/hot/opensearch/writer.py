@@ -22,7 +22,7 @@ from lakehouse.hot.opensearch import document, templates
 from lakehouse.hot.opensearch.bulk import MISSING, Bulk, Refused
 from lakehouse.hot.opensearch.client import Client, EngineError
 from lakehouse.hot.opensearch.days import DayOpener, Names, OpenDay, forget, sweep
-from lakehouse.hot.opensearch.state import Days, State
+from lakehouse.hot.opensearch.state import Days, KindState
 
 log = logging.getLogger("headwater.hot")
 
@@ -36,7 +36,7 @@ class OpenSearchHotWriter:
     def __init__(self, client: Client, settings: Settings, kind: Kind) -> None:
         names = Names(settings.opensearch_prefix, kind)
         self._client, self._names, self._kind = client, names, kind
-        self._state = State(client, settings.opensearch_prefix, kind)
+        self._state = KindState(client, settings.opensearch_prefix, kind)
         self._opener = DayOpener(client, names, self._state)
         templates.apply(client, settings)
         self._state.create()

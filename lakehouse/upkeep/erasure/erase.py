@@ -34,7 +34,7 @@ from lakehouse.upkeep.erasure import receipts
 from lakehouse.upkeep.erasure.hot import forget, note_days, rebuild
 from lakehouse.upkeep.erasure.rollups import restate
 from lakehouse.upkeep.erasure.rows import ARCHIVE, Target, found, noted, remove_found, targets
-from lakehouse.upkeep.erasure.state import State
+from lakehouse.upkeep.erasure.state import ErasureState
 from lakehouse.upkeep.erasure.wait import fence_imports, wait_for_flows
 from lakehouse.upkeep.scratch import sweep
 
@@ -67,7 +67,7 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ErasurePlan:
     """What an erasure would remove: rows by table ("lake/logs", "archive/logs", "hot/logs") and day."""
 
     rows: Mapping[str, Mapping[dt.date, int]]
@@ -78,7 +78,7 @@ class Plan:
         return sum(sum(days.values()) for name, days in self.rows.items() if not name.startswith("hot/"))
 
 
-def plan(care: Care, request: Request) -> Plan:
+def plan(care: Care, request: Request) -> ErasurePlan:
     """Look at everything, change nothing.
 
     Raises:
@@ -90,7 +90,7 @@ def plan(care: Care, request: Request) -> Plan:
         rows[f"hot/{kind.value}"] = {
             day: care.hot.count(request.tenant, kind, where, None, None, [day]) for day in held
         }
-    return Plan({name: days for name, days in rows.items() if days})
+    return ErasurePlan({name: days for name, days in rows.items() if days})
 
 
 def erase(care: Care, request: Request, means: Means) -> dict[str, Any]:
@@ -100,7 +100,9 @@ def erase(care: Care, request: Request, means: Means) -> dict[str, Any]:
         StoreError, BusError: It could not be finished, and why; the tombstone stands, the same call goes on.
     """
     erasures.checked(request)
-    note_days(care, request, State.of(care.settings, request.id, care.now_ns()))  # flows that run soon forget them
+    note_days(
+        care, request, ErasureState.of(care.settings, request.id, care.now_ns())
+    )  # flows that run soon forget them
     erasures.begin(care.table(ERASURES), request, care.now_ns())
     reach(TOLD)
     return _finish(care, request, means)
@@ -118,7 +120,7 @@ def resume(care: Care, erasure: str, means: Means) -> dict[str, Any] | None:
 
 
 def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
-    state = State.of(care.settings, request.id, care.now_ns())
+    state = ErasureState.of(care.settings, request.id, care.now_ns())
     fence_imports(care, request)
     means.say("waiting until the flows have landed what was accepted before")
     wait_for_flows(care, request, means.bus, means.flows_run, means.sleep)
@@ -136,7 +138,7 @@ def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
     return _sign(care, request, state)
 
 
-def _remove_rows(care: Care, request: Request, state: State, means: Means) -> None:
+def _remove_rows(care: Care, request: Request, state: ErasureState, means: Means) -> None:
     for attempt in range(ROUNDS):
         tables = targets(care, request)
         for target in tables if attempt else ():
@@ -154,7 +156,7 @@ def _remove_rows(care: Care, request: Request, state: State, means: Means) -> No
     raise StoreError("records of the subject go on landing", hint="are all flows of this release?", retry_after_s=30)
 
 
-def _delete_files(care: Care, request: Request, state: State, means: Means, fenced_s: float) -> None:
+def _delete_files(care: Care, request: Request, state: ErasureState, means: Means, fenced_s: float) -> None:
     rows = {target.name: target for target in targets(care, request)}
     began_s = time.time()
     waiting: list[tuple[Kind | None, erasure_files.Unused, float]] = [
@@ -182,7 +184,7 @@ def _look_again(care: Care, request: Request) -> None:
         raise StoreError(f"records of the subject came back: {', '.join(back)}", hint="resume the erasure")
 
 
-def _sign(care: Care, request: Request, state: State) -> dict[str, Any]:
+def _sign(care: Care, request: Request, state: ErasureState) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "format": 1,
         "id": request.id,
@@ -207,7 +209,7 @@ def _sign(care: Care, request: Request, state: State) -> dict[str, Any]:
     return facts
 
 
-def _removed(target: Target, request: Request, state: State) -> dict[str, Any]:
+def _removed(target: Target, request: Request, state: ErasureState) -> dict[str, Any]:
     """As the table's own commits say."""
     target.table.refresh()
     days = {day: target.table.noted(noted(request, dt.date.fromisoformat(day))) for day in state.days[target.name]}

@@ -12,7 +12,7 @@ from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
 from lakehouse.lake.erasure_requests import Request, days_with
 from lakehouse.upkeep.care import Care
-from lakehouse.upkeep.erasure.state import State
+from lakehouse.upkeep.erasure.state import ErasureState
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 
 PAUSE_S = 0.2
@@ -21,7 +21,7 @@ FORGOTTEN = failpoint("erase.hot_forgotten", "a day with records of the subject 
 log = logging.getLogger("headwater.tiers")
 
 
-def note_days(care: Care, request: Request, state: State) -> None:
+def note_days(care: Care, request: Request, state: ErasureState) -> None:
     """Which days hold such records now: they are rebuilt in the end, whoever forgets them."""
     for kind in request.where:
         for day in days_with(care.hot, kind, request):
@@ -32,7 +32,7 @@ def note_days(care: Care, request: Request, state: State) -> None:
 def forget(
     care: Care,
     request: Request,
-    state: State,
+    state: ErasureState,
     sleep: Callable[[float], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -68,7 +68,7 @@ def _forgotten(care: Care, kind: Kind, day: dt.date) -> bool:
     return True
 
 
-def rebuild(care: Care, state: State) -> None:
+def rebuild(care: Care, state: ErasureState) -> None:
     """Closed days that were forgotten, from the lake. What cannot be rebuilt now, the lake goes on answering."""
     for name, days in sorted(state.hot.items()):
         for text in sorted(days):

@@ -17,7 +17,7 @@ from lakehouse.sql.literals import text_literal
 from lakehouse.sql.query import where_sql
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.erasure.rows import ARCHIVE, LAKE
-from lakehouse.upkeep.erasure.state import State
+from lakehouse.upkeep.erasure.state import ErasureState
 from lakehouse.upkeep.pinned import pinned_rows
 from lakehouse.upkeep.rollups import rollups
 
@@ -25,7 +25,7 @@ RESTATED = failpoint("erase.rollup_restated", "a day of a rollup table is withou
 _WITHIN_SERIES = {"value", "timestamp", "producer"}
 
 
-def restate(care: Care, request: Request, state: State) -> None:
+def restate(care: Care, request: Request, state: ErasureState) -> None:
     """Idempotent.
 
     Raises:

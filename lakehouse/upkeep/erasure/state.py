@@ -12,7 +12,7 @@ from contracts.files import replace_file
 from contracts.settings import Settings
 
 
-class State(msgspec.Struct):
+class ErasureState(msgspec.Struct):
     """Written before each step that it tells of.
 
     Attributes:

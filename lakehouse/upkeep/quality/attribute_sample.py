@@ -20,7 +20,7 @@ _TYPES = {str: "text", bool: "boolean", int: "number", float: "number", list: "l
 
 
 @dataclass(slots=True)
-class Seen:
+class KeySample:
     """Of one key in the sample."""
 
     share: float = 0.0
@@ -28,7 +28,7 @@ class Seen:
     distinct: int = 0
 
 
-def sampled_keys(pinned: Pinned, rows: str, count: int) -> dict[str, Seen]:
+def sampled_keys(pinned: Pinned, rows: str, count: int) -> dict[str, KeySample]:
     """The most frequent keys of about `SAMPLE_ROWS` rows, spread over all messages of the day."""
     every = max(1, count // SAMPLE_ROWS)
     texts = pinned.table(
@@ -48,10 +48,12 @@ def sampled_keys(pinned: Pinned, rows: str, count: int) -> dict[str, Seen]:
             types.setdefault(key, set()).add(_TYPES.get(type(value), "null"))
             values.setdefault(key, set()).add(str(value))
     frequent = sorted(counts, key=lambda key: (-counts[key], key))[:KEYS]
-    return {key: Seen(round(counts[key] / len(texts), 4), sorted(types[key]), len(values[key])) for key in frequent}
+    return {
+        key: KeySample(round(counts[key] / len(texts), 4), sorted(types[key]), len(values[key])) for key in frequent
+    }
 
 
-def attributes_frame(keys: Mapping[str, Seen], before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def attributes_frame(keys: Mapping[str, KeySample], before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row per key of the day or of the days before: what changed.
 
     Args:
@@ -77,7 +79,7 @@ def attributes_frame(keys: Mapping[str, Seen], before: Sequence[Mapping[str, Any
     return frame
 
 
-def _is_new(now: Seen, was: Sequence[str]) -> bool:
+def _is_new(now: KeySample, was: Sequence[str]) -> bool:
     return not was and now.share >= FREQUENT
 
 

@@ -18,16 +18,17 @@ from deltalake.exceptions import CommitFailedError
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import Kind
+from contracts.query import Tier
 from lakehouse.delta.notes import RETENTION
 from lakehouse.delta.removal import remove
 from lakehouse.lake.archive import MOVES
 from lakehouse.upkeep.archive.moves import CLAIM, archive_day, archive_table, day_sql, remove_leftovers
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
-from lakehouse.upkeep.retention.plan import Action, Plan, Step, Tier, plan
+from lakehouse.upkeep.retention.plan import Action, Plan, Step, plan
 from lakehouse.upkeep.rollups.rollups import is_covered, roll_up
 
-__all__ = ["Action", "Applied", "Done", "Plan", "Step", "Tier", "apply", "plan"]
+__all__ = ["Action", "Applied", "Done", "Plan", "Step", "apply", "plan"]
 
 HOT_DROPPED = failpoint("retention.hot_dropped", "a day has left the hot store; lake and archive are as they were")
 DELETED = failpoint("retention.deleted", "rows have left a table and are counted; a hot day is not rebuilt yet")

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.messages import Kind
+from contracts.query import Tier
 from lakehouse.upkeep.policy.policy import TRUE, Policy
-from lakehouse.upkeep.retention.plan import Tier
 
 MEAN_DAYS = 7
 HORIZON_DAYS = 3650
 ONE_DAY = dt.timedelta(days=1)
 
 Sizes = Mapping[dt.date, int]
-Place = tuple[Tier, str]  # a tier and the name of a table
+TableKey = tuple[Tier, str]  # a tier and the name of a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def growth(days: Sizes, today: dt.date) -> int | None:
     return sum(whole) // len(whole) if whole else None
 
 
-def full_on(held: Mapping[Place, Sizes], policy: Policy, today: dt.date, disk: Disk) -> dt.date | None:
+def full_on(held: Mapping[TableKey, Sizes], policy: Policy, today: dt.date, disk: Disk) -> dt.date | None:
     """The first day at whose end `disk` would have no room left; None within ten years."""
     aging = {place: days for place, days in held.items() if place[1] in tuple(Kind)}
     only_growing = [days for place, days in held.items() if place not in aging and place[0] in disk.tiers]
@@ -57,7 +57,7 @@ def full_on(held: Mapping[Place, Sizes], policy: Policy, today: dt.date, disk: D
     return None
 
 
-def _shrink(held: Mapping[Place, Sizes], kind: Kind) -> float:
+def _shrink(held: Mapping[TableKey, Sizes], kind: Kind) -> float:
     """Bytes in the archive of one in the lake, by the means of both; 1 as long as nothing is archived."""
     lake, archive = held.get((Tier.LAKE, kind), {}), held.get((Tier.ARCHIVE, kind), {})
     if not lake or not archive or not sum(lake.values()):
@@ -65,7 +65,7 @@ def _shrink(held: Mapping[Place, Sizes], kind: Kind) -> float:
     return min(1.0, (sum(archive.values()) / len(archive)) / (sum(lake.values()) / len(lake)))
 
 
-def _pass(state: dict[Place, dict[dt.date, int]], policy: Policy, kind: Kind, today: dt.date, shrink: float) -> None:
+def _pass(state: dict[TableKey, dict[dt.date, int]], policy: Policy, kind: Kind, today: dt.date, shrink: float) -> None:
     """The steps of one day, by age alone."""
     hot, lake = state.get((Tier.HOT, kind), {}), state.get((Tier.LAKE, kind), {})
     archive = state.setdefault((Tier.ARCHIVE, kind), {})
@@ -97,7 +97,7 @@ def _over(days: Mapping[dt.date, int], policy: Policy, kind: Kind, today: dt.dat
     return found
 
 
-def _size(state: Mapping[Place, Sizes], disk: Disk, policy: Policy) -> int:
+def _size(state: Mapping[TableKey, Sizes], disk: Disk, policy: Policy) -> int:
     sums = {tier: sum(sum(days.values()) for (of, _), days in state.items() if of is tier) for tier in disk.tiers}
     if policy.hot_max_bytes and Tier.HOT in sums:
         sums[Tier.HOT] = min(sums[Tier.HOT], policy.hot_max_bytes)

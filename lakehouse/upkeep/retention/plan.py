@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from contracts.errors import StoreError
 from contracts.hot import HotDay
 from contracts.messages import Kind
+from contracts.query import Tier
 from lakehouse.delta.table import Delta
 from lakehouse.sql.literals import day_literal
 from lakehouse.upkeep.archive.holdings import HOT_KINDS, Days, Held, archive_days, lake_days
@@ -28,12 +29,6 @@ from lakehouse.upkeep.quality.results import blocked, hold
 
 DAY_NS = 86_400 * 10**9
 ONE_DAY = dt.timedelta(days=1)
-
-
-class Tier(enum.StrEnum):
-    HOT = "hot"
-    LAKE = "lake"
-    ARCHIVE = "archive"
 
 
 class Action(enum.StrEnum):

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.parse.line import Finder, Found, Limits
+from flows.parse.line import AttributeLimits, Finder, LineFacts
 from tests.flows.messages import ARRIVAL_NS
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
-LIMITS = Limits(attributes=256, depth=16)
+LIMITS = AttributeLimits(attributes=256, depth=16)
 
 
-def find(text: str, arrival_ns: int = ARRIVAL_NS) -> Found:
+def find(text: str, arrival_ns: int = ARRIVAL_NS) -> LineFacts:
     return Finder(LIMITS).find(text, arrival_ns)
 
 
-def moment(found: Found) -> str:
+def moment(found: LineFacts) -> str:
     assert found.time_ns is not None
     return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=found.time_ns // 1000)).isoformat()  # noqa: DTZ001
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.supervision.plan import Plan, read_plan, write_plan
+from headwater.supervision.plan import StartPlan, read_plan, write_plan
 from headwater.supervision.supervised import LONGEST_PAUSE_S, STEADY_S, Child, Spec, exit_reason
 from tests.headwater.processes import is_alive, output, started, until
 
@@ -33,7 +33,7 @@ def spec(folder: Path, name: str, code: str, stop_s: float = 3.0) -> Spec:
 
 @contextlib.contextmanager
 def supervised(folder: Path, *specs: Spec) -> Iterator[subprocess.Popen[bytes]]:
-    plan = write_plan(Plan(specs, "greetings", colour=False))
+    plan = write_plan(StartPlan(specs, "greetings", colour=False))
     with started(folder, "-m", "headwater.supervision.supervisor", plan) as process:
         yield process
 
@@ -54,7 +54,9 @@ def descriptors(pid: int) -> set[int]:
 
 
 def test_a_plan_survives_the_trip_through_the_command_line(tmp_path: Path) -> None:
-    plan = Plan((Spec("api", ["x"], {"A": "b"}, "log", probe=("127.0.0.1", 80)), spec(tmp_path, "b", "")), "hi", True)
+    plan = StartPlan(
+        (Spec("api", ["x"], {"A": "b"}, "log", probe=("127.0.0.1", 80)), spec(tmp_path, "b", "")), "hi", True
+    )
     assert read_plan(write_plan(plan)) == plan
 
 

@@ -15,7 +15,7 @@ from lakehouse.delta.schemas import pipeline_version
 from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.archive.moves import archive_day
 from lakehouse.upkeep.care import Care
-from lakehouse.upkeep.provenance import trace
+from lakehouse.upkeep.provenance import provenance
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, log, settings
 
 PRODUCER, STREAM = "key:a/b%c", "/var/log/50%.log"
@@ -46,8 +46,8 @@ def care(tmp_path: Path) -> Care:
 def test_a_record_is_found_by_its_id_and_by_its_place(care: Care) -> None:
     wanted = record_id(ACME, PRODUCER, 2, STREAM, 103)
 
-    [by_id] = trace(care, Kind.LOGS, wanted)
-    [by_place] = trace(care, Kind.LOGS, Position(0, 1, 3))
+    [by_id] = provenance(care, Kind.LOGS, wanted)
+    [by_place] = provenance(care, Kind.LOGS, Position(0, 1, 3))
 
     assert by_id == by_place
     assert by_id.id == wanted
@@ -58,13 +58,13 @@ def test_a_record_is_found_by_its_id_and_by_its_place(care: Care) -> None:
 
 
 def test_a_record_of_another_tenant_or_that_is_nowhere_is_not_found(care: Care) -> None:
-    assert trace(care, Kind.LOGS, Position(0, 1, 3), tenant="other") == ()
-    assert trace(care, Kind.LOGS, "0" * 32) == ()
+    assert provenance(care, Kind.LOGS, Position(0, 1, 3), tenant="other") == ()
+    assert provenance(care, Kind.LOGS, "0" * 32) == ()
 
 
 def test_a_record_that_was_moved_is_found_in_the_archive(care: Care) -> None:
     archive_day(care, Kind.LOGS, dt.date(2026, 3, 4))
 
-    [found] = trace(care, Kind.LOGS, record_id(ACME, PRODUCER, 2, STREAM, 4))
+    [found] = provenance(care, Kind.LOGS, record_id(ACME, PRODUCER, 2, STREAM, 4))
 
     assert (found.tier, found.row["bus_offset"], len(found.files)) == ("archive", 0, 1)

@@ -8,12 +8,12 @@ import pytest
 
 from contracts.messages import Kind
 from lakehouse.upkeep.care import Care
-from orchestration.due.backlog import AT_RISK, LOST, Backlog, Limits, backlogs, bus_risk, risks_of
+from orchestration.due.backlog import AT_RISK, LOST, Backlog, TopicLimits, backlogs, bus_risk, risks_of
 from tests.flows.messages import ARRIVAL_NS, SECOND_NS, line, message, settings
 from tests.flows.running import World
 
 HOUR_NS = 3600 * SECOND_NS
-KEPT = Limits(age_s=3600, size_bytes=1000, held_bytes=1000)
+KEPT = TopicLimits(age_s=3600, size_bytes=1000, held_bytes=1000)
 
 
 def waiting(messages: int = 10, **values: int) -> Backlog:
@@ -21,7 +21,7 @@ def waiting(messages: int = 10, **values: int) -> Backlog:
     return Backlog(Kind.LOGS, 0, **{**known, **values})
 
 
-def names(ahead: Backlog, limits: Limits, now_ns: int) -> list[str]:
+def names(ahead: Backlog, limits: TopicLimits, now_ns: int) -> list[str]:
     return [risk.name for risk in risks_of(ahead, limits, now_ns, settings())]
 
 
@@ -39,7 +39,7 @@ def test_half_the_retention_used_up_by_size_is_an_alert() -> None:
 
 
 def test_without_limits_and_without_a_backlog_there_is_no_risk() -> None:
-    assert names(waiting(), Limits(), ARRIVAL_NS + 1000 * HOUR_NS) == []
+    assert names(waiting(), TopicLimits(), ARRIVAL_NS + 1000 * HOUR_NS) == []
     assert names(waiting(0), KEPT, ARRIVAL_NS + 1000 * HOUR_NS) == []
 
 

@@ -16,7 +16,7 @@ from contracts.settings import Settings
 from headwater.supervision.batch_metrics import BatchFailures
 from orchestration.definitions import defs
 from orchestration.due import backlog
-from orchestration.due.backlog import Backlog, Limits, Risk, risks_of
+from orchestration.due.backlog import Backlog, Risk, TopicLimits, risks_of
 from orchestration.failures.alerts import tell_untold
 from orchestration.resources import Upkeep
 from tests.flows.messages import line, message
@@ -106,9 +106,9 @@ def test_what_left_the_bus_unlanded_is_told_once_before_and_after_a_flow_counts_
     assert counted(world) == {("bus.records_lost", "logs.raw"): 2}
 
 
-def as_on_brokers(ahead: Backlog, _: Limits, now_ns: int, settings: Settings) -> Sequence[Risk]:
+def as_on_brokers(ahead: Backlog, _: TopicLimits, now_ns: int, settings: Settings) -> Sequence[Risk]:
     """The embedded bus never forgets by age alone; these keep logs for a second."""
-    return risks_of(ahead, Limits(age_s=1.0 if ahead.kind is Kind.LOGS else 0), now_ns, settings)
+    return risks_of(ahead, TopicLimits(age_s=1.0 if ahead.kind is Kind.LOGS else 0), now_ns, settings)
 
 
 def away(*_: object) -> None:

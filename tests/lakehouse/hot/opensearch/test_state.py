@@ -8,7 +8,7 @@ import pytest
 
 from contracts.messages import Kind
 from lakehouse.hot.opensearch.client import Client, EngineError
-from lakehouse.hot.opensearch.state import State
+from lakehouse.hot.opensearch.state import KindState
 
 
 class Engine:
@@ -24,8 +24,8 @@ class Engine:
         return named["absent"]
 
 
-def state(engine: Engine) -> State:
-    return State(cast(Client, engine), "headwater", Kind.LOGS)
+def state(engine: Engine) -> KindState:
+    return KindState(cast(Client, engine), "headwater", Kind.LOGS)
 
 
 def test_an_index_that_was_made_just_now_is_waited_for() -> None:

@@ -7,9 +7,10 @@ import signal
 from pathlib import Path
 
 from contracts.messages import Kind
+from contracts.query import Tier
 from lakehouse.upkeep.archive import moves as archive
 from lakehouse.upkeep.archive.moves import archive_day, archive_table
-from lakehouse.upkeep.retention.apply import Action, Plan, Step, Tier, apply
+from lakehouse.upkeep.retention.apply import Action, Plan, Step, apply
 from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.upkeep.archiving import DAY, DAYS, ROWS, care_of, child, fill, stored
 

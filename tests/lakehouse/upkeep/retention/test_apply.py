@@ -13,10 +13,11 @@ import pytest
 
 from contracts.failpoints import FAILPOINTS, VARIABLE
 from contracts.messages import Kind
+from contracts.query import Tier
 from lakehouse.upkeep.pinned import Pinned
 from lakehouse.upkeep.policy.policy import Policy
 from lakehouse.upkeep.quality import results as quality
-from lakehouse.upkeep.retention.apply import Action, Tier, apply
+from lakehouse.upkeep.retention.apply import Action, apply
 from tests import children, storage
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS
 from tests.lakehouse.upkeep.aging import POLICY, SHAPES, Aging, day, kept

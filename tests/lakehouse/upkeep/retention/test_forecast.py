@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime as dt
 
 from contracts.messages import Kind
+from contracts.query import Tier
 from lakehouse.upkeep.policy.policy import Policy
-from lakehouse.upkeep.retention.forecast import Disk, Place, full_on, growth
-from lakehouse.upkeep.retention.plan import Tier
+from lakehouse.upkeep.retention.forecast import Disk, TableKey, full_on, growth
 
 TODAY = dt.date(2026, 3, 4)
 EVERYWHERE = frozenset(Tier)
-LAKE: Place = (Tier.LAKE, Kind.LOGS)
-HOT: Place = (Tier.HOT, Kind.LOGS)
-ARCHIVE: Place = (Tier.ARCHIVE, Kind.LOGS)
+LAKE: TableKey = (Tier.LAKE, Kind.LOGS)
+HOT: TableKey = (Tier.HOT, Kind.LOGS)
+ARCHIVE: TableKey = (Tier.ARCHIVE, Kind.LOGS)
 
 
 def past(days: int, size: int = 10) -> dict[dt.date, int]:
