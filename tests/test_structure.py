@@ -54,7 +54,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "parse read",
         "write",
         "graph",
-        "alone embedded redaction",
+        "alone embedded erase_bus",
         "dead_letters events logs metrics __main__",
     ),
     "bus": ("topics renumbered", "sqlite kafka", "."),

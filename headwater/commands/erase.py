@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from contracts.bus import Bus
     from contracts.settings import Settings
-    from flows.redaction import OnBus
+    from flows.erase_bus import OnBus
     from lakehouse.lake.erasure_requests import Request
     from lakehouse.upkeep.care import Care
     from lakehouse.upkeep.erasure.erase import ErasurePlan, Means
@@ -55,13 +55,13 @@ def erase(settings: Settings, wanted: Wanted, dry_run: bool, yes: bool) -> int:
     """
     request = requested(settings, wanted)
     with _Caring(settings) as care, open_bus_of(settings) as bus:
-        from flows.redaction import redact_bus
+        from flows.erase_bus import erase_on_bus
         from lakehouse.upkeep.erasure.erase import erase as run
         from lakehouse.upkeep.erasure.erase import plan
         from lakehouse.upkeep.erasure.lock import erasing
 
         found = plan(care, request)
-        on_bus = redact_bus(settings, request.subject, request.at_ns, dry_run=True)
+        on_bus = erase_on_bus(settings, request.subject, request.at_ns, dry_run=True)
         _show(request, found, on_bus)
         if dry_run:
             return 0
@@ -170,14 +170,14 @@ def open_bus_of(settings: Settings) -> contextlib.closing[Bus]:
 
 def means(care: Care, bus: Bus, no_flows: bool) -> Means:
     """How the tables' erasure reaches flows, bus and console."""
-    from flows.redaction import redact_bus
+    from flows.erase_bus import erase_on_bus
     from lakehouse.upkeep.erasure.erase import Means
 
-    def redact(request: Request, reached: Callable[[], object]) -> Mapping[str, Mapping[str, Any]]:
-        done = redact_bus(care.settings, request.subject, care.now_ns(), reached=reached)
-        return {topic: asdict(on_bus) for topic, on_bus in done.items()}
+    def on_bus(request: Request, reached: Callable[[], object]) -> Mapping[str, Mapping[str, Any]]:
+        done = erase_on_bus(care.settings, request.subject, care.now_ns(), reached=reached)
+        return {topic: asdict(each) for topic, each in done.items()}
 
-    return Means(bus, redact, False if no_flows else None, lambda what: out.print(f"[dim]{what}[/]"))
+    return Means(bus, on_bus, False if no_flows else None, lambda what: out.print(f"[dim]{what}[/]"))
 
 
 def _show(request: Request, found: ErasurePlan, on_bus: Mapping[str, OnBus]) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-import flows.redaction  # noqa: F401  (imported once, for all attempts)
+import flows.erase_bus  # noqa: F401  (imported once, for all attempts)
 import lakehouse.upkeep.erasure.erase  # noqa: F401
 import query_api.lucene  # noqa: F401
 from contracts.failpoints import VARIABLE

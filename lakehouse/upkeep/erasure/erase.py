@@ -52,15 +52,15 @@ class Means:
 
     Attributes:
         bus: To see what was accepted and has not landed.
-        redact: Blanks the subject's lines on the bus, calls its second argument after each step, and says by topic what
-            it did.
+        erase_on_bus: Blanks the subject's lines on the bus, calls its second argument after each step, and says by
+            topic what it did.
         flows_run: Whether flows run; None: found out, which only the embedded hot store can tell.
         say: Hears what is being done.
         sleep: Seconds.
     """
 
     bus: Bus
-    redact: Callable[[Request, Callable[[], object]], Mapping[str, Mapping[str, Any]]]
+    erase_on_bus: Callable[[Request, Callable[[], object]], Mapping[str, Mapping[str, Any]]]
     flows_run: bool | None = None
     say: Say = lambda _what: None
     sleep: Callable[[float], None] = time.sleep
@@ -131,7 +131,7 @@ def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
     restate(care, request, state)
     rebuild(care, state)
     means.say("blanking such records on the bus")
-    state.bus = {**state.bus, **means.redact(request, lambda: reach(BLANKED))}
+    state.bus = {**state.bus, **means.erase_on_bus(request, lambda: reach(BLANKED))}
     state.save(care.settings)
     _delete_files(care, request, state, means, fenced_s)
     _look_again(care, request)

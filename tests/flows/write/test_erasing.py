@@ -16,8 +16,8 @@ from contracts.query import And, Node, Not, Term
 from contracts.records import DeadLetterRow, Row
 from contracts.tenants import tenant_named
 from flows.arrivals import Item
+from flows.erase_bus import eraser
 from flows.graph import parser
-from flows.redaction import redactor
 from flows.write.dead_letters import letters
 from flows.write.erasing import Erasing
 from lakehouse.delta.schemas import ERASURES
@@ -159,14 +159,14 @@ def test_a_blanked_message_keeps_its_line_numbers_and_its_count() -> None:
     for sent in (message(LINES), message(LINES, packed=True), message([b"", *LINES, b"no JSON of bob"])):
         before = balanced(parsed(sent))
 
-        changed = redactor(Kind.LOGS, subject, settings())(0, sent)
+        changed = eraser(Kind.LOGS, subject, settings())(0, sent)
 
         assert changed is not None
         after = balanced(parser(Kind.LOGS, settings())(arrived(changed)))
         assert bodies(after) == ["two"]
         assert [row.index for row in after.rows] == [row.index for row in before.rows if row.body == "two"]  # type: ignore[union-attr]
         assert after.received == before.received
-        assert redactor(Kind.LOGS, subject, settings())(0, changed) is None
+        assert eraser(Kind.LOGS, subject, settings())(0, changed) is None
 
 
 def test_a_message_that_is_all_of_the_subject_or_cannot_be_taken_apart_is_emptied() -> None:
@@ -175,7 +175,7 @@ def test_a_message_that_is_all_of_the_subject_or_cannot_be_taken_apart_is_emptie
     for sent in (message([LINES[0], LINES[2]]), damaged):
         before = balanced(parsed(sent))
 
-        changed = redactor(Kind.LOGS, subject, settings())(0, sent)
+        changed = eraser(Kind.LOGS, subject, settings())(0, sent)
 
         assert changed is not None
         assert changed.payload == b""

@@ -1,4 +1,4 @@
-"""Redaction: a message of the bus -> the same message with the records of erased subjects blanked.
+"""Erasing on the bus: a message of the bus -> the same message with the records of erased subjects blanked.
 
 It is read as the flow reads it, so the same records are found. An emptied line keeps the numbers of the others, and the
 headers say how many records went: a replay counts them as dropped.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import zstandard
 
-from bus.sqlite.redaction import redact, scrub
+from bus.sqlite.erase import erase, scrub
 from bus.topics import topic_named
 from contracts.batches import Batch
 from contracts.messages import Kind, Message, erased_in, with_erased
@@ -26,12 +26,12 @@ from flows.write.erasing import erased_lines
 from lakehouse.lake.erasure_tests import Subject, Tests
 
 
-def redactor(kind: Kind, subject: Subject, settings: Settings) -> Callable[[int, Message], Message | None]:
+def eraser(kind: Kind, subject: Subject, settings: Settings) -> Callable[[int, Message], Message | None]:
     """A function of (partition, message); None when nothing of the subject is in it."""
     parse, tests, foreign = parser(kind, settings), Tests(subject), Tenant(settings.foreign_tenant)
     most = payload_limit(settings)
 
-    def redacted(partition: int, message: Message) -> Message | None:
+    def erased(partition: int, message: Message) -> Message | None:
         arrived = arrival(kind, foreign, partition, message)
         if arrived.header.tenant != subject.tenant or not message.payload:
             return None
@@ -51,7 +51,7 @@ def redactor(kind: Kind, subject: Subject, settings: Settings) -> Callable[[int,
             headers=with_erased(message.headers, known + len(gone)),
         )
 
-    return redacted
+    return erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class OnBus:
     kept_until_ns: int | None = None
 
 
-def redact_bus(
+def erase_on_bus(
     settings: Settings,
     subject: Subject,
     now_ns: int,
@@ -88,8 +88,8 @@ def redact_bus(
     path = Path(settings.bus.partition("://")[2][1:])
     done = {}
     for topic, kind in topics.items():
-        count = _Counted(redactor(kind, subject, settings), dry_run)
-        looked, _ = redact(path, topic, count, reached)
+        count = _Counted(eraser(kind, subject, settings), dry_run)
+        looked, _ = erase(path, topic, count, reached)
         done[topic] = OnBus(looked, count.records)
     if not dry_run:
         scrub(path)
@@ -97,7 +97,7 @@ def redact_bus(
 
 
 class _Counted:
-    """A redactor that counts what it blanks, and on a dry run changes nothing."""
+    """An eraser that counts what it blanks, and on a dry run changes nothing."""
 
     def __init__(self, change: Callable[[int, Message], Message | None], dry_run: bool) -> None:
         self._change, self._dry_run, self.records = change, dry_run, 0

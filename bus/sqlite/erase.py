@@ -25,7 +25,7 @@ COPIES = 2  # a temporary one, and one in the log file
 Change = Callable[[int, Message], Message | None]  # (partition, message) -> its replacement; None leaves it
 
 
-def redact(path: Path, topic: str, change: Change, reached: Callable[[], object] = lambda: None) -> tuple[int, int]:
+def erase(path: Path, topic: str, change: Change, reached: Callable[[], object] = lambda: None) -> tuple[int, int]:
     """Replace messages of `topic`; how many were looked at and how many changed. Durable on return.
 
     Args:
@@ -41,14 +41,14 @@ def redact(path: Path, topic: str, change: Change, reached: Callable[[], object]
             found = "SELECT partition, id FROM logs WHERE topic = ? ORDER BY partition"
             looked = changed = 0
             for partition, log in connection.execute(found, (topic,)).fetchall():
-                counts = _redact_log(connection, partition, log, change, reached)
+                counts = _erase_log(connection, partition, log, change, reached)
                 looked, changed = looked + counts[0], changed + counts[1]
             return looked, changed
     except sqlite3.Error as error:
         raise bus_error(error, path) from error
 
 
-def _redact_log(
+def _erase_log(
     connection: sqlite3.Connection, partition: int, log: int, change: Change, reached: Callable[[], object]
 ) -> tuple[int, int]:
     looked = changed = 0

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.sqlite import redaction as sqlite_redaction
+from bus.sqlite import erase as sqlite_erase
 from bus.sqlite.bus import SqliteBus
-from bus.sqlite.redaction import redact, scrub
+from bus.sqlite.erase import erase, scrub
 from contracts.errors import BusError
 from contracts.messages import Message
 from contracts.settings import load_settings
@@ -52,13 +52,13 @@ def test_what_is_blanked_trimmed_or_moved_leaves_no_byte_behind(bus: SqliteBus, 
     before = payloads(bus, 50)
     assert SECRET in disk(tmp_path)
 
-    counts = redact(tmp_path / "bus.db", "t", blanked)
+    counts = erase(tmp_path / "bus.db", "t", blanked)
     scrub(tmp_path / "bus.db")
 
     assert counts == (150, 50)
     assert SECRET not in disk(tmp_path)
     assert payloads(bus, 50) == [payload.replace(SECRET, b"") for payload in before]
-    assert redact(tmp_path / "bus.db", "t", blanked) == (150, 0)
+    assert erase(tmp_path / "bus.db", "t", blanked) == (150, 0)
 
 
 def test_appends_and_readers_go_on_meanwhile(bus: SqliteBus, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_appends_and_readers_go_on_meanwhile(bus: SqliteBus, tmp_path: Path) -> 
     writer = threading.Thread(target=append)
     writer.start()
     try:
-        redact(tmp_path / "bus.db", "t", blanked)
+        erase(tmp_path / "bus.db", "t", blanked)
         scrub(tmp_path / "bus.db")
         assert len(payloads(bus)) >= 200
     finally:
@@ -88,7 +88,7 @@ def test_a_disk_without_room_for_a_copy_is_said_and_nothing_is_harmed(
     bus: SqliteBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bus)
-    monkeypatch.setattr(sqlite_redaction, "COPIES", 1 << 40)
+    monkeypatch.setattr(sqlite_erase, "COPIES", 1 << 40)
 
     with pytest.raises(BusError, match="MiB are free"):
         scrub(tmp_path / "bus.db")
