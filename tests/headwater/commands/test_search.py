@@ -83,7 +83,7 @@ def test_start_end_and_order_say_which_records_and_in_which_order(up: Platform) 
     times = [json.loads(line)["timestamp"] for line in out.splitlines()]
     assert times == sorted(times)
     span = ("--start", times[100], "--end", times[103])
-    code, out, err = search(up, "line", "--json", *span, "--order", "asc")
+    code, out, _err = search(up, "line", "--json", *span, "--order", "asc")
     assert (code, [json.loads(line)["timestamp"] for line in out.splitlines()]) == (0, times[100:103])
     assert f"from {times[100]} to {times[103]}" in search(up, "line", *span)[2]
     assert len(search(up, "line", "--json", "--end", times[5], "--limit", "0")[1].splitlines()) == 5
