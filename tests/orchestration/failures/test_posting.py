@@ -149,10 +149,10 @@ def test_a_webhook_that_does_not_answer_holds_up_nobody_but_the_thread_that_post
 ) -> None:
     asked, answers = threading.Event(), threading.Event()
 
-    def slow(*_: object) -> webhook.Answer:
+    def slow(*_: object) -> webhook.Reply:
         asked.set()
         assert answers.wait(30)
-        return webhook.Answer(True)
+        return webhook.Reply(True)
 
     assert tell(failure(0), upkeep(tmp_path, AWAY))
     monkeypatch.setattr(alerts, "post", slow)
