@@ -9,9 +9,10 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from tests.e2e.walk import Counted, needs_data, read_plainly, up, walk
+from tests.e2e.walk import Counted, nine_files, public_files, read_plainly, up, walk
+from tests.samples.sources import extra
 
-pytestmark = [needs_data, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def bodies_in_files_of_the_lake(table: str) -> Counted:
@@ -21,10 +22,19 @@ def bodies_in_files_of_the_lake(table: str) -> Counted:
     return collections.Counter((service, body) for service, body in rows)
 
 
-def test_every_line_of_nine_real_files_is_found_once_and_again_after_shipping_them_twice(tmp_path: Path) -> None:
-    with up(tmp_path) as stack:
-        shipped = walk(stack)
+def check(folder: Path, files: list[Path]) -> None:
+    with up(folder) as stack:
+        shipped = walk(stack, files)
     table = f"{stack.settings.lake}/logs"
 
     assert bodies_in_files_of_the_lake(table) == shipped
-    assert read_plainly(table, {}, tmp_path) == shipped
+    assert read_plainly(table, {}, folder) == shipped
+
+
+def test_every_line_of_nine_files_is_found_once_and_again_after_shipping_them_twice(tmp_path: Path) -> None:
+    check(tmp_path, nine_files(tmp_path))
+
+
+@extra
+def test_every_line_of_nine_real_files_is_found_once_and_again_after_shipping_them_twice(tmp_path: Path) -> None:
+    check(tmp_path, public_files(tmp_path))

@@ -1,4 +1,4 @@
-"""The walk: 26,000 real lines in nine files -> agent -> `headwater up` -> 26,000 answers, once each, everywhere.
+"""The walk: lines of nine programs in nine files -> agent -> `headwater up` -> as many answers, once each, everywhere.
 
 The scenario for any mix of engines; a stack's settings say which. Used here and in `tests/real`.
 """
@@ -8,23 +8,19 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from contracts.tenants import Role
-from tests.e2e.stack import ROOT, Stack, account, pages, until
+from tests import children
+from tests.e2e.stack import Stack, account, pages, until
+from tests.samples.lines import write_files
+from tests.samples.sources import DATA
 
-DATA = ROOT.parent / "shared" / "data"
-FILES = [*sorted(DATA.glob("loghub/*/*_2k.log")), DATA / "access_log" / "apache_logs"]
-RECORDS = 26_000
-
-needs_data = pytest.mark.skipif(len(FILES) != 9 or not FILES[-1].exists(), reason="../shared/data is not there")
+LINES = 600  # of each file
 
 Counted = collections.Counter[tuple[str, str]]  # of (service, body)
 
@@ -65,23 +61,14 @@ def up(folder: Path, **settings: Any) -> Iterator[Stack]:
 
 def ship(stack: Stack, path: Path) -> None:
     """`headwater agent logs` over one file, until it has nothing left to say."""
-    command = [sys.executable, "-m", "headwater", "agent", "logs", "--path", str(path), "--exit-when-idle"]
     environment = {
-        **os.environ,
         "HEADWATER_INGEST_URL": f"http://127.0.0.1:{stack.port}",
         "HEADWATER_API_KEY": stack.keys[Role.INGEST],
         "HEADWATER_AGENT_DIR": str(stack.folder / "agent"),
         "HEADWATER_AGENT_PARTIAL_LINE_S": "0.5",
     }
-    done = subprocess.run(
-        [*command, "--service", path.stem, "--env", "walk"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    words = ("agent", "logs", "--path", path, "--exit-when-idle", "--service", path.stem, "--env", "walk")
+    done = children.run("headwater", *words, env=environment, loads=["headwater.commands.shipping"])
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -97,14 +84,25 @@ def found(stack: Stack) -> Counted:
         return collections.Counter((record["service"], record["body"]) for record in pages(client))
 
 
-def walk(stack: Stack) -> Counted:
+def nine_files(folder: Path) -> list[Path]:
+    """Of our own making."""
+    return write_files(folder / "lines", LINES)
+
+
+def public_files(_: Path) -> list[Path]:
+    """Of real systems, 26,000 lines."""
+    return [*sorted(DATA.glob("loghub/*/*_2k.log")), DATA / "access_log" / "apache_logs"]
+
+
+def walk(stack: Stack, files: list[Path]) -> Counted:
     """Ship all files twice; each line must be found once, both times. What was shipped."""
-    truth: Counted = collections.Counter((path.stem, line) for path in FILES for line in lines_of(path))
-    assert truth.total() == RECORDS
+    truth: Counted = collections.Counter((path.stem, line) for path in files for line in lines_of(path))
+    count = truth.total()
+    assert (len(files), count) in ((9, 9 * LINES), (9, 26_000))
     for turn in range(2):
-        for path in FILES:
+        for path in files:
             ship(stack, path)
-        until(lambda: landed(stack, RECORDS), 60, f"{RECORDS} records in the lake (turn {turn})")
+        until(lambda: landed(stack, count), 60, f"{count} records in the lake (turn {turn})")
         assert found(stack) == truth
     return truth
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -24,6 +23,8 @@ from lakehouse.lake.erasure_requests import Request, Tombstones, begin, finish
 from tests.flows.hostile import GOOD, messages
 from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, foreign, line, message, settings
 from tests.flows.running import World
+from tests.samples.json_texts import JsonText
+from tests.samples.sources import STRINGS_AND_JSON
 
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
 BEFORE_NS = ARRIVAL_NS + 1_000_000  # the messages arrived before the erasures, as those of a replay have
@@ -33,7 +34,6 @@ ERASED_ONES: tuple[Node, ...] = (
     Not(Exists("service")),
     Range("attributes.n", 1, 5),
 )
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 ODD = (
     {"n": [1, "x", True, None, 1.5], "o": {"p": [{"q": 1}]}, "": "empty key"},
@@ -129,18 +129,18 @@ def test_odd_attributes_are_held_by_both_stores(world: World) -> None:
     assert alike(world) == world.ledger().received == len(lines)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="shared test data is not here")
-def test_naughty_strings_and_odd_json_are_held_or_accounted_for(world: World) -> None:
-    strings = json.loads((SHARED / "naughty_strings" / "blns.json").read_bytes())
+@pytest.mark.parametrize(("strings", "texts"), STRINGS_AND_JSON)
+def test_naughty_strings_and_odd_json_are_held_or_accounted_for(
+    world: World, strings: list[str], texts: list[JsonText]
+) -> None:
     world.append(message([line(text, attributes={text: text}) for text in strings]))
-    files = sorted((SHARED / "json_test_suite" / "test_parsing").glob("*.json"))
-    for path in files:
-        body = path.read_bytes().replace(b"\n", b" ")
-        world.append(foreign(path.read_bytes()), foreign(b'{"body": "suite", "attributes": {"a": ' + body + b"}}"))
-    world.append(message([line(path.read_bytes().decode("utf-8", "replace")) for path in files], sequence=len(strings)))
+    for text in texts:
+        body = text.content.replace(b"\n", b" ")
+        world.append(foreign(text.content), foreign(b'{"body": "suite", "attributes": {"a": ' + body + b"}}"))
+    world.append(message([line(text.content.decode("utf-8", "replace")) for text in texts], sequence=len(strings)))
     world.run()
 
     ledger = world.ledger()
     assert alike(world) == ledger.landed
-    assert ledger.landed >= len(strings) + len(files)
+    assert ledger.landed >= len(strings) + len(texts)
     assert ledger.dead_lettered == len(world.lake_rows("dead_letters")) == world.ledger(Kind.DEAD_LETTERS).landed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,10 @@ import zstandard
 
 from contracts.messages import Kind
 from tests.ingestion_api.conftest import Service
+from tests.samples.json_texts import FREE, RIGHT, WRONG, JsonText
+from tests.samples.sources import JSON, STRINGS
 from tests.web.test_body import gzip_bomb, zstd_bomb
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 NDJSON = "application/x-ndjson"
 GOOD = b'{"body":"good"}'
 
@@ -250,53 +250,47 @@ def test_keys_that_do_not_fit(service: Service) -> None:
         refused(service, GOOD, status, code, X_API_Key=key)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data is not here")
-class TestSharedData:
-    """Collections of hostile JSON and text."""
-
-    def test_the_json_test_suite_as_bodies(self, service: Service) -> None:
-        files = sorted((DATA / "json_test_suite" / "test_parsing").iterdir())
-        assert len(files) > 300
-        for file in files:
-            content = file.read_bytes()
-            for media, path in (("", "/logs"), (NDJSON, "/metrics"), ("application/json", "/events")):
-                response = service.post(content, path=path, media=media)
-                assert response.status_code in (202, 400), (file.name, media, response.text)
-                assert not (file.name.startswith("n_") and response.status_code == 202), file.name
-
-    def test_the_json_test_suite_as_attributes(self, service: Service) -> None:
-        for file in sorted((DATA / "json_test_suite" / "test_parsing").iterdir()):
-            content = file.read_bytes()
-            if b"\n" in content or file.name.startswith("i_"):
-                continue
-            line = attributes(b'{"x":' + content + b"}")
-            response = service.post(GOOD + b"\n" + line, media=NDJSON)
-            assert response.status_code == 202, (file.name, response.text)
-            good = response.json()["accepted"] == 2
-            assert good == file.name.startswith("y_") or "duplicated" in file.name or too_deep(file.name), file.name
-
-    def test_naughty_strings_as_bodies_values_and_keys(self, service: Service) -> None:
-        strings = json.loads((DATA / "naughty_strings" / "blns.json").read_text())
-        assert len(strings) > 400
-        service.read()
-        records = [{"body": text, "attributes": {text or "empty": text, "list": [text]}} for text in strings]
-        response = service.post("\n".join(json.dumps(record) for record in records).encode(), media=NDJSON)
-        assert response.json() == {"accepted": len(records), "rejected": [], "duplicate": False}
-        assert [json.loads(line) for line in service.read()[0].lines] == records
-        for text in strings:
-            content = text.encode("utf-8", "surrogatepass")
-            assert service.post(content).status_code in (202, 400), text
-
-    def test_naughty_strings_as_fields(self, service: Service) -> None:
-        strings = json.loads((DATA / "naughty_strings" / "blns.json").read_text())
-        records = [{"body": "x", "service": text[:256], "timestamp": text, text: 1} for text in strings]
-        response = service.post(json.dumps(records).encode())
-        assert response.status_code in (202, 400)
-        assert len(response.json()["rejected"]) + response.json()["accepted"] == len(records)
+@pytest.mark.parametrize("texts", JSON)
+def test_json_of_every_damage_as_bodies(service: Service, texts: list[JsonText]) -> None:
+    assert len(texts) > 150
+    for text in texts:
+        for media, path in (("", "/logs"), (NDJSON, "/metrics"), ("application/json", "/events")):
+            response = service.post(text.content, path=path, media=media)
+            assert response.status_code in (202, 400), (text.name, media, response.text)
+            assert not (text.verdict == WRONG and response.status_code == 202), text.name
 
 
-def too_deep(name: str) -> bool:
-    return "100000" in name or "500_nested" in name
+@pytest.mark.parametrize("texts", JSON)
+def test_json_of_every_damage_as_attributes(service: Service, texts: list[JsonText]) -> None:
+    for text in texts:
+        if b"\n" in text.content or text.verdict == FREE:
+            continue
+        line = attributes(b'{"x":' + text.content + b"}")
+        response = service.post(GOOD + b"\n" + line, media=NDJSON)
+        assert response.status_code == 202, (text.name, response.text)
+        good = response.json()["accepted"] == 2
+        assert good == (text.verdict == RIGHT) or "duplicated" in text.name or "100000" in text.name, text.name
+
+
+@pytest.mark.parametrize("strings", STRINGS)
+def test_naughty_strings_as_bodies_values_and_keys(service: Service, strings: list[str]) -> None:
+    assert len(strings) > 200
+    service.read()
+    records = [{"body": text, "attributes": {text or "empty": text, "list": [text]}} for text in strings]
+    response = service.post("\n".join(json.dumps(record) for record in records).encode(), media=NDJSON)
+    assert response.json() == {"accepted": len(records), "rejected": [], "duplicate": False}
+    assert [json.loads(line) for line in service.read()[0].lines] == records
+    for text in strings:
+        content = text.encode("utf-8", "surrogatepass")
+        assert service.post(content).status_code in (202, 400), text
+
+
+@pytest.mark.parametrize("strings", STRINGS)
+def test_naughty_strings_as_fields(service: Service, strings: list[str]) -> None:
+    records = [{"body": "x", "service": text[:256], "timestamp": text, text: 1} for text in strings]
+    response = service.post(json.dumps(records).encode())
+    assert response.status_code in (202, 400)
+    assert len(response.json()["rejected"]) + response.json()["accepted"] == len(records)
 
 
 def test_words_fit_the_damage(service: Service) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Any
 
 from contracts.batches import Batch
@@ -18,7 +17,6 @@ ACME = tenant_named("acme")
 OTHER = tenant_named("other")
 NOON_NS = int(dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC).timestamp()) * 10**9
 DAY_NS = 86_400 * 10**9
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def log(index: int = 0, body: str = "hello", at_ns: int = NOON_NS, **fields: Any) -> LogRow:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -16,12 +14,12 @@ from contracts.query import All, And, Exists, Node, Not, Or, Range, Term, Wildca
 from contracts.settings import Settings, load_settings
 from query_api.lucene import parse
 from tests.query_api.writing import NODES, lucene
+from tests.samples.sources import STRINGS
 
 SETTINGS = load_settings()
 LONG = load_settings(query_chars=100_000)
 NOW = 1_700_000_000 * 10**9
 HOUR = 3600 * 10**9
-NAUGHTY = Path(__file__).resolve().parents[3] / "shared" / "data" / "naughty_strings" / "blns.json"
 
 A, B, C = Term("body", "a"), Term("body", "b"), Term("body", "c")
 
@@ -261,9 +259,9 @@ def test_any_text_reads_as_a_node_or_as_a_query_error(text: str, kind: Kind) -> 
     assert 0 <= fault(text, kind) <= len(text)
 
 
-@pytest.mark.skipif(not NAUGHTY.exists(), reason="the naughty strings are not on this machine")
-def test_naughty_strings_read_as_nodes_or_as_query_errors() -> None:
-    for text in json.loads(NAUGHTY.read_text()):
+@pytest.mark.parametrize("strings", STRINGS)
+def test_naughty_strings_read_as_nodes_or_as_query_errors(strings: list[str]) -> None:
+    for text in strings:
         assert 0 <= fault(text) <= len(text)
 
 

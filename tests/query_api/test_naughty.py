@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.messages import Kind
 from tests.query_api.world import World, event, log, metric
-
-NAUGHTY = Path(__file__).resolve().parents[3] / "shared" / "data" / "naughty_strings" / "blns.json"
+from tests.samples.sources import STRINGS
 
 PLACES: list[tuple[str, tuple[str, ...]]] = [
     ("/logs/search", ("q",)),
@@ -35,13 +32,14 @@ def filled(world: World) -> World:
     return world
 
 
-@pytest.mark.skipif(not NAUGHTY.exists(), reason="the naughty strings are not on this machine")
+@pytest.mark.parametrize("strings", STRINGS)
 @pytest.mark.parametrize(("path", "names"), PLACES)
-def test_naughty_strings_are_answered_or_refused(world: World, path: str, names: tuple[str, ...]) -> None:
+def test_naughty_strings_are_answered_or_refused(
+    world: World, path: str, names: tuple[str, ...], strings: list[str]
+) -> None:
     client = filled(world).client()
     named = {"name": "load"} if path == "/metrics/query" else {}
-    texts = json.loads(NAUGHTY.read_text())
-    for text in texts if names == ("q",) and path == "/logs/search" else texts[len(names) :: 3]:
+    for text in strings if names == ("q",) and path == "/logs/search" else strings[len(names) :: 3]:
         response = client.get(path, params=named | dict.fromkeys(names, text))
         assert response.status_code in (200, 400, 422), (text, response.text)
 

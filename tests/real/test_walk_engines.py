@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.walk import needs_data, read_plainly, up, walk
+from tests.e2e.walk import nine_files, read_plainly, up, walk
 from tests.real.pointing import delta_options, settings_of
 
-pytestmark = [needs_data, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.mark.parametrize(
     "names", [["kafka"], ["opensearch", "s3"], ["kafka", "opensearch", "s3"]], ids=["kafka", "opensearch-s3", "all"]
 )
-def test_every_line_of_nine_real_files_is_found_once_on_these_engines_too(
+def test_every_line_of_nine_files_is_found_once_on_these_engines_too(
     names: list[str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     engines = {name: request.getfixturevalue(name) for name in names}
     settings = settings_of(*engines.values())
     with up(tmp_path, **settings) as stack:
-        shipped = walk(stack)
+        shipped = walk(stack, nine_files(tmp_path))
     embedded = {"kafka": "bus.db", "opensearch": "hot", "s3": "lake"}
     assert not [file for name, file in embedded.items() if (stack.settings.data / file).exists() == (name in engines)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,8 +13,9 @@ from hypothesis import strategies as st
 from contracts.messages import Kind, Message, to_headers
 from flows.graph import parser
 from tests.flows.messages import arrived, balanced, bodies, foreign, header, line, logs, message, settings
+from tests.samples.json_texts import JsonText
+from tests.samples.sources import JSON, STRINGS
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 PARSE = parser(Kind.LOGS, settings())
 
 
@@ -137,24 +137,18 @@ def test_more_lines_than_can_be_numbered_are_one_dead_letter() -> None:
     assert [reject.reason for reject in batch.rejects] == ["too_many_lines"]
 
 
-def files() -> list[Path]:
-    return sorted((SHARED / "json_test_suite" / "test_parsing").glob("*.json"))
-
-
-@pytest.mark.skipif(not files(), reason="shared test data is not here")
+@pytest.mark.parametrize("texts", JSON)
 @pytest.mark.parametrize("kind", list(Kind))
-def test_every_file_of_the_json_test_suite_is_accounted_for(kind: Kind) -> None:
+def test_json_of_every_damage_is_accounted_for(kind: Kind, texts: list[JsonText]) -> None:
     parse = parser(kind, settings())
-    for path in files():
-        payload = path.read_bytes()
+    for payload in (text.content for text in texts):
         for wrapped in (payload, b'{"body":"x","attributes":{"a":' + payload.replace(b"\n", b" ") + b"}}"):
             batch = balanced(parse(arrived(foreign(wrapped), kind=kind)))
             msgspec.json.encode([row for row in batch.rows if kind is not Kind.DEAD_LETTERS])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="shared test data is not here")
-def test_naughty_strings_are_kept_as_bodies_values_and_keys() -> None:
-    strings = json.loads((SHARED / "naughty_strings" / "blns.json").read_bytes())
+@pytest.mark.parametrize("strings", STRINGS)
+def test_naughty_strings_are_kept_as_bodies_values_and_keys(strings: list[str]) -> None:
     for text in strings:
         batch = balanced(PARSE(arrived(message([line(text, attributes={text: text, "n": {text: [text]}})]))))
         (row,) = logs(batch)

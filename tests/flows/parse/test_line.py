@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 
 from flows.parse.line import AttributeLimits, Finder, LineFacts
 from tests.flows.messages import ARRIVAL_NS
+from tests.samples.lines import ACCESS, SYSTEMS, lines
+from tests.samples.sources import DATA, extra
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 LIMITS = AttributeLimits(attributes=256, depth=16)
 
 
@@ -229,21 +229,30 @@ LEVELS = {
 }
 
 
-@pytest.mark.skipif(not (SHARED / "loghub").exists(), reason="shared test data is not here")
+@pytest.mark.parametrize("system", [*SYSTEMS, ACCESS])
+def test_every_line_as_programs_write_them_has_its_time_and_level(system: str) -> None:
+    finder = Finder(LIMITS)
+    for line in lines(system):
+        found = finder.find(line.text, ARRIVAL_NS)
+        assert (found.time_ns is not None, (found.severity or (0, ""))[1]) == (True, line.level), line.text
+        assert system != ACCESS or "http.response.status_code" in found.attributes
+
+
+@extra
 @pytest.mark.parametrize("system", LEVELS)
 def test_every_line_of_eight_real_systems_has_its_time_and_level(system: str) -> None:
     finder = Finder(LIMITS)
-    text = (SHARED / "loghub" / system / f"{system}_2k.log").read_text(errors="replace")
+    text = (DATA / "loghub" / system / f"{system}_2k.log").read_text(errors="replace")
     found = [finder.find(line, ARRIVAL_NS) for line in text.splitlines()]
 
     assert all(entry.time_ns is not None for entry in found)
     assert Counter((entry.severity or (0, ""))[1] for entry in found) == LEVELS[system]
 
 
-@pytest.mark.skipif(not (SHARED / "access_log").exists(), reason="shared test data is not here")
+@extra
 def test_every_line_of_a_real_access_log_has_time_and_status() -> None:
     finder = Finder(LIMITS)
-    lines = (SHARED / "access_log" / "apache_logs").read_text(errors="replace").splitlines()
-    found = [finder.find(line, ARRIVAL_NS) for line in lines]
+    text = (DATA / "access_log" / "apache_logs").read_text(errors="replace")
+    found = [finder.find(line, ARRIVAL_NS) for line in text.splitlines()]
 
     assert all(entry.time_ns is not None and "http.response.status_code" in entry.attributes for entry in found)

@@ -37,8 +37,8 @@ from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from query_api.account import account
 from tests import children
 from tests.lakehouse.lake_samples import settings as placed
+from tests.samples.lines import write_files
 
-LOGHUB = Path(__file__).resolve().parents[4] / "shared" / "data" / "loghub"
 ACME = "acme"
 OLD = dt.datetime(2024, 5, 1, 23, 59, 0, tzinfo=dt.UTC)
 
@@ -276,9 +276,9 @@ def test_a_killed_import_goes_on_where_it_stood(tmp_path: Path, point: str) -> N
     assert sorted(record["attributes"]["n"] for record in found(settings)) == sorted([*range(12_000), *range(5000)])
 
 
-@pytest.mark.skipif(not LOGHUB.exists(), reason="../shared/data/loghub is not here")
-def test_a_real_log_file_of_another_system_is_read_whole(tmp_path: Path, settings: Settings) -> None:
-    path = next(LOGHUB.rglob("Linux_2k.log"), None) or next(LOGHUB.rglob("*_2k.log"))
+@pytest.mark.parametrize("system", ["system", "quorum"])
+def test_a_log_file_of_another_system_is_read_whole(tmp_path: Path, settings: Settings, system: str) -> None:
+    (path,) = (path for path in write_files(tmp_path / "logs", 2000) if path.stem == system)
     count = sum(
         part.payload.count(b"{") > 0 and sum(1 for line in part.payload.split(b"\n") if line)
         for part in parts(path, "lines", logs())

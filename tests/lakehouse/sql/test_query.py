@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from contracts.query import All, And, Exists, Node, Not, Or, Range, RecordQuery,
 from contracts.tenants import Tenant
 from lakehouse.lake.store import Lake
 from lakehouse.sql.query import records_sql, where_sql
-from tests.lakehouse.lake_samples import ACME, DATA, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, log, settings
 from tests.lakehouse.reference import page, stored
+from tests.samples.sources import STRINGS
 
 WORDS = [
     "error",
@@ -162,11 +162,8 @@ def test_what_has_no_answer_is_refused(where: Node) -> None:
         where_sql(Not(where), Kind.LOGS)
 
 
-def test_naughty_strings_find_exactly_themselves(lake: Lake) -> None:
-    source = DATA / "naughty_strings"
-    if not source.exists():
-        pytest.skip("the folder of naughty strings is not there")
-    strings = json.loads((source / "blns.json").read_text("utf-8"))
+@pytest.mark.parametrize("strings", STRINGS)
+def test_naughty_strings_find_exactly_themselves(lake: Lake, strings: list[str]) -> None:
     lines = sorted({line[:250] for line in strings if line})
     item = batch(*(log(n, line, service=line, attributes={"k": line}) for n, line in enumerate(lines)), offset=0)
     writer = lake.writer(Kind.LOGS)
