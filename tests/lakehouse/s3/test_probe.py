@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from contracts.errors import ConfigError, StoreError
 from contracts.messages import Kind
 from lakehouse.lake.store import Lake
+from lakehouse.s3 import probe
 from lakehouse.s3.probe import ensure_safe
 from lakehouse.s3.store import ObjectStore, object_store
 from tests.lakehouse.lake_samples import settings
@@ -23,6 +25,12 @@ def store_of(server: MemoryS3) -> ObjectStore:
     store = object_store("s3://bucket/lake", settings(s3_endpoint=server.url, **KEYS))
     assert store is not None
     return store
+
+
+@pytest.fixture
+def short_races(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four keys, where a test is about what is remembered and not about who wins."""
+    monkeypatch.setattr(probe, "race", functools.partial(probe.race, keys=4))
 
 
 def test_an_atomic_server_is_raced_once_and_remembered(tmp_path: Path) -> None:
@@ -38,6 +46,7 @@ def test_an_atomic_server_is_raced_once_and_remembered(tmp_path: Path) -> None:
         assert server.objects == {}, "keys of the probe are left"
 
 
+@pytest.mark.usefixtures("short_races")
 @pytest.mark.parametrize(("age_s", "server_name"), [(3600, "another"), (8 * 86_400, "MemoryS3 "), (-3600, "MemoryS3 ")])
 def test_what_is_remembered_of_another_server_or_another_time_does_not_count(
     tmp_path: Path, age_s: float, server_name: str
@@ -51,6 +60,7 @@ def test_what_is_remembered_of_another_server_or_another_time_does_not_count(
         assert server.puts == 2 * puts
 
 
+@pytest.mark.usefixtures("short_races")
 @pytest.mark.parametrize("text", ["", "[]", "{", "null"])
 def test_a_memory_that_cannot_be_read_costs_another_race(tmp_path: Path, text: str) -> None:
     with serving(ATOMIC) as server:
@@ -100,6 +110,7 @@ def test_a_server_that_is_busy_is_not_judged(tmp_path: Path) -> None:
         ensure_safe(store_of(server), tmp_path)
 
 
+@pytest.mark.usefixtures("short_races")
 def test_a_server_that_is_away_is_said_and_taken_when_it_is_there(tmp_path: Path) -> None:
     with serving(ATOMIC) as server:
         away = object_store("s3://bucket", settings(s3_endpoint="http://127.0.0.1:9", **KEYS))
@@ -110,6 +121,7 @@ def test_a_server_that_is_away_is_said_and_taken_when_it_is_there(tmp_path: Path
         ensure_safe(store_of(server), tmp_path)
 
 
+@pytest.mark.usefixtures("short_races")
 def test_a_folder_that_cannot_be_written_costs_the_memory_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with serving(ATOMIC) as server:
