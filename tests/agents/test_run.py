@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,15 +21,9 @@ from contracts.settings import Settings
 from tests.agents.conftest import fast_settings
 from tests.agents.server import Reply, Sink
 from tests.children import ROOT
+from tests.waiting import until
 
 Ship = Callable[..., int]
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from ingestion_api.app import create_app as create_ingestion
 from query_api.app import create_app as create_query
 from tests.deploy.reading import ROOT, SERVICES, image_check, image_environment, instructions
 from tests.deploy.test_compose import is_command
+from tests.ports import free_port
 from tests.test_structure import MAY_IMPORT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -136,7 +136,7 @@ def test_the_systemd_unit_names_what_exists() -> None:
 @pytest.mark.parametrize("name", ["ingest", "query", "flow"])
 def test_a_service_of_the_compose_file_starts_alone_and_passes_its_check(name: str, tmp_path: Path) -> None:
     """The command and the check as they stand there, on embedded stores and free ports."""
-    service, ports = SERVICES[name], {"8080": free_port(), "3030": free_port()}
+    service, ports = SERVICES[name], {"8080": str(free_port()), "3030": str(free_port())}
     told = {key: value for key, value in service["environment"].items() if not key.startswith("HEADWATER_")}
     mine = {**told, "HEADWATER_DATA_DIR": str(tmp_path), "HEADWATER_PORT": ports["8080"]}
     if "BYTEWAX_DATAFLOW_API_PORT" in mine:
@@ -164,9 +164,3 @@ def started(command: list[str], extra: dict[str, str], folder: Path) -> Iterator
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])

@@ -21,7 +21,8 @@ from lakehouse import open_hot
 from tests.e2e.oracle import Oracle, tally
 from tests.e2e.proxy import Proxy
 from tests.e2e.senders import KeyedClient, PlainClient, Producer, Sender, Stranger
-from tests.e2e.stack import Stack, account, pages, until
+from tests.e2e.stack import Stack, account, pages
+from tests.waiting import until
 
 CUT_SHARE = 0.03
 PARTS = ("api", "flow", "agent")
@@ -160,7 +161,7 @@ class Crash:
                 return calm >= 5
 
             with contextlib.suppress(AssertionError):  # what did not arrive is named by faults()
-                return bool(until(settled, timeout_s, "draining", pause_s=0.4))
+                return bool(until(settled, "draining", timeout_s, every_s=0.4))
             return False
 
     def _agent_is_behind(self) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +13,12 @@ import httpx
 from contracts.settings import Settings, load_settings
 from contracts.tenants import Role, tenant_named
 from tests.children import Child
+from tests.ports import free_port
+from tests.waiting import until
 from web.keys import create_key
 
 ROOT = Path(__file__).resolve().parents[2]
 LOADS = ("agents.__main__", "flows.embedded", "ingestion_api.app", "query_api.app", "web.server")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], Any], timeout_s: float, what: str, pause_s: float = 0.1) -> Any:
-    """The first true value of `condition`; fails the test with `what` after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(pause_s)
-    raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
 
 class Stack:
@@ -103,7 +86,7 @@ class Stack:
 
     def wait_ready(self, timeout_s: float = 60) -> None:
         try:
-            until(self.is_ready, timeout_s, "the service being ready")
+            until(self.is_ready, "the service being ready", timeout_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log('api')}") from error
 

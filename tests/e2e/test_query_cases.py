@@ -13,7 +13,7 @@ import pytest
 from contracts.tenants import Role, Tenant
 from tests.cases.reading import Case, Clock, cases, difference
 from tests.headwater.platform import Platform, platform
-from tests.headwater.processes import until
+from tests.waiting import until
 from web.keys import create_key
 
 TIERS = ("hot,lake", "lake", "hot")
@@ -52,7 +52,7 @@ class Sender:
             for number, part in enumerate([[one] for one in records] if self._case.apart else [records]):
                 key = {"Idempotency-Key": f"{self._case.name}-{number}"}
                 post = partial(client.post, f"/{self._case.kind}", json=part, headers=key)
-                until(lambda post=post: post().status_code != 401, "the new key being known")  # type: ignore[misc]
+                until(lambda post=post: post().status_code != 401, "the new key being known")  # type: ignore[misc]  # mypy types no default
                 answer = post()
                 assert (answer.status_code, answer.json().get("rejected")) == (202, []), answer.text
 

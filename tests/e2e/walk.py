@@ -16,9 +16,10 @@ from typing import Any
 
 from contracts.tenants import Role
 from tests import children
-from tests.e2e.stack import Stack, account, pages, until
+from tests.e2e.stack import Stack, account, pages
 from tests.samples.lines import write_files
 from tests.samples.sources import DATA
+from tests.waiting import until
 
 LINES = 600  # of each file
 
@@ -49,7 +50,7 @@ def up(folder: Path, **settings: Any) -> Iterator[Stack]:
     stack.define("up", "headwater", ["up", "--no-batch", "--data-dir", str(stack.settings.data), *port])
     stack.start("up")
     try:
-        until(lambda: "everything is ready" in stack.log("up"), 60, "everything being ready")
+        until(lambda: "everything is ready" in stack.log("up"), "everything being ready")
         stack.wait_ready()
         yield stack
         assert stack.stop("up") == 0, stack.log("up")
@@ -102,7 +103,7 @@ def walk(stack: Stack, files: list[Path]) -> Counted:
     for turn in range(2):
         for path in files:
             ship(stack, path)
-        until(lambda: landed(stack, count), 60, f"{count} records in the lake (turn {turn})")
+        until(lambda: landed(stack, count), f"{count} records in the lake (turn {turn})")
         assert found(stack) == truth
     return truth
 

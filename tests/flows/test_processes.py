@@ -17,6 +17,7 @@ from tests import children
 from tests.children import Child
 from tests.flows.messages import line, message
 from tests.flows.running import World
+from tests.waiting import until
 
 KILLS = 6
 
@@ -27,13 +28,6 @@ def start(world: World, *arguments: str, **settings: str) -> Child:
         environment[f"HEADWATER_{name.upper()}"] = value
     with (world.settings.data.parent / "flow.log").open("ab") as log:
         return Child(*arguments, env=environment, loads=["flows.embedded"], output=log)
-
-
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 90) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.05)
 
 
 class Sender(threading.Thread):

@@ -14,7 +14,8 @@ from contracts.settings import Settings, load_settings
 from contracts.tenants import Role
 from headwater.keyring import local_key
 from headwater.running import running
-from tests.headwater.processes import output, started, until
+from tests.headwater.processes import output, started
+from tests.waiting import until
 
 
 class Platform:

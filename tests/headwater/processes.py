@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import pkgutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from headwater import commands
 from tests import children
@@ -20,22 +17,6 @@ COMMANDS = [  # what `headwater` imports when it knows which command it is
     *(module.name for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}.")),
     "headwater.doctor.checks",
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = 30, every_s: float = 0.05) -> Any:
-    """The first true value of `condition`."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(every_s)
-    raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
 
 def headwater(

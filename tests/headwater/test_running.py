@@ -7,7 +7,8 @@ import pytest
 
 from contracts.errors import ConfigError
 from headwater.running import Running, hold, running
-from tests.headwater.processes import output, started, until
+from tests.headwater.processes import output, started
+from tests.waiting import until
 
 
 def test_a_folder_is_held_by_one_and_the_other_is_told_who_it_is(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from ingestion_api.breaker import GuardedBus
 from ingestion_api.counters import Counters
 from tests.ingestion_api.conftest import Service
 from tests.ingestion_api.test_failures import program
+from tests.waiting import until
 from tests.web.running import running
 from web.keys import create_key
 from web.problems import Problem
@@ -390,10 +390,3 @@ def test_a_process_whose_bus_is_held_by_another_refuses_and_recovers_and_says_so
     states = [line["state"] for line in lines if line["event"] == "bus_breaker"]
     assert states[0] == "open"
     assert states[-2:] == ["half-open", "closed"]
-
-
-def until(happened: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < deadline_s, "it did not happen within 30 s"
-        time.sleep(0.01)

@@ -11,7 +11,8 @@ import httpx
 from contracts.tenants import Role
 from headwater.running import running
 from tests.headwater.platform import Platform
-from tests.headwater.processes import children_of, output, started, until
+from tests.headwater.processes import children_of, output, started
+from tests.waiting import until
 
 
 @contextlib.contextmanager

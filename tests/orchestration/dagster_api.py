@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.headwater.processes import until
+from tests.waiting import until
 
 LOOK_S = 1.0  # each look is an answer of the process that is watched
 _LAUNCH = """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {

@@ -10,7 +10,8 @@ import pytest
 from contracts.errors import ConfigError
 from orchestration.holder import LOCK, hold
 from tests.children import clean_environment
-from tests.headwater.processes import output, started, until
+from tests.headwater.processes import output, started
+from tests.waiting import until
 
 HOLD = """import pathlib, time
 from orchestration.holder import hold

@@ -12,10 +12,10 @@ from contracts.failpoints import VARIABLE
 from lakehouse.upkeep.compaction.compact import WRITTEN
 from orchestration.failures.sensors import WILL_RETRY
 from orchestration.process.instance import dagster_home
-from tests.headwater.processes import until
 from tests.orchestration.batch import failures_told, with_batch
 from tests.orchestration.dagster_api import LOOK_S, DagsterApi
 from tests.orchestration.older_days import fill
+from tests.waiting import until
 
 TODAY = dt.datetime.now(dt.UTC).date()
 DAYS = [TODAY - dt.timedelta(days=2), TODAY - dt.timedelta(days=1)]

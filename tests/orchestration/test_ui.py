@@ -13,11 +13,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.headwater.platform import Platform
-from tests.headwater.processes import output, until
+from tests.headwater.processes import output
 from tests.orchestration.batch import failures_counted, failures_told, pid_of_batch, with_batch
 from tests.orchestration.browser import PATIENCE_MS, chromium, page, shoot
 from tests.orchestration.dagster_api import DagsterApi
 from tests.orchestration.older_days import fill
+from tests.waiting import until
 
 expect.set_options(timeout=PATIENCE_MS)
 YESTERDAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)

@@ -15,8 +15,8 @@ from scripts.engines.node import Node
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
 from tests.e2e.scenario import PARTS, Crash
-from tests.e2e.stack import until
 from tests.real.pointing import delta_options, settings_of
+from tests.waiting import until
 
 PARTITIONS = 4
 AWAY_S = (0.3, 4.0)
@@ -99,7 +99,7 @@ class Promise(Crash):
         if engine != "kafka":
             return self._engines.opensearch.node if engine == "opensearch" else self._engines.s3.node
         # One broker of three may be away, not a second one while the first has not caught up.
-        until(self._engines.kafka.in_sync, 60, "every broker being in sync")
+        until(self._engines.kafka.in_sync, "every broker being in sync")
         return self.rng.choice(self._engines.kafka.nodes)
 
     def _away(self, leave: Callable[[], None], come_back: Callable[[], None]) -> None:

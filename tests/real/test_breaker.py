@@ -15,8 +15,9 @@ from contracts.settings import load_settings
 from contracts.tenants import Role, tenant_named
 from scripts.engines import kafka as kafka_engine
 from tests.conftest import needs
-from tests.ingestion_api.test_breaker import metrics_in, until
+from tests.ingestion_api.test_breaker import metrics_in
 from tests.ingestion_api.test_failures import program
+from tests.waiting import until
 from web.keys import create_key
 
 DEADLINE_S = 3.0

@@ -14,9 +14,8 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from scripts.engines.kafka import Kafka
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
 from tests.deploy.reading import ROOT, SERVICES
-from tests.deploy.test_image import free_port
+from tests.ports import free_port
+from tests.waiting import until
 
 RECORDS = 300
 DATA = "/srv"  # where the volume is mounted: a folder that every Linux has
@@ -110,7 +110,12 @@ def started(name: str, environment: Mapping[str, str], folder: Path, can_confine
         )
     try:
         passes = [sys.executable, "-c", check]
-        until(lambda: subprocess.run(passes, capture_output=True, check=False).returncode == 0, folder / f"{name}.log")
+        try:
+            until(
+                lambda: subprocess.run(passes, capture_output=True, check=False).returncode == 0, f"{name} passing", 90
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{(folder / f'{name}.log').read_text()[-3000:]}") from error
         yield f"http://127.0.0.1:{port}"
         process.terminate()
         assert process.wait(30) == 0, (folder / f"{name}.log").read_text()[-3000:]
@@ -164,10 +169,3 @@ def test_records_pass_through_all_services_and_are_accounted_for(stack: Stack) -
     until(lambda: bool(account()["visible"] == RECORDS))
     assert account()["difference"] == 0
     assert found() == RECORDS
-
-
-def until(happened: Callable[[], bool], log: Path | None = None) -> None:
-    deadline_s = time.monotonic() + 90
-    while not happened():
-        assert time.monotonic() < deadline_s, log.read_text()[-3000:] if log else "not within 90 s"
-        time.sleep(0.2)

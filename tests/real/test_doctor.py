@@ -28,8 +28,9 @@ from scripts.engines.node import Node
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
 from tests.conftest import needs
-from tests.headwater.processes import headwater, until
+from tests.headwater.processes import headwater
 from tests.real.pointing import environment_of, settings_of
+from tests.waiting import until
 
 Found = dict[str, str]
 

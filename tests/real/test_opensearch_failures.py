@@ -26,6 +26,7 @@ from scripts.engines.opensearch import OpenSearch
 from tests.conftest import needs
 from tests.lakehouse.lake_samples import ACME, batch, log, settings
 from tests.real.opensearch_calls import bodies, write
+from tests.waiting import until
 
 SMALL = {"http.max_content_length": "300kb"}
 
@@ -77,14 +78,6 @@ def persist(hot: HotStore, stop: threading.Event, acknowledged: list[str]) -> No
             time.sleep(0.1)
 
 
-def until(is_so: object, within_s: float = 60.0) -> None:
-    assert callable(is_so)
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_an_engine_killed_amid_bulk_requests_loses_and_doubles_nothing(
     engine: OpenSearch, hot: HotStore, chosen: Settings
 ) -> None:
@@ -95,7 +88,7 @@ def test_an_engine_killed_amid_bulk_requests_loses_and_doubles_nothing(
     try:
         for _ in range(3):
             so_far = len(acknowledged)
-            until(lambda so_far=so_far: len(acknowledged) >= so_far + 1500)
+            until(lambda so_far=so_far: len(acknowledged) >= so_far + 1500)  # type: ignore[misc]  # mypy types no default
             engine.node.kill()
             engine.node.start()
         so_far = len(acknowledged)

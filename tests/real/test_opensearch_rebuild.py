@@ -52,10 +52,8 @@ def names(calls: Calls, care: Care) -> list[str]:
 
 
 def child(care: Care, point: str, *words: str) -> int:
-    module = "tests.lakehouse.upkeep.rebuild_child"
-    return children.run(
-        module, care.settings.data, *words, env=os.environ | {VARIABLE: point}, timeout_s=100
-    ).returncode
+    env = os.environ | {VARIABLE: point}
+    return children.run("tests.lakehouse.upkeep.rebuild_child", care.settings.data, *words, env=env).returncode
 
 
 @pytest.mark.parametrize("before", ["trusted", "dropped"])

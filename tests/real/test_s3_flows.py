@@ -15,8 +15,9 @@ from scripts.engines import s3 as engines
 from scripts.engines.s3 import S3
 from tests.flows.messages import line, message
 from tests.flows.running import World
-from tests.flows.test_processes import start, until
+from tests.flows.test_processes import start
 from tests.real.s3_lake import eventually, place_on
+from tests.waiting import until
 
 SEED = 20261124
 KILLS = 4

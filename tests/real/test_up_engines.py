@@ -13,8 +13,9 @@ from scripts.engines.kafka import Kafka
 from scripts.engines.s3 import S3
 from tests.conftest import needs
 from tests.headwater.platform import Platform
-from tests.headwater.processes import headwater, output, started, until
+from tests.headwater.processes import headwater, output, started
 from tests.real.pointing import environment_of, settings_of
+from tests.waiting import until
 
 UP = ("-m", "headwater", "up", "--no-batch", "--port", "0", "--data-dir")
 

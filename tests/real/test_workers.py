@@ -18,11 +18,12 @@ from scripts.engines.kafka import Kafka
 from scripts.engines.opensearch import OpenSearch
 from scripts.engines.s3 import S3
 from tests.children import Child
-from tests.e2e.stack import free_port
 from tests.flows.messages import TENANT, line, message
 from tests.flows.running import World
-from tests.flows.test_processes import start, until
+from tests.flows.test_processes import start
+from tests.ports import free_port
 from tests.real.pointing import settings_of
+from tests.waiting import until
 
 PARTITIONS = 4
 PRODUCERS = 12

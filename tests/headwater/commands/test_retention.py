@@ -9,9 +9,10 @@ from pathlib import Path
 
 from bus import open_bus
 from contracts.messages import Kind
-from tests.headwater.processes import free_port, headwater
+from tests.headwater.processes import headwater
 from tests.lakehouse.lake_samples import DAY_NS, NOON_NS
 from tests.lakehouse.upkeep.aging import SHAPES, Aging, day
+from tests.ports import free_port
 
 POLICY = """
 [defaults]

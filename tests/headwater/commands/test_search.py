@@ -12,7 +12,8 @@ from contracts.tenants import Role, Tenant
 from headwater.commands.search import Filters, _printable
 from headwater.keyring import local_key
 from tests.headwater.platform import Platform, platform
-from tests.headwater.processes import headwater, output, started, until
+from tests.headwater.processes import headwater, output, started
+from tests.waiting import until
 from web.keys import create_key
 
 COUNT = 2500

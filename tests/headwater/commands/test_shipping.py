@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agents import Status, read_status
-from tests.headwater.processes import headwater, output, started, until
+from tests.headwater.processes import headwater, output, started
+from tests.waiting import until
 
 NOBODY = {"HEADWATER_INGEST_URL": "http://127.0.0.1:9", "HEADWATER_API_KEY": "none"}
 

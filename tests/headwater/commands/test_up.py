@@ -12,7 +12,8 @@ import pytest
 from contracts.tenants import Role
 from headwater.running import running
 from tests.headwater.platform import platform
-from tests.headwater.processes import children_of, headwater, is_alive, output, until
+from tests.headwater.processes import children_of, headwater, is_alive, output
+from tests.waiting import until
 
 
 def test_a_start_on_an_empty_folder_says_where_to_look_and_a_stop_is_clean_within_ten_seconds(tmp_path: Path) -> None:

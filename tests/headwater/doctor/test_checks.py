@@ -12,7 +12,8 @@ from contracts.settings import load_settings
 from headwater.doctor import machine as doctor_machine
 from headwater.doctor.verdict import Level
 from headwater.running import hold
-from tests.headwater.processes import free_port, headwater
+from tests.headwater.processes import headwater
+from tests.ports import free_port
 
 
 def findings(folder: Path, *words: str) -> tuple[int, dict[str, dict[str, str]]]:

@@ -14,7 +14,8 @@ import pytest
 
 from headwater.supervision.plan import StartPlan, read_plan, write_plan
 from headwater.supervision.supervised import LONGEST_PAUSE_S, STEADY_S, Child, Spec, exit_reason
-from tests.headwater.processes import is_alive, output, started, until
+from tests.headwater.processes import is_alive, output, started
+from tests.waiting import until
 
 TIE = "from headwater.supervision.child import die_with_parent; die_with_parent()"
 STEADY = f"""{TIE}

@@ -15,11 +15,12 @@ from orchestration.definitions import defs
 from orchestration.process.leftovers import end_leftovers
 from orchestration.resources import Upkeep
 from orchestration.schedules.beats import BEATS, next_runs
-from tests.headwater.processes import output, started, until
+from tests.headwater.processes import output, started
 from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.upkeep.aging import pass_checks
 from tests.orchestration.caring import NOW_NS, TODAY, land, upkeep
 from tests.orchestration.test_holder import HOLD
+from tests.waiting import until
 
 
 def tick(name: str, resource: Upkeep, instance: dg.DagsterInstance) -> Sequence[dg.RunRequest] | dg.SkipReason:
