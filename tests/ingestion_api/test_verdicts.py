@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.messages import Kind
@@ -40,23 +41,87 @@ def records(draw: st.DrawFn) -> tuple[Kind, Any]:
     return kind, draw(st.just(record) | st.dictionaries(st.sampled_from(FIELDS), values, max_size=5) | values)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def agree(kind: Kind, record: Any) -> None:
+    verdict = JUDGES[kind].verdict(json.dumps(record).encode())
+
+    assert (verdict is None) == (refusal(kind, record) is None), (record, verdict, refusal(kind, record))
+
+
+# Every field with every value that stands at an edge. Drawn at random, a fault of one pair is hardly ever met: of five
+# faults that were put in, 600 drawn records found two; these find them all.
+ONES: dict[Kind, dict[str, Any]] = {
+    Kind.LOGS: {"body": "x"},
+    Kind.METRICS: {"name": "x", "value": 1},
+    Kind.EVENTS: {"name": "x"},
+}
+EDGES: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    3.0,
+    9.5,
+    24,
+    25,
+    1e300,
+    1 << 63,
+    1 << 64,
+    -(1 << 70),
+    [],
+    [1],
+    {},
+    {"a": [{}]},
+]
+EDGES += [
+    "",
+    " ",
+    "x",
+    "gauge",
+    "gauge\n",
+    "Gauge",
+    "sum",
+    "info",
+    "1",
+    "1e9",
+    "17",
+    "2024-05-01T12:00:00Z",
+    "2024-02-31",
+]
+EDGES += ["x" * length for length in (16, 32, 64, 65, 128, 129, 255, 256, 257, 1024, 1025)]
+EDGES += ["a" * 32, "A" * 16, "0" * 32, "é" * 256, "\U0001f600" * 256, "\U0001f600" * 257, "nul \0", "\u202e"]
+POOL: list[tuple[Kind, Any]] = [
+    (kind, {**record, field: edge}) for kind, record in ONES.items() for field in FIELDS for edge in EDGES
+]
+POOL += [(kind, edge) for kind in ONES for edge in EDGES]
+
+
+def test_pydantic_and_the_decoder_accept_the_same_of_each_field_and_edge() -> None:
+    for kind, record in POOL:
+        agree(kind, record)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(records())
-@example((Kind.METRICS, {"name": "x", "value": 1, "kind": "gauge\n"}))
-@example((Kind.LOGS, {"body": "x", "timestamp": True}))
-@example((Kind.LOGS, {"body": "x", "severity_number": 3.0}))
 def test_pydantic_and_the_decoder_accept_the_same(case: tuple[Kind, Any]) -> None:
-    kind, record = case
-    line = json.dumps(record).encode()
-
-    verdict = JUDGES[kind].verdict(line)
-
-    assert (verdict is None) == (refusal(kind, record) is None), (verdict, refusal(kind, record))
+    agree(*case)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(records(), min_size=1, max_size=6), st.sampled_from(sorted(MODELS)))
+def test_a_batch_of_edges_is_judged_as_its_records_are() -> None:
+    chance = random.Random(11)
+    for _ in range(1000):
+        kind = chance.choice(list(ONES))
+        judged_alike(chance.choices(POOL, k=chance.randrange(1, 7)), kind)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(records(), min_size=1, max_size=4), st.sampled_from(sorted(MODELS)))
 def test_a_batch_is_judged_as_its_records_are(cases: list[tuple[Kind, Any]], kind: Kind) -> None:
+    judged_alike(cases, kind)
+
+
+def judged_alike(cases: list[tuple[Kind, Any]], kind: Kind) -> None:
     judge = JUDGES[kind]
     lines = [json.dumps(record).encode() for _, record in cases]
 
@@ -68,7 +133,7 @@ def test_a_batch_is_judged_as_its_records_are(cases: list[tuple[Kind, Any]], kin
     assert [entry.index for entry in judged.rejected] == [index for index, kept in enumerate(good) if not kept]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=60) | texts.map(str.encode), st.sampled_from(sorted(MODELS)))
 def test_no_bytes_break_the_judge(line: bytes, kind: Kind) -> None:
     judged = JUDGES[kind].judge([line, b'{"body":"x","name":"x"}'])
@@ -90,7 +155,7 @@ def test_the_depth_limit_is_exact(limit: int) -> None:
     assert judge.judge([nested(limit + 1)]).rejected[0].code == "too_deep"
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 9), max_size=12), st.lists(st.text('[]{},:"\\', max_size=4), max_size=12))
 def test_the_attribute_limit_is_exact_whatever_the_text_looks_like(items: list[int], odd_texts: list[str]) -> None:
     judge = Judge(Kind.LOGS, load_settings(_env_file=None, ingest_attributes=10))
