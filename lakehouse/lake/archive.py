@@ -24,6 +24,7 @@ from lakehouse.delta.notes import gone
 from lakehouse.delta.table import Delta
 from lakehouse.delta.tables import Tables
 from lakehouse.lake.snapshot import QueryPool, Snapshot
+from lakehouse.s3.store import reading_options, writing_options
 from lakehouse.sql.literals import day_literal
 
 ARCHIVE = Layout(
@@ -106,7 +107,7 @@ class Archive:
         with self._tables.newest(kind.value) as table:
             parts = self._listed(kind, table, moves)
             into.add(table, table_name(kind))
-        return [part for part in parts if part.move <= moves]
+        return [part for part in parts if is_visible(part.move, moves)]
 
     def known(self, kind: Kind, moves: int) -> Sequence[ArchivedFile]:
         """Files of finished moves, without asking the archive when the last answer does.
@@ -122,7 +123,7 @@ class Archive:
         if time.monotonic() - held.at_s > LIST_AGE_S or held.moves < moves:
             with self._tables.newest(kind.value) as table:
                 parts = self._listed(kind, table, moves)
-        return [part for part in parts if part.move <= moves]
+        return [part for part in parts if is_visible(part.move, moves)]
 
     def _listed(self, kind: Kind, table: Delta, moves: int) -> Sequence[ArchivedFile]:
         with self._lock:
@@ -143,7 +144,7 @@ class Archive:
         if not moves:
             return {}, {}
         with self._tables.newest(kind.value) as table:
-            parts = [part for part in self._listed(kind, table, moves) if part.move <= moves]
+            parts = [part for part in self._listed(kind, table, moves) if is_visible(part.move, moves)]
             snapshot = Snapshot(table, {}, self._pool, self._settings)
             removed = gone(table, tenants)
         total: dict[str, int] = {}
@@ -184,13 +185,50 @@ def archive_url(settings: Settings) -> str:
     return settings.archive
 
 
-def table_name(kind: Kind) -> str:
+def open_archive(settings: Settings, kind: Kind, writing: bool = False) -> Delta:
+    """The archive's table of a kind as it is now, which has to be there.
+
+    Raises:
+        ConfigError: HEADWATER_ARCHIVE_URL cannot work.
+        StoreError: It cannot be opened, or is missing.
+    """
+    url = archive_url(settings)
+    options = writing_options(url, settings) if writing else reading_options(url, settings)
+    return Delta(url, kind.value, options, ARCHIVE, create=False)
+
+
+def archived_name(name: str) -> str:
     """Of the archive's table in a query that reads the lake's too."""
-    return f"archived_{kind.value}"
+    return f"archived_{name}"
+
+
+def table_name(kind: Kind) -> str:
+    return archived_name(kind.value)
+
+
+def finished_moves(lake: Delta) -> int:
+    """How many moves are finished in the version that the lake's table is at."""
+    return lake.noted(MOVES) or 0
+
+
+def is_visible(move: int, moves: int) -> bool:
+    """The one rule of the archive: rows of a move count when the move is among the finished ones."""
+    return move <= moves
 
 
 def visible_sql(moves: int) -> str:
+    """The same as a condition on rows."""
     return f"move <= {moves:d}"
+
+
+def copied_sql(moves: int) -> str:
+    """Rows that do not count: copies of moves that are not finished."""
+    return f"move > {moves:d}"
+
+
+def visible_files(archive: Delta, moves: int) -> list[dict[str, Any]]:
+    """Files whose rows count."""
+    return [file for file in archive.files() if is_visible(file["partition.move"], moves)]
 
 
 def days_of(parts: Iterable[ArchivedFile]) -> tuple[dt.date, ...]:

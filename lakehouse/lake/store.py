@@ -24,7 +24,7 @@ from lakehouse.delta.notes import gone, imported
 from lakehouse.delta.schemas import LEDGER, SCHEMAS
 from lakehouse.delta.table import Delta
 from lakehouse.delta.tables import Tables
-from lakehouse.lake.archive import ARCHIVE, MOVES, Archive, ArchivedFile, days_of
+from lakehouse.lake.archive import ARCHIVE, Archive, ArchivedFile, days_of, finished_moves
 from lakehouse.lake.numbering import Base, base_in, note_bases
 from lakehouse.lake.snapshot import QueryPool, Snapshot
 from lakehouse.lake.vacuum import Vacuum, vacuum
@@ -147,7 +147,7 @@ class Lake:
     def _moves_in(self, table: Delta) -> int:
         version, moves = self._moves.get(table.name, (-1, 0))
         if version != table.version:
-            moves = table.noted(MOVES) or 0
+            moves = finished_moves(table)
             self._moves[table.name] = (table.version, moves)
         return moves
 

@@ -7,37 +7,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-from deltalake import QueryBuilder
 
 from lakehouse.delta.table import Delta, translated
-from lakehouse.lake.archive import MOVES
+from lakehouse.lake.view import View, bounded
 from lakehouse.sql.literals import day_literal
 
 MEMORY_MIB = 512  # of one query; past it the engine writes to the system's folder for temporary files
 
-_ARCHIVED = "archived"
 _PLAIN = {"string_view": "string", "large_string": "string", "binary_view": "binary", "large_binary": "binary"}
 
 
-class Pinned:
-    """Not thread-safe. Later versions of `table` do not move it.
-
-    `archive`, which has to be opened after `table`, adds what was moved there.
+class PinnedRows:
+    """Not thread-safe. Later versions of the table do not move it. Of a view, `every` and `day` have the archive too.
 
     Attributes:
         columns: Names and types, as they are in the table, which may be others than `SCHEMAS` says.
     """
 
-    def __init__(self, table: Delta, archive: Delta | None = None) -> None:
-        self.name, self.version = table.name, table.version
-        self._builder = QueryBuilder()
-        with translated("lake query cannot be set up"):
-            self._builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
-        table.register(self._builder)
-        self._parts = [(table.name, "TRUE")]
-        if archive is not None:
-            archive.register(self._builder, _ARCHIVED)
-            self._parts.append((_ARCHIVED, f"move <= {table.noted(MOVES) or 0:d}"))
+    def __init__(self, pinned: Delta | View) -> None:
+        self._view = pinned if isinstance(pinned, View) else View(pinned)
+        self.name, self.version = self._view.lake.name, self._view.lake.version
+        self._builder = bounded(MEMORY_MIB)
+        self._view.register(self._builder)
         self.columns = {
             field.name: _plain(field.type) for field in self.table(f"SELECT * FROM {self.name} LIMIT 0").schema
         }
@@ -65,14 +56,13 @@ class Pinned:
         return self.every(columns, f"day = {day_literal(day)}")
 
     def every(self, columns: str, where: str) -> str:
-        """The rows that match, of the archive too when it was given, as a subquery."""
-        parts = [f"SELECT {columns} FROM {name} WHERE ({where}) AND {visible}" for name, visible in self._parts]
-        return f"({' UNION ALL '.join(parts)}) AS every_row"
+        """The rows that match, as a subquery."""
+        return self._view.rows_sql(columns, where)
 
 
 def pinned_rows(table: Delta, sql: str) -> list[dict[str, Any]]:
     """One SELECT over the version that `table` is at."""
-    return Pinned(table).rows(sql)
+    return PinnedRows(table).rows(sql)
 
 
 def _plain(dtype: pa.DataType) -> str:

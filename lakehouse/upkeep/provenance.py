@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from contracts.messages import Kind
 from contracts.query import Position
 from contracts.records import record_id
 from lakehouse.delta.table import Delta
-from lakehouse.lake.archive import MOVES
+from lakehouse.lake.view import View
 from lakehouse.sql.literals import day_literal, text_literal
 from lakehouse.upkeep.archive.moves import archive_table
 from lakehouse.upkeep.care import Care
@@ -56,19 +56,13 @@ def provenance(care: Care, kind: Kind, wanted: str | Position, tenant: str = "")
     condition = _of_id(wanted) if isinstance(wanted, str) else _at(wanted)
     if tenant:
         condition += f" AND tenant = {text_literal(tenant)}"
-    for table, tier, visible in _tables(care, kind):
+    for part in View.pin(care.table(kind.value), lambda: archive_table(care, kind)).parts():
+        table = part.table
         for day in sorted({file["partition.day"] for file in table.files()}, reverse=True):
-            where = f"day = {day_literal(day)} AND {visible} AND {condition}"
+            where = f"day = {day_literal(day)} AND {part.visible} AND {condition}"
             if found := pinned_rows(table, f"SELECT {_ORIGIN} FROM {table.name} WHERE {where}"):
-                return [_provenance(kind, table, tier, row) for row in found]
+                return [_provenance(kind, table, part.tier, row) for row in found]
     return ()
-
-
-def _tables(care: Care, kind: Kind) -> Iterator[tuple[Delta, str, str]]:
-    warm = care.table(kind.value)
-    yield warm, "lake", "TRUE"
-    if (moves := warm.noted(MOVES)) is not None:
-        yield archive_table(care, kind), "archive", f"move <= {moves:d}"
 
 
 def _of_id(wanted: str) -> str:

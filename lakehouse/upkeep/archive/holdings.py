@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.messages import Kind
 from lakehouse.delta.table import Delta
-from lakehouse.lake.archive import MOVES
+from lakehouse.lake.view import View
 from lakehouse.upkeep.archive.moves import archive_table
 from lakehouse.upkeep.care import Care
 
@@ -35,10 +35,7 @@ def lake_days(table: Delta) -> Days:
 
 def archive_days(care: Care, kind: Kind, warm: Delta) -> Days:
     """Of the archive, what a reader of `warm`'s version sees; ascending. A copy not switched to is no part."""
-    moves = warm.noted(MOVES)
-    if moves is None:
-        return {}
-    return _by_day(file for file in archive_table(care, kind).files() if file["partition.move"] <= moves)
+    return _by_day(View.pin(warm, lambda: archive_table(care, kind)).archived_files())
 
 
 def _by_day(files: Iterable[Mapping[str, Any]]) -> dict[dt.date, Held]:

@@ -22,7 +22,8 @@ from contracts.messages import Kind
 from lakehouse import check_lake
 from lakehouse.delta.races import retried
 from lakehouse.delta.table import Delta
-from lakehouse.lake.archive import ARCHIVE, MOVES, archive_url
+from lakehouse.lake.archive import ARCHIVE, MOVES, archive_url, copied_sql, finished_moves, is_visible
+from lakehouse.lake.view import View
 from lakehouse.s3.store import object_store, writing_options
 from lakehouse.sql.literals import day_literal
 from lakehouse.upkeep.archive import copying
@@ -73,7 +74,7 @@ def archive_table(care: Care, kind: Kind) -> Delta:
 
 
 def _archive_of(care: Care, kind: Kind, warm: Delta) -> Delta:
-    url, first = archive_url(care.settings), warm.noted(MOVES) is None
+    url, first = archive_url(care.settings), not finished_moves(warm)
     archive = Delta(url, kind.value, writing_options(url, care.settings), ARCHIVE, create=first)
     if _is_unknown(archive, warm):
         warm.refresh()  # a move may have ended since
@@ -87,7 +88,7 @@ def _archive_of(care: Care, kind: Kind, warm: Delta) -> Delta:
 
 def _is_unknown(archive: Delta, warm: Delta) -> bool:
     """Whether the archive has moves that the lake does not know of: they would be taken for unfinished and removed."""
-    later = (archive.noted(FINISHED) or 0) > (warm.noted(MOVES) or 0)
+    later = (archive.noted(FINISHED) or 0) > finished_moves(warm)
     return later or archive.noted(LAKE) not in (None, warm.identity)
 
 
@@ -141,7 +142,7 @@ def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
     began_s = time.time()
     claim = _claim(warm, archive)
     reach(CLAIMED)
-    move = (warm.noted(MOVES) or 0) + 1
+    move = finished_moves(warm) + 1
     archive.delete(f"move >= {move:d}", {CLAIM: claim})
     _delete_uncommitted(care, archive, day, move, began_s)
     reach(CLEARED)
@@ -163,7 +164,7 @@ def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
 def _claim(warm: Delta, archive: Delta) -> int:
     """Note in both tables that a move begins; whoever claimed before cannot commit to either from now on."""
     claim = max(warm.noted(CLAIM) or 0, archive.noted(CLAIM) or 0) + 1
-    for table, more in ((warm, {}), (archive, {LAKE: warm.identity, FINISHED: warm.noted(MOVES) or 0})):
+    for table, more in ((warm, {}), (archive, {LAKE: warm.identity, FINISHED: finished_moves(warm)})):
         table.note({CLAIM: claim, **more})
         table.refresh()
         if table.noted(CLAIM) != claim:
@@ -223,11 +224,11 @@ def remove_leftovers(care: Care, kind: Kind) -> int:
     """
     warm = care.table(kind.value)
     archive = _archive_of(care, kind, warm)
-    where = f"move > {warm.noted(MOVES) or 0:d}"
-    if not any(file["partition.move"] > (warm.noted(MOVES) or 0) for file in archive.files()):
+    moves = finished_moves(warm)
+    if all(is_visible(file["partition.move"], moves) for file in archive.files()):
         return 0
     try:
-        return archive.delete(where, {CLAIM: _claim(warm, archive)})
+        return archive.delete(copied_sql(moves), {CLAIM: _claim(warm, archive)})
     except CommitFailedError as error:
         raise _taken_over(warm) from error
 
@@ -255,8 +256,5 @@ def archived_days(care: Care, kind: Kind) -> tuple[dt.date, ...]:
     Raises:
         StoreError: Lake or archive cannot be read.
     """
-    moves = care.table(kind.value).noted(MOVES)
-    if moves is None:
-        return ()
-    files = archive_table(care, kind).files()
-    return tuple(sorted({file["partition.day"] for file in files if file["partition.move"] <= moves}))
+    view = View.pin(care.table(kind.value), lambda: archive_table(care, kind))
+    return tuple(sorted({file["partition.day"] for file in view.archived_files()}))

@@ -26,7 +26,7 @@ from lakehouse.delta.schemas import LEDGER
 from lakehouse.delta.table import Delta, translated
 from lakehouse.delta.tables import exists
 from lakehouse.lake.archive import ARCHIVE as ARCHIVED
-from lakehouse.lake.archive import MOVES, archive_url, visible_sql
+from lakehouse.lake.archive import archive_url, copied_sql, finished_moves, visible_sql
 from lakehouse.lake.erasure_requests import Request
 from lakehouse.lake.erasure_tests import Tests
 from lakehouse.s3.store import writing_options
@@ -67,14 +67,9 @@ def targets(care: Care, request: Request) -> list[Target]:
     warm = [Target(LAKE, kind, care.table(kind.value), ledger=care.table(LEDGER)) for kind in kinds]
     url, settings = archive_url(care.settings), care.settings
     options = writing_options(url, settings)
-    moved = [each for each in warm if _moves(each.table) or exists(url, each.kind.value, options)]
+    moved = [each for each in warm if finished_moves(each.table) or exists(url, each.kind.value, options)]
     archived = [Delta(url, each.kind.value, options, ARCHIVED, create=False) for each in moved]
     return warm + [Target(ARCHIVE, one.kind, table, one.table) for one, table in zip(moved, archived, strict=True)]
-
-
-def _moves(warm: Delta) -> int:
-    """Number of the last finished move; what the archive has of later ones is no part of it yet."""
-    return warm.noted(MOVES) or 0
 
 
 def noted(request: Request, day: dt.date) -> str:
@@ -159,9 +154,9 @@ def _drop_unfinished(target: Target, where: str) -> str:
     if target.warm is None:
         return where
     target.warm.refresh()
-    moves = _moves(target.warm)
+    moves = finished_moves(target.warm)
     with contextlib.suppress(CommitFailedError):  # met again in the next round
-        target.table.delete(f"{where} AND move > {moves:d}", {})
+        target.table.delete(f"{where} AND {copied_sql(moves)}", {})
     target.table.refresh()
     return f"{where} AND {visible_sql(moves)}"
 

@@ -25,7 +25,7 @@ from contracts.messages import Kind
 from lakehouse.delta.schemas import LEDGER
 from lakehouse.sql.literals import day_literal, text_literal
 from lakehouse.upkeep.care import Care
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 
 DAY = dt.timedelta(days=1)
 
@@ -89,7 +89,7 @@ class _Share:
 
 
 def offsets_frame(
-    care: Care, kind: Kind, day: dt.date, table: Pinned, repeated: Sequence[Mapping[str, Any]], gone: int
+    care: Care, kind: Kind, day: dt.date, table: PinnedRows, repeated: Sequence[Mapping[str, Any]], gone: int
 ) -> Sequence[Mapping[str, Any]]:
     """One row per bus partition and tenant.
 
@@ -98,7 +98,7 @@ def offsets_frame(
         repeated: The frame `ids`: places that are there twice are that check's matter, not this one's.
         gone: Rows of the day that were removed by retention or erased, of all tenants.
     """
-    ledger = Pinned(care.table(LEDGER))
+    ledger = PinnedRows(care.table(LEDGER))
     shares: dict[_Key, _Share] = {}
     runs = ledger.rows(_RUNS.format(where=_around(kind, day)))
     for run in runs:
@@ -127,7 +127,7 @@ def _add(share: _Share, run: Mapping[str, Any]) -> None:
         setattr(share, name, getattr(share, name) + run[name])
 
 
-def _add_dropped(shares: dict[_Key, _Share], ledger: Pinned, kind: Kind, day: dt.date) -> None:
+def _add_dropped(shares: dict[_Key, _Share], ledger: PinnedRows, kind: Kind, day: dt.date) -> None:
     found = ledger.rows(
         f"SELECT bus_partition, tenant, dropped, count(*) AS n FROM ledger WHERE kind = {text_literal(kind.value)}"
         f" AND day = {day_literal(day)} AND dropped <> '{{}}' GROUP BY bus_partition, tenant, dropped"
@@ -137,7 +137,7 @@ def _add_dropped(shares: dict[_Key, _Share], ledger: Pinned, kind: Kind, day: dt
         share.dropped += row["n"] * sum(msgspec.json.decode(row["dropped"], type=dict[str, int]).values())
 
 
-def _add_tiles(shares: dict[_Key, _Share], ledger: Pinned, kind: Kind, day: dt.date) -> None:
+def _add_tiles(shares: dict[_Key, _Share], ledger: PinnedRows, kind: Kind, day: dt.date) -> None:
     sql = _TILES.format(
         where=_around(kind, day),
         kind=text_literal(kind.value),
@@ -150,7 +150,7 @@ def _add_tiles(shares: dict[_Key, _Share], ledger: Pinned, kind: Kind, day: dt.d
         share.gap, share.shared = row["gap"], row["shared"]
 
 
-def _add_rows(shares: dict[_Key, _Share], table: Pinned, day: dt.date, runs: Sequence[Mapping[str, Any]]) -> None:
+def _add_rows(shares: dict[_Key, _Share], table: PinnedRows, day: dt.date, runs: Sequence[Mapping[str, Any]]) -> None:
     if not runs:
         return
     hulls: dict[int, tuple[int, int]] = {}

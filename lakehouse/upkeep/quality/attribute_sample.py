@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 
 SAMPLE_ROWS = 20_000
 KEYS = 200  # that are looked at, the most frequent ones
@@ -28,7 +28,7 @@ class KeySample:
     distinct: int = 0
 
 
-def sampled_keys(pinned: Pinned, rows: str, count: int) -> dict[str, KeySample]:
+def sampled_keys(pinned: PinnedRows, rows: str, count: int) -> dict[str, KeySample]:
     """The most frequent keys of about `SAMPLE_ROWS` rows, spread over all messages of the day."""
     every = max(1, count // SAMPLE_ROWS)
     texts = pinned.table(

@@ -18,10 +18,12 @@ from contracts.batches import IMPORTED
 from contracts.messages import Kind
 from lakehouse.delta.notes import gone_of_day
 from lakehouse.delta.schemas import SCHEMAS
+from lakehouse.lake.archive import finished_moves
+from lakehouse.lake.view import View
 from lakehouse.upkeep.archive.holdings import lake_days
 from lakehouse.upkeep.archive.moves import archive_table, moved_note
 from lakehouse.upkeep.care import Care
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.quality.accounts import DAY, offsets_frame
 from lakehouse.upkeep.quality.attribute_sample import attributes_frame, sampled_keys
@@ -110,7 +112,7 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
     return Profile(name, day, count, frames, facts)
 
 
-def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[Pinned, int, int]:
+def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[PinnedRows, int, int]:
     """The lake's table, with the archive when it holds rows of the day or one beside it; rows of the day that were
     removed; and those that the lake has."""
     warm = care.table(kind.value)
@@ -118,9 +120,10 @@ def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[Pinned, int, int]:
     in_lake = held.rows if held else 0
     beside = (day - DAY, day, day + DAY)
     if all(warm.noted(moved_note(each)) is None for each in beside):
-        return Pinned(warm), gone_of_day(warm, day), in_lake
+        return PinnedRows(warm), gone_of_day(warm, day), in_lake
     archive = archive_table(care, kind)
-    return Pinned(warm, archive), gone_of_day(warm, day) + gone_of_day(archive, day), in_lake
+    view = View(warm, archive, finished_moves(warm))
+    return PinnedRows(view), gone_of_day(warm, day) + gone_of_day(archive, day), in_lake
 
 
 def _ended_hours(care: Care, day: dt.date) -> int:
@@ -131,7 +134,12 @@ def _ended_hours(care: Care, day: dt.date) -> int:
 
 
 def _sources(
-    care: Care, pinned: Pinned, kind: Kind, day: dt.date, rows: str, before: Sequence[tuple[dt.date, Mapping[str, Any]]]
+    care: Care,
+    pinned: PinnedRows,
+    kind: Kind,
+    day: dt.date,
+    rows: str,
+    before: Sequence[tuple[dt.date, Mapping[str, Any]]],
 ) -> tuple[Frame, Sequence[Source]]:
     if kind is Kind.DEAD_LETTERS:
         return [], []
@@ -142,7 +150,7 @@ def _sources(
     )
 
 
-def columns_frame(pinned: Pinned, kind: Kind, rows: str) -> tuple[Frame, int]:
+def columns_frame(pinned: PinnedRows, kind: Kind, rows: str) -> tuple[Frame, int]:
     """One row per column: how many are NULL, and how many miss what they need; and the number of rows."""
     names = SCHEMAS[kind.value].names
     counted = [f"count({name}) AS n_{name}" for name in names]
@@ -155,7 +163,7 @@ def columns_frame(pinned: Pinned, kind: Kind, rows: str) -> tuple[Frame, int]:
     return frame, found["n"]
 
 
-def services_frame(pinned: Pinned, kind: Kind, rows: str) -> Frame:
+def services_frame(pinned: PinnedRows, kind: Kind, rows: str) -> Frame:
     """One row per tenant and service: severity, unparsed records, clocks, values."""
     own = {
         Kind.LOGS: {
@@ -209,7 +217,7 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole >= LEAST_RECORDS else None
 
 
-def hour_counts(pinned: Pinned, rows: str) -> dict[int, int]:
+def hour_counts(pinned: PinnedRows, rows: str) -> dict[int, int]:
     """Records by hour of arrival."""
     found = pinned.rows(
         "SELECT (arrow_cast(observed_timestamp, 'Int64') / 3600000000) % 24 AS hour, count(*) AS n"
@@ -230,7 +238,7 @@ def hours_frame(hours: Mapping[int, int], before: Sequence[tuple[dt.date, Mappin
     return frame
 
 
-def schema_frame(pinned: Pinned, before: Sequence[tuple[dt.date, Mapping[str, Any]]]) -> Frame:
+def schema_frame(pinned: PinnedRows, before: Sequence[tuple[dt.date, Mapping[str, Any]]]) -> Frame:
     """One row per column, as it is and as it was on the newest day before; the first time: as it is written."""
     schema = SCHEMAS[pinned.name]
     was = next((facts["columns"] for _, facts in before if facts.get("columns")), None)

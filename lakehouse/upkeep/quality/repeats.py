@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 
 GROUPS = 200  # that repeats are listed of
 
@@ -20,12 +20,12 @@ _OWN = {
 }
 
 
-def ids_frame(pinned: Pinned, rows: str) -> Sequence[Mapping[str, Any]]:
+def ids_frame(pinned: PinnedRows, rows: str) -> Sequence[Mapping[str, Any]]:
     """One row per group of repeated ids or places, and one of each kind for all: "what", "where", "repeated"."""
     return [row for what in _OWN for row in _repeated(pinned, rows, what)]
 
 
-def _repeated(pinned: Pinned, rows: str, what: str) -> list[dict[str, Any]]:
+def _repeated(pinned: PinnedRows, rows: str, what: str) -> list[dict[str, Any]]:
     keys, number = _OWN[what]
     found = pinned.rows(
         f"SELECT {keys}, block, bits, n FROM ("

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lakehouse.sql.literals import text_literal
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 
 Source = Sequence[Any]  # tenant, service, host, and the time of its newest record in microseconds; plain JSON
 
@@ -15,7 +15,7 @@ KEPT = 300  # sources of a day, those with most records, that the next one is co
 
 
 def sources_frame(
-    pinned: Pinned, rows: str, now_us: int, end: dt.date, before: Iterable[Source], most: int
+    pinned: PinnedRows, rows: str, now_us: int, end: dt.date, before: Iterable[Source], most: int
 ) -> tuple[Sequence[Mapping[str, Any]], Sequence[Source]]:
     """One row per service and host, the longest silent first: its newest record, and how long before the newest of all
     that was. Those of `before` that this day lacks have one too, so that who stops late in a day is told of the next.
@@ -46,7 +46,7 @@ def sources_frame(
 
 
 def _absent(
-    pinned: Pinned, rows: str, found: Sequence[Mapping[str, Any]], before: Iterable[Source]
+    pinned: PinnedRows, rows: str, found: Sequence[Mapping[str, Any]], before: Iterable[Source]
 ) -> list[Mapping[str, Any]]:
     there = {_key(row) for row in found}
     lacking = [source for source in before if tuple(source[:3]) not in there]

@@ -21,7 +21,7 @@ from contracts.messages import Kind
 from contracts.query import Tier
 from lakehouse.delta.notes import RETENTION
 from lakehouse.delta.removal import remove
-from lakehouse.lake.archive import MOVES
+from lakehouse.lake.archive import finished_moves, visible_sql
 from lakehouse.upkeep.archive.moves import CLAIM, archive_day, archive_table, day_sql, remove_leftovers
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
@@ -106,7 +106,7 @@ def _delete(care: Care, step: Step) -> int:
     if step.kind is Kind.METRICS and not is_covered(care, step.day):  # what outlives the points is made of them first
         roll_up(care)
     if step.tier is Tier.ARCHIVE:  # a copy that readers do not see yet is no part of what goes
-        where.append(f"move <= {table.noted(MOVES) or 0:d}")
+        where.append(visible_sql(finished_moves(table)))
         table = archive_table(care, step.kind)
     removed = remove(table, " AND ".join(where), RETENTION)
     reach(DELETED)

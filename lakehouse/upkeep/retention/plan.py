@@ -23,7 +23,7 @@ from lakehouse.sql.literals import day_literal
 from lakehouse.upkeep.archive.holdings import HOT_KINDS, Days, Held, archive_days, lake_days
 from lakehouse.upkeep.archive.moves import archive_table
 from lakehouse.upkeep.care import Care
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 from lakehouse.upkeep.policy.policy import FALSE, TRUE, Policy
 from lakehouse.upkeep.quality.results import blocked, hold
 
@@ -252,7 +252,7 @@ def _partly(care: Care, policy: Policy, each: _Kind, step: Step) -> None:
 def _matching(table: Delta, where: str, days: Sequence[dt.date]) -> Mapping[dt.date, int]:
     """How many rows of these days match, for those where some do."""
     told = ", ".join(day_literal(day) for day in days)
-    rows = Pinned(table).rows(
+    rows = PinnedRows(table).rows(
         f"SELECT day, count(*) AS n FROM {table.name} WHERE day IN ({told}) AND {where} GROUP BY day ORDER BY day"
     )
     return {row["day"]: row["n"] for row in rows}

@@ -11,8 +11,8 @@ from deltalake import QueryBuilder
 from contracts.messages import Kind
 from lakehouse.delta.schemas import SCHEMAS
 from lakehouse.delta.table import Delta, translated
-from lakehouse.lake.archive import ARCHIVE, MOVES, archive_url, visible_sql
-from lakehouse.s3.store import writing_options
+from lakehouse.lake.archive import open_archive
+from lakehouse.lake.view import View, bounded
 from lakehouse.sql.coverage import places
 from lakehouse.upkeep.care import Care
 
@@ -39,23 +39,16 @@ class RawPoints:
     def __init__(self, care: Care, since_move: int = 0) -> None:
         warm = care.table(_NAME)
         self.landed = places(warm, Kind.METRICS)
-        self.moves = warm.noted(MOVES) or 0
-        self.builder = builder_of(warm)
-        self.relation = _NAME
-        if self.moves > since_move:  # the lake was pinned first: its number says what of the archive counts
-            url = archive_url(care.settings)
-            archive = Delta(url, _NAME, writing_options(url, care.settings), ARCHIVE, create=False)
-            archive.register(self.builder, f"archived_{_NAME}")
-            columns = ", ".join(SCHEMAS[_NAME].names)
-            moved = f"SELECT {columns} FROM archived_{_NAME} WHERE {visible_sql(self.moves)}"
-            self.relation = f"(SELECT {columns} FROM {_NAME} UNION ALL {moved}) AS points"
+        view = View.pin(warm, lambda: open_archive(care.settings, Kind.METRICS, writing=True), since_move)
+        self.moves = view.moves
+        self.builder = bounded(MEMORY_MIB)
+        view.register(self.builder)
+        self.relation = _NAME if view.archive is None else view.rows_sql(", ".join(SCHEMAS[_NAME].names))
 
 
 def builder_of(*tables: Delta) -> QueryBuilder:
     """These tables, as they are now, to be asked in bounded memory."""
-    builder = QueryBuilder()
-    with translated("query cannot be set up"):
-        builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
+    builder = bounded(MEMORY_MIB)
     for table in tables:
         table.register(builder)
     return builder

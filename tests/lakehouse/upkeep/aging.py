@@ -25,7 +25,7 @@ from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.archive.holdings import lake_days
 from lakehouse.upkeep.archive.moves import archive_table
 from lakehouse.upkeep.care import Care
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 from lakehouse.upkeep.policy.policy import Policy, Rule
 from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.retention.apply import Applied, Plan, apply, plan
@@ -125,14 +125,14 @@ class Aging:
         return Counter(str(record.fields["body"]) for record in found)
 
     def lake(self) -> Counter[str]:
-        rows = Pinned(self.care.table("logs")).rows("SELECT body FROM logs")
+        rows = PinnedRows(self.care.table("logs")).rows("SELECT body FROM logs")
         return Counter(row["body"] for row in rows)
 
     def archive(self) -> Counter[str]:
         moves = self.care.table("logs").noted(MOVES)
         if moves is None:
             return Counter()
-        rows = Pinned(archive_table(self.care, Kind.LOGS)).rows(f"SELECT body FROM logs WHERE move <= {moves:d}")
+        rows = PinnedRows(archive_table(self.care, Kind.LOGS)).rows(f"SELECT body FROM logs WHERE move <= {moves:d}")
         return Counter(row["body"] for row in rows)
 
     def counted(self) -> int:

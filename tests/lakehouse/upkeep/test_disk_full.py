@@ -19,7 +19,7 @@ from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.archive.moves import archive_day, archived_days
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.compaction.compact import compact_closed
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log, settings
 
 DAY = dt.datetime.fromtimestamp(NOON_NS / 1e9, dt.UTC).date()
@@ -67,7 +67,7 @@ def care_of(folder: Path, **places: str) -> Care:
 
 
 def bodies(care: Care) -> int:
-    return int(Pinned(care.table("logs")).rows("SELECT count(DISTINCT body) AS n FROM logs")[0]["n"])
+    return int(PinnedRows(care.table("logs")).rows("SELECT count(DISTINCT body) AS n FROM logs")[0]["n"])
 
 
 def test_a_compaction_on_a_full_disk_changes_nothing_and_says_why(tmp_path: Path, small_disk: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from contracts.failpoints import FAILPOINTS, VARIABLE
 from contracts.messages import Kind
 from contracts.query import Tier
-from lakehouse.upkeep.pinned import Pinned
+from lakehouse.upkeep.pinned import PinnedRows
 from lakehouse.upkeep.policy.policy import Policy
 from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.retention.apply import Action, apply
@@ -285,5 +285,5 @@ def test_points_are_in_the_rollups_before_they_go(aging: Aging) -> None:
     aging.apply()
 
     assert [step for step in aging.plan().steps if step.kind is Kind.METRICS] == []
-    rows = Pinned(aging.care.table("metrics_1m")).rows("SELECT sum(count) AS n FROM metrics_1m")
+    rows = PinnedRows(aging.care.table("metrics_1m")).rows("SELECT sum(count) AS n FROM metrics_1m")
     assert rows == [{"n": 5}]
