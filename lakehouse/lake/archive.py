@@ -158,15 +158,15 @@ class Archive:
         moved: dict[tuple[dt.date, int], list[ArchivedFile]] = {}
         for part in parts:
             moved.setdefault((part.day, part.move), []).append(part)
-        keys = {place: frozenset(f"{kind.value}/{part.path}" for part in files) for place, files in moved.items()}
+        keys = {move: frozenset(f"{kind.value}/{part.path}" for part in files) for move, files in moved.items()}
         with self._lock:
-            unknown = [place for place, key in keys.items() if key not in self._counts]
-        found = {place: counts for place in unknown if (counts := _of_one_tenant(moved[place])) is not None}
-        asked = [place for place in unknown if place not in found]
+            unknown = [move for move, key in keys.items() if key not in self._counts]
+        found = {move: counts for move in unknown if (counts := _of_one_tenant(moved[move])) is not None}
+        asked = [move for move in unknown if move not in found]
         for at in range(0, len(asked), COUNTED_DAYS):
             found |= _count(snapshot, asked[at : at + COUNTED_DAYS])
         with self._lock:
-            self._counts |= {keys[place]: counts for place, counts in found.items()}
+            self._counts |= {keys[move]: counts for move, counts in found.items()}
             return [self._counts[key] for key in keys.values()]
 
     def close(self) -> None:
@@ -265,10 +265,10 @@ def _of_one_tenant(parts: Sequence[ArchivedFile]) -> Mapping[str, int] | None:
     return {only[0]: sum(part.rows for part in parts)}
 
 
-def _count(snapshot: Snapshot, places: Sequence[tuple[dt.date, int]]) -> dict[tuple[dt.date, int], Mapping[str, int]]:
-    wanted = " OR ".join(f"(day = {day_literal(day)} AND move = {move:d})" for day, move in places)
+def _count(snapshot: Snapshot, moves: Sequence[tuple[dt.date, int]]) -> dict[tuple[dt.date, int], Mapping[str, int]]:
+    wanted = " OR ".join(f"(day = {day_literal(day)} AND move = {move:d})" for day, move in moves)
     sql = f"SELECT day, move, tenant, count(*) AS n FROM {snapshot.name} WHERE {wanted} GROUP BY day, move, tenant"
-    found: dict[tuple[dt.date, int], dict[str, int]] = {place: {} for place in places}
+    found: dict[tuple[dt.date, int], dict[str, int]] = {each: {} for each in moves}
     for row in snapshot.query(sql).to_pylist():
         found[row["day"], row["move"]][row["tenant"]] = row["n"]
     return dict(found)

@@ -39,17 +39,17 @@ def growth(days: Sizes, today: dt.date) -> int | None:
 
 def full_on(held: Mapping[TableKey, Sizes], policy: Policy, today: dt.date, disk: Disk) -> dt.date | None:
     """The first day at whose end `disk` would have no room left; None within ten years."""
-    aging = {place: days for place, days in held.items() if place[1] in tuple(Kind)}
-    only_growing = [days for place, days in held.items() if place not in aging and place[0] in disk.tiers]
+    aging = {table: days for table, days in held.items() if table[1] in tuple(Kind)}
+    only_growing = [days for table, days in held.items() if table not in aging and table[0] in disk.tiers]
     steady = sum(growth(days, today) or 0 for days in only_growing)
-    state = {place: dict(sorted(days.items())) for place, days in aging.items()}
-    daily = {place: growth(days, today) or 0 for place, days in aging.items() if place[0] is not Tier.ARCHIVE}
+    state = {table: dict(sorted(days.items())) for table, days in aging.items()}
+    daily = {table: growth(days, today) or 0 for table, days in aging.items() if table[0] is not Tier.ARCHIVE}
     shrink = {kind: _shrink(held, kind) for kind in Kind}
     first = _size(state, disk, policy)
     for count in range(1, HORIZON_DAYS):
         day = today + count * ONE_DAY
-        for place, size in daily.items():
-            state.setdefault(place, {})[day] = size
+        for table, size in daily.items():
+            state.setdefault(table, {})[day] = size
         for kind in Kind:
             _pass(state, policy, kind, day, shrink[kind])
         if _size(state, disk, policy) - first + count * steady > disk.free_bytes:
