@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TextIO
 
-import msgspec
+from contracts.own_logs import line
 
 LEVELS = ("debug", "info", "warning", "error")
 REPEAT_S = 60.0
@@ -46,8 +46,6 @@ class Journal:
     def _say(self, level: str, message: str, fields: dict[str, object]) -> None:
         if LEVELS.index(level) < self._least:
             return
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        line = {"time": stamp, "level": level, "agent": self._name, "message": message, **fields}
-        text = msgspec.json.encode(line, enc_hook=str).decode()
+        text = line(level, {"agent": self._name, "message": message, **fields})
         with self._lock:
             print(text, file=self._stream or sys.stderr, flush=True)

@@ -6,18 +6,18 @@ import atexit
 
 from bytewax.dataflow import Dataflow
 
+from contracts import own_logs
 from contracts.messages import Kind
 from contracts.settings import load_settings
 from flows.connections import Connections
 from flows.graph import build
-from flows.own_logs import configure
 from flows.patience import stop_on_signals
 
 
 def flow_of(kind: Kind) -> Dataflow:
     """Takes over the signals of this process; to be called on its main thread."""
     settings = load_settings()
-    configure(settings.log_level)
+    own_logs.configure(settings.log_level)
     connections = Connections(settings)
     atexit.register(connections.close)
     return build(kind.value, [kind], connections, stop_on_signals())

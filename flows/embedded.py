@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.run import cli_main
 
+from contracts import own_logs
 from contracts.errors import HeadwaterError
 from contracts.messages import Kind
 from contracts.settings import Settings
 from flows.connections import Connections
 from flows.graph import build
-from flows.own_logs import configure
 from flows.patience import stop_on_signals
 from lakehouse import check_workers
 from lakehouse.memory import give_back
@@ -41,7 +41,7 @@ def run(settings: Settings, process: int | None = None, addresses: Sequence[str]
 
     `process` is the place of this one in `addresses`, which are host:port of all processes of a cluster.
     """
-    configure(settings.log_level)
+    own_logs.configure(settings.log_level)
     give_back()
     gc.freeze()
     gc.set_threshold(*_GARBAGE)

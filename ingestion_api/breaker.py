@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import math
 import threading
 import time
@@ -21,14 +22,16 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import pybreaker
-import structlog
 
 from contracts.bus import Bus
 from contracts.errors import BusError, BusFull, OutcomeUnknown, TooLarge
 from contracts.messages import Message
+from contracts.own_logs import event
 from contracts.settings import Settings
 from ingestion_api.counters import Counters
 from web.problems import Problem
+
+log = logging.getLogger("headwater.ingestion")
 
 CLOSED, OPEN, HALF_OPEN = pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreaker.STATE_HALF_OPEN
 
@@ -174,10 +177,9 @@ class GuardedTopic:
             self._due_s = self._clock() + self._open_s
         self._counters.breaker_state.labels(self._topic).state(now)
         self._counters.breaker_changes.labels(now, self._topic).inc()
-        log = structlog.get_logger()
-        say = log.warning if now == OPEN else log.info
-        failures = self._breaker.fail_counter
-        say("bus_breaker", topic=self._topic, state=now, before=before, reason=self._last, failures=failures)
+        level = logging.WARNING if now == OPEN else logging.INFO
+        told = {"topic": self._topic, "state": now, "before": before, "reason": self._last}
+        event(log, level, "bus_breaker", {**told, "failures": self._breaker.fail_counter})
 
 
 class _Listener(pybreaker.CircuitBreakerListener):

@@ -50,7 +50,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "erasure retention",
     ),
     "flows": (
-        "arrivals connections patience own_logs",
+        "arrivals connections patience",
         "parse read",
         "write",
         "graph",

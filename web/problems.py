@@ -7,20 +7,23 @@ framework's validation errors, unknown routes, and whatever nobody expected (500
 from __future__ import annotations
 
 import http
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from contracts.errors import BusError, BusFull, HeadwaterError, OutcomeUnknown, QueryError, TooLarge
+from contracts.own_logs import event
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2
+
+log = logging.getLogger("headwater.web")
 
 _CODES = {400: "invalid_body", 404: "not_found", 405: "method_not_allowed"}
 _TELL = {
@@ -118,7 +121,7 @@ async def _on_headwater_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HeadwaterError)
     problem = problem_of(error)
     if problem.status >= 500:
-        structlog.get_logger().warning("request_failed", code=problem.code, reason=str(error))
+        event(log, logging.WARNING, "request_failed", {"code": problem.code, "reason": str(error)})
     return problem.response()
 
 

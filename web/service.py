@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -11,8 +12,9 @@ from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry
 from starlette.responses import HTMLResponse
 
+from contracts import own_logs
 from contracts.settings import Settings
-from web import docs_page, health, logs, problems, telemetry
+from web import docs_page, health, problems, telemetry
 from web.keys import KeyFile
 
 
@@ -22,7 +24,7 @@ class Closable(Protocol):
 
 def create_service(title: str, settings: Settings) -> FastAPI:
     """An app without routes of its own; rooms mount theirs. `app.state` holds `settings`, `keys`, `registry`."""
-    logs.configure(settings.log_level)
+    own_logs.configure(settings.log_level, only={"uvicorn": logging.WARNING, "headwater": logging.DEBUG})
     app = FastAPI(title=title, version="0.1.0", docs_url=None, redoc_url=None)
     app.state.settings = settings
     app.state.keys = KeyFile(settings.keys_file)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, FastAPI, Request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contracts.own_logs import event
 from web.problems import unexpected
 
 _ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}\Z")
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+log = logging.getLogger("headwater.web")
 
 router = APIRouter(tags=["health"])
 
@@ -65,7 +68,8 @@ class Telemetry:
         try:
             await self.app(scope, receive, watch)
         except Exception:
-            structlog.get_logger().exception("unexpected_error", request_id=request_id, path=scope["path"][:200])
+            told = {"request_id": request_id, "path": scope["path"][:200]}
+            event(log, logging.ERROR, "unexpected_error", told, exception=True)
             if status == 0:
                 await unexpected().response()(scope, receive, watch)
         finally:
@@ -76,7 +80,6 @@ class Telemetry:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route, method).observe(seconds)
-        log = structlog.get_logger()
         line: dict[str, Any] = {
             "method": method,
             "path": scope["path"][:200],
@@ -86,7 +89,7 @@ class Telemetry:
             "tenant": scope["state"].get("tenant", ""),
             **scope["state"].get("log", {}),
         }
-        (log.debug if scope["path"] in _QUIET else log.info)("request", **line)
+        event(log, logging.DEBUG if scope["path"] in _QUIET else logging.INFO, "request", line)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -7,8 +7,6 @@ Delivery and limits are those of `flows.embedded`.
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import sys
 
 from headwater.supervision.child import die_with_parent
@@ -18,12 +16,12 @@ STARTED = "the flow has loaded and opens its stores"  # `headwater up` takes thi
 
 def main() -> int:
     die_with_parent()
+    from contracts.own_logs import line
     from contracts.settings import load_settings
     from flows.embedded import run
 
     settings = load_settings()
-    entry = {"time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), "level": "info", "message": STARTED}
-    sys.stderr.write(json.dumps(entry) + "\n")  # one write, so that nothing comes between
+    sys.stderr.write(line("info", {"message": STARTED}) + "\n")  # one write, so that nothing comes between
     return run(settings)
 
 
