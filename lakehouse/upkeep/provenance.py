@@ -1,4 +1,4 @@
-"""Trace: a record's id, or its place on the bus -> the row of lake or archive, who sent it, and what made it."""
+"""Provenance: a record's id, or its place on the bus -> the row of lake or archive, who sent it, and what made it."""
 
 from __future__ import annotations
 
