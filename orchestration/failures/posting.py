@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from contracts.settings import Settings
 from orchestration.failures.alert_book import TOO_OLD, WEBHOOK, Alert, Book
-from orchestration.failures.webhook import LONGEST_WISH_S, Reply
+from orchestration.failures.webhook import LONGEST_WISH_S, WebhookAnswer
 
 FIRST_PAUSE_S = 2.0
 DOUBLINGS = 20  # past it, no longer pause than the longest
@@ -38,7 +38,7 @@ def next_to_post(book: Book, settings: Settings, now_ns: int) -> Alert | None:
     return min(due, key=lambda alert: (alert.attempts, alert.entered_ns), default=None)
 
 
-def note_answer(book: Book, alert: Alert, answer: Reply, settings: Settings, now_ns: int) -> None:
+def note_answer(book: Book, alert: Alert, answer: WebhookAnswer, settings: Settings, now_ns: int) -> None:
     """Keep what came of posting `alert`."""
     # The bus may have taken the event meanwhile, or a full queue the alert.
     alert = next((each for each in book.untold() if (each.name, each.key) == (alert.name, alert.key)), alert)
@@ -79,6 +79,6 @@ def _is_due(at_ns: int, now_ns: int, settings: Settings) -> bool:
     return not now_ns < at_ns <= now_ns + int(longest_s * _S)
 
 
-def _pause_s(failures: int, answer: Reply, settings: Settings) -> float:
+def _pause_s(failures: int, answer: WebhookAnswer, settings: Settings) -> float:
     doubled_s = FIRST_PAUSE_S * 2.0 ** min(failures - 1, DOUBLINGS)
     return max(answer.retry_after_s, min(settings.alert_webhook_retry_max_s, doubled_s))

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WebhookAnswer:
     """What came of a POST.
 
     Attributes:
@@ -53,9 +53,9 @@ def checked_webhook(url: str) -> str:
     return url
 
 
-def post(url: str, body: Mapping[str, object], timeout_s: float, attempts: int = 1) -> Reply:
+def post(url: str, body: Mapping[str, object], timeout_s: float, attempts: int = 1) -> WebhookAnswer:
     """Send `body`, up to `attempts` times with a short pause. Raises nothing; the log says why a POST failed."""
-    answer = Reply(False)
+    answer = WebhookAnswer(False)
     for attempt in range(1, attempts + 1):
         answer, failed = _posted(url, body, timeout_s)
         if answer.taken:
@@ -65,7 +65,7 @@ def post(url: str, body: Mapping[str, object], timeout_s: float, attempts: int =
     return answer
 
 
-def _posted(url: str, body: Mapping[str, object], timeout_s: float) -> tuple[Reply, str]:
+def _posted(url: str, body: Mapping[str, object], timeout_s: float) -> tuple[WebhookAnswer, str]:
     import httpx
 
     try:
@@ -73,11 +73,11 @@ def _posted(url: str, body: Mapping[str, object], timeout_s: float) -> tuple[Rep
         with httpx.stream("POST", checked_webhook(url), json=dict(body), timeout=timeout_s) as answer:
             status, wish = answer.status_code, answer.headers.get("retry-after", "")
     except httpx.HTTPError as error:
-        return Reply(False), str(error) or type(error).__name__
+        return WebhookAnswer(False), str(error) or type(error).__name__
     except Exception as error:  # an address that cannot be used: whatever it raises, the event is still to be told
         log.exception("webhook for alerts: nothing can be sent to HEADWATER_ALERT_WEBHOOK_URL")
-        return Reply(False), type(error).__name__
+        return WebhookAnswer(False), type(error).__name__
     refused = 300 <= status < 500 and status not in RETRIED
     wish_s = min(LONGEST_WISH_S, float(wish)) if wish.isascii() and wish.isdigit() else 0.0
     # Not the library's words: they have the URL, which is a secret.
-    return Reply(200 <= status < 300, refused, wish_s), f"status {status}"
+    return WebhookAnswer(200 <= status < 300, refused, wish_s), f"status {status}"

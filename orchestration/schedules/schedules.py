@@ -24,8 +24,8 @@ from orchestration.resources import Upkeep
 from orchestration.schedules import jobs
 from orchestration.schedules.beats import BEATS
 
-Reply = Sequence[dg.RunRequest] | dg.SkipReason
-Look = Callable[[dg.ScheduleEvaluationContext, Upkeep], Reply]
+Answer = Sequence[dg.RunRequest] | dg.SkipReason
+Look = Callable[[dg.ScheduleEvaluationContext, Upkeep], Answer]
 
 
 def schedule(job: UnresolvedAssetJobDefinition, look: Look, what: str) -> dg.ScheduleDefinition:
@@ -39,7 +39,7 @@ def schedule(job: UnresolvedAssetJobDefinition, look: Look, what: str) -> dg.Sch
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=what,
     )
-    def tick(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Reply:
+    def tick(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
         hold(upkeep.settings().data, "its schedules")
         if at_work(context.instance, job.name):
             return dg.SkipReason(f"a run of {job.name} waits or is at work")
@@ -48,11 +48,11 @@ def schedule(job: UnresolvedAssetJobDefinition, look: Look, what: str) -> dg.Sch
     return tick
 
 
-def _always(_context: dg.ScheduleEvaluationContext, _upkeep: Upkeep) -> Reply:
+def _always(_context: dg.ScheduleEvaluationContext, _upkeep: Upkeep) -> Answer:
     return [dg.RunRequest()]
 
 
-def closed_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Reply:
+def closed_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     with upkeep.care() as care, upkeep.bus() as queue:
         days = _known(care, due.turned(due.to_compact(care, queue)))
     assets = {day: [compacted(name) for name in _with_rollups(names)] for day, names in days.items()}
@@ -71,20 +71,20 @@ def _with_rollups(names: Sequence[str]) -> list[str]:
     return [*names, *ROLLUPS] if Kind.METRICS in names else list(names)
 
 
-def hot_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Reply:
+def hot_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     with upkeep.care() as care, upkeep.bus() as queue:
         days = _known(care, due.turned(due.to_rebuild(care, queue)))
     assets = {day: [hot(name) for name in names] for day, names in days.items()}
     return requests(context.instance, jobs.heal_hot.name, assets, upkeep.now_ns())
 
 
-def over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Reply:
+def over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     with upkeep.care() as care, upkeep.bus() as queue:
         kinds = sorted(kind.value for kind in due.by_policy(care, queue).kinds)
     return [dg.RunRequest(asset_selection=[retained(kind) for kind in kinds])] if kinds else []
 
 
-def points(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Reply:
+def points(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     with upkeep.care() as care:
         return [dg.RunRequest()] if _uncovered(care) else []
 
@@ -94,7 +94,7 @@ def _uncovered(care: Care) -> bool:
     return any(care.table(name).landed(Kind.METRICS.value) != landed for name in ROLLUPS)
 
 
-def left_over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Reply:
+def left_over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
     from lakehouse.upkeep.erasure.erase import unfinished
 
     with upkeep.care() as care:

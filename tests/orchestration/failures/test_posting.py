@@ -149,10 +149,10 @@ def test_a_webhook_that_does_not_answer_holds_up_nobody_but_the_thread_that_post
 ) -> None:
     asked, answers = threading.Event(), threading.Event()
 
-    def slow(*_: object) -> webhook.Reply:
+    def slow(*_: object) -> webhook.WebhookAnswer:
         asked.set()
         assert answers.wait(30)
-        return webhook.Reply(True)
+        return webhook.WebhookAnswer(True)
 
     assert tell(failure(0), upkeep(tmp_path, AWAY))
     monkeypatch.setattr(alerts, "post", slow)
