@@ -27,7 +27,6 @@ from lakehouse.upkeep.pinned import PinnedRows
 from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.quality.accounts import DAY, offsets_frame
 from lakehouse.upkeep.quality.attribute_sample import attributes_frame, sampled_keys
-from lakehouse.upkeep.quality.repeats import ids_frame
 from lakehouse.upkeep.quality.sources import Source, sources_frame
 
 Frame = Sequence[Mapping[str, Any]]
@@ -38,6 +37,13 @@ MOST_GONE = 0.01  # share of a day's rows; when more were removed, its hours are
 LEAST_DAYS = 3  # that an hour is compared with
 HISTORY = 7  # days before
 FRAME_ROWS = 1000  # of a frame, the worst first
+REPEATS = 200  # groups of 32 numbers that repeats are listed of
+
+# What is to be there once: the columns that a group shares, and the number within it.
+_NUMBERED = {
+    "id": ("tenant, producer, epoch, stream", "sequence"),
+    "place": ("tenant, bus_partition, bus_offset", "bus_index"),
+}
 
 # What a record cannot do without; a column that is not named here may be empty, but never NULL.
 _FILLED = ("tenant", "producer", "pipeline", "name", "attributes", "reason", "stage", "source_kind", "metric_kind")
@@ -88,7 +94,7 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
     columns, count = columns_frame(pinned, kind, rows)
     hours = hour_counts(pinned, rows)
     keys = sampled_keys(pinned, rows, count) if "attributes" in SCHEMAS[name].names else {}
-    repeated = ids_frame(pinned, rows)
+    repeated = _ids_frame(pinned, rows)
     sources, largest = _sources(care, pinned, kind, day, rows, before)
     frames: dict[str, Frame] = {
         "columns": columns,
@@ -254,3 +260,37 @@ def schema_frame(pinned: PinnedRows, before: Sequence[tuple[dt.date, Mapping[str
         }
         for name in names
     ]
+
+
+def _ids_frame(pinned: PinnedRows, rows: str) -> Sequence[Mapping[str, Any]]:
+    """One row per group of repeated ids or places, and one of each kind for all: "what", "where", "repeated".
+
+    An id is derived from (tenant, producer, epoch, stream, sequence). Numbers of one stream follow one another, so 32
+    of them at a time share a group, a bit each: the sum of the bits is more than their union when one is there twice.
+    That needs a thirtieth of the groups that counting each would need, and is as exact.
+    """
+    return [row for what in _NUMBERED for row in _repeated(pinned, rows, what)]
+
+
+def _repeated(pinned: PinnedRows, rows: str, what: str) -> list[dict[str, Any]]:
+    keys, number = _NUMBERED[what]
+    found = pinned.rows(
+        f"SELECT {keys}, block, bits, n FROM ("
+        f"SELECT {keys}, {number} / 32 AS block, count(*) AS n, bit_or(CAST(1 AS BIGINT) << {number} % 32) AS bits,"
+        f" sum(CAST(1 AS BIGINT) << {number} % 32) AS total FROM {rows} WHERE {number} IS NOT NULL"
+        f" GROUP BY {keys}, {number} / 32) AS blocks WHERE total <> bits LIMIT {REPEATS}"
+    )
+    listed = [
+        {
+            "what": what,
+            "where": ", ".join(f"{key} {row[key]}" for key in keys.split(", ")),
+            "first": row["block"] * 32,
+            "repeated": row["n"] - row["bits"].bit_count(),
+            "tenant": row["tenant"],
+            "bus_partition": row.get("bus_partition", -1),
+        }
+        for row in found
+    ]
+    if not listed:
+        return [{"what": what, "where": "", "first": 0, "repeated": 0, "tenant": "", "bus_partition": -1}]
+    return listed
