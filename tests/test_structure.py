@@ -109,6 +109,7 @@ OWNER = {
     "typer": "headwater",
     "rich": "headwater",
     "uvicorn": "web",
+    "fcntl": "contracts",  # one way to lock a file
 }
 
 BANNED = {"utils", "helpers", "common", "misc", "manager", "base"}

@@ -12,11 +12,11 @@ import hashlib
 import os
 import re
 import ssl
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from contracts.errors import ConfigError
+from contracts.files import replace_file
 
 FOLDER = "authorities"
 FILE, DIR = "SSL_CERT_FILE", "SSL_CERT_DIR"
@@ -118,13 +118,4 @@ def _certificates(path: Path) -> list[bytes]:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, half = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".half")  # of mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(half).replace(path)
-    except BaseException:
-        Path(half).unlink(missing_ok=True)
-        raise
+    replace_file(path, content, shared=True)

@@ -29,8 +29,8 @@ ASK = """
 import os, ssl, subprocess, sys, httpx
 from contracts.errors import StoreError
 from contracts.settings import load_settings
-from lakehouse.delta import Delta
-from lakehouse.object_store import object_store, writing_options
+from lakehouse.delta.table import Delta
+from lakehouse.s3.store import object_store, writing_options
 
 s3, public, again = sys.argv[1:]
 url = "s3://bucket/lake"

@@ -172,7 +172,7 @@ def test_a_webhook_that_does_not_answer_holds_up_nobody_but_the_thread_that_post
 def test_an_alert_of_a_process_that_was_killed_is_posted_by_the_next_one(tmp_path: Path) -> None:
     child = f"""
 import os, signal
-from tests.orchestration.test_posting import FAILURE, tell, upkeep
+from tests.orchestration.failures.test_posting import FAILURE, tell, upkeep
 from pathlib import Path
 assert tell(FAILURE, upkeep(Path({str(tmp_path)!r}), {AWAY!r}))
 os.kill(os.getpid(), signal.SIGKILL)
