@@ -83,8 +83,8 @@ class Supervisor:
         pause_s = child.buried(now_s)
         self._say(child.spec.name, f"{reason}; starting it again in {pause_s:.1f} s", "bad")
         if child.deaths >= MANY_DEATHS:
-            place = f"; its log is {child.spec.log}" if child.spec.log else ""
-            self._say(child.spec.name, f"has died {child.deaths} times in a row; still trying{place}", "warn")
+            where = f"; its log is {child.spec.log}" if child.spec.log else ""
+            self._say(child.spec.name, f"has died {child.deaths} times in a row; still trying{where}", "warn")
 
     def _forget(self, child: Child) -> None:
         if child.output >= 0:

@@ -18,22 +18,22 @@ from lakehouse.delta.table import Delta, translated
 class QueryPool:
     """At most `query_concurrency` queries at once, each with a deadline. Thread-safe.
 
-    A query that outlives its deadline keeps its place until it really ends: the engine cannot be interrupted. It runs
+    A query that outlives its deadline keeps its slot until it really ends: the engine cannot be interrupted. It runs
     on a daemon thread, so that it does not keep the process from ending.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.query_timeout_s
-        self._places = threading.BoundedSemaphore(settings.query_concurrency)
+        self._slots = threading.BoundedSemaphore(settings.query_concurrency)
 
     def run(self, builder: QueryBuilder, what: str, sql: str) -> pa.Table:
-        """Run `sql`, waiting for a free place included, within the deadline.
+        """Run `sql`, waiting for a free slot included, within the deadline.
 
         Raises:
             StoreError: It took too long, needed too much memory or a thread that is not to be had, or a file is gone.
         """
         ends = time.monotonic() + self._timeout_s
-        if not self._places.acquire(timeout=self._timeout_s):
+        if not self._slots.acquire(timeout=self._timeout_s):
             raise StoreError(f"{self._timeout_s:g} s passed before a lake query could start", retry_after_s=5)
         future: concurrent.futures.Future[pa.Table] = concurrent.futures.Future()
         late = threading.Event()
@@ -51,7 +51,7 @@ class QueryPool:
         try:
             thread.start()
         except RuntimeError as error:
-            self._places.release()  # no thread is there that would do it
+            self._slots.release()  # no thread is there that would do it
             raise StoreError(
                 f"query of {what} cannot be started: {error}",
                 hint="raise the limit of threads or the memory of this process",
@@ -71,7 +71,7 @@ class QueryPool:
         except BaseException as error:  # handed to the caller, who waits for it
             future.set_exception(error)
         finally:
-            self._places.release()
+            self._slots.release()
 
 
 def _read(builder: QueryBuilder, what: str, sql: str, late: threading.Event) -> pa.Table:

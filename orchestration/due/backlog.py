@@ -173,15 +173,15 @@ def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], TopicLimits]:
 
 def risks_of(ahead: Backlog, limits: TopicLimits, now_ns: int, settings: Settings) -> Sequence[Risk]:
     """Of one partition, lost ones first."""
-    place, first = f"{ahead.kind.topic}/{ahead.partition}", ahead.base + ahead.landed
+    where, first = f"{ahead.kind.topic}/{ahead.partition}", ahead.base + ahead.landed
     found = []
     if ahead.lost:
-        told = f"{place}: {ahead.lost} messages left the bus before they were in the lake; they are counted as lost"
+        told = f"{where}: {ahead.lost} messages left the bus before they were in the lake; they are counted as lost"
         found.append(Risk(LOST, ahead.kind, ahead.partition, ahead.lost, 1.0, told, first))
     share, how = _used(ahead, limits, now_ns)
     if ahead.messages and share * 100 >= settings.bus_risk_percent:
         told = (
-            f"{place}: {ahead.messages} messages are not in the lake, and {share:.0%} of the bus's retention by {how}"
+            f"{where}: {ahead.messages} messages are not in the lake, and {share:.0%} of the bus's retention by {how}"
             " is used up: see that the flows run and the lake can be written, or raise the topic's retention"
         )
         found.append(Risk(AT_RISK, ahead.kind, ahead.partition, ahead.messages, share, told, first))

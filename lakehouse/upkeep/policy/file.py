@@ -38,7 +38,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 def load_policy(settings: Settings) -> Policy:
@@ -129,93 +129,97 @@ class _Reading:
             )
         return rules
 
-    def _rule(self, found: Mapping[str, Any], place: Place) -> Rule:
-        self._known(found, _RULE, place)
+    def _rule(self, found: Mapping[str, Any], key_path: KeyPath) -> Rule:
+        self._known(found, _RULE, key_path)
         if "keep_days" not in found:
-            raise self._refusal(place, "a rule needs keep_days: days, or 0 for ever")
+            raise self._refusal(key_path, "a rule needs keep_days: days, or 0 for ever")
         if len(found) == 1:
-            raise self._refusal(place, "a rule without conditions is a default: use keep_days of [defaults]")
-        services = self._texts(found, "service", place)
-        severities = self._severities(found, place)
-        kinds = self._kinds(found, place)
+            raise self._refusal(key_path, "a rule without conditions is a default: use keep_days of [defaults]")
+        services = self._texts(found, "service", key_path)
+        severities = self._severities(found, key_path)
+        kinds = self._kinds(found, key_path)
         for name, given, able in (
             ("service", services, frozenset(Kind) - {Kind.DEAD_LETTERS}),
             ("a severity", severities, frozenset({Kind.LOGS})),
         ):
             if given is not None and "kind" in found and not kinds <= able:
                 told = ", ".join(sorted(kinds - able))
-                raise self._refusal((*place, "kind"), f"{told} cannot be selected by {name}: they have none")
+                raise self._refusal((*key_path, "kind"), f"{told} cannot be selected by {name}: they have none")
             kinds = kinds & able if given is not None else kinds
         return Rule(
-            keep_days=self._days(found, "keep_days", place),
+            keep_days=self._days(found, "keep_days", key_path),
             kinds=kinds,
-            tenants=self._texts(found, "tenant", place, tenant_named),
+            tenants=self._texts(found, "tenant", key_path, tenant_named),
             services=services,
             severities=severities,
-            line=self._line(place),
+            line=self._line(key_path),
         )
 
-    def _kinds(self, found: Mapping[str, Any], place: Place) -> frozenset[Kind]:
-        texts = self._texts(found, "kind", place)
+    def _kinds(self, found: Mapping[str, Any], key_path: KeyPath) -> frozenset[Kind]:
+        texts = self._texts(found, "kind", key_path)
         for text in sorted(texts or ()):
             if text not in tuple(Kind):
-                raise self._refusal((*place, "kind"), f'no kind is named "{text}"{_meant(text, list(Kind))}')
+                raise self._refusal((*key_path, "kind"), f'no kind is named "{text}"{_meant(text, list(Kind))}')
         return frozenset(map(Kind, texts)) if texts is not None else frozenset(Kind)
 
     def _texts(
-        self, found: Mapping[str, Any], name: str, place: Place, check: Callable[[str], object] = str
+        self, found: Mapping[str, Any], name: str, key_path: KeyPath, check: Callable[[str], object] = str
     ) -> frozenset[str] | None:
         if name not in found:
             return None
         given = found[name] if isinstance(found[name], list) else [found[name]]
         if not given or not all(isinstance(each, str) for each in given):
-            raise self._refusal((*place, name), f"{name} must be a text, or a list of texts with at least one")
+            raise self._refusal((*key_path, name), f"{name} must be a text, or a list of texts with at least one")
         try:
             for each in given:
                 check(each)
         except ConfigError as error:
-            raise self._refusal((*place, name), str(error)) from error
+            raise self._refusal((*key_path, name), str(error)) from error
         return frozenset(given)
 
-    def _severities(self, found: Mapping[str, Any], place: Place) -> range | None:
+    def _severities(self, found: Mapping[str, Any], key_path: KeyPath) -> range | None:
         for name in {"below", "at_least"} & found.keys():
             if not isinstance(found[name], str) or found[name] not in LEVELS:
                 given = found[name] if isinstance(found[name], str) else _shown(found[name])
                 meant = _meant(given, list(LEVELS))
-                raise self._refusal((*place, name), f"{name} must be one of {', '.join(LEVELS)}{meant}")
+                raise self._refusal((*key_path, name), f"{name} must be one of {', '.join(LEVELS)}{meant}")
         if not {"below", "at_least"} & found.keys():
             return None
         low, high = LEVELS[found.get("at_least", "trace")], LEVELS.get(found.get("below", ""), END_OF_LEVELS)
         if low >= high:
-            raise self._refusal((*place, "below"), "no severity is selected: nothing is below trace or between these")
+            raise self._refusal(
+                (*key_path, "below"), "no severity is selected: nothing is below trace or between these"
+            )
         return range(low, high)
 
-    def _days(self, found: Mapping[str, Any], name: str, place: Place) -> int:
+    def _days(self, found: Mapping[str, Any], name: str, key_path: KeyPath) -> int:
         value = found[name]
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_DAYS:
             raise self._refusal(
-                (*place, name), f"{name} must be a whole number of days from 0 to {MAX_DAYS}, not {_shown(value)}"
+                (*key_path, name), f"{name} must be a whole number of days from 0 to {MAX_DAYS}, not {_shown(value)}"
             )
         return value
 
-    def _size(self, value: Any, place: Place) -> int:
+    def _size(self, value: Any, key_path: KeyPath) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_GIB:
-            raise self._refusal(place, f"{place[-1]} must be a number of GiB from 0 to {MAX_GIB}, not {_shown(value)}")
+            raise self._refusal(
+                key_path, f"{key_path[-1]} must be a number of GiB from 0 to {MAX_GIB}, not {_shown(value)}"
+            )
         return int(value * GIB)
 
-    def _known(self, found: Mapping[str, Any], names: Sequence[str], place: Place) -> None:
+    def _known(self, found: Mapping[str, Any], names: Sequence[str], key_path: KeyPath) -> None:
         for name in found:
             if name not in names:
-                raise self._refusal((*place, name), f'unknown key "{name}"{_meant(name, names)}')
+                raise self._refusal((*key_path, name), f'unknown key "{name}"{_meant(name, names)}')
 
-    def _refusal(self, place: Place, reason: str) -> ConfigError:
-        return ConfigError(f"{self._source}:{self._line(place)}: {reason}", hint=_HINT)
+    def _refusal(self, key_path: KeyPath, reason: str) -> ConfigError:
+        return ConfigError(f"{self._source}:{self._line(key_path)}: {reason}", hint=_HINT)
 
-    def _line(self, place: Place) -> int:
-        """Where `place` stands; what an inline table holds stands where that begins."""
-        while place and place not in self._lines:
-            place = place[:-1]
-        return self._lines.get(place, 1)
+    def _line(self, key_path: KeyPath) -> int:
+        """Where `key_path` stands; what an inline table holds stands where that begins."""
+        while key_path and key_path not in self._lines:
+            key_path = key_path[:-1]
+        return self._lines.get(key_path, 1)
 
 
 def _shown(value: Any) -> str:
@@ -231,14 +235,14 @@ def _meant(name: str, known: Collection[str]) -> str:
     return f': did you mean "{near[0]}"?' if near else f": known are {', '.join(known)}"
 
 
-def lines_of(text: str) -> dict[Place, int]:
-    """Line by place, of valid TOML: ("defaults", "hot_days"), ("rule", 0), ("rule", 0, "kind").
+def lines_of(text: str) -> dict[KeyPath, int]:
+    """Line by key path, of valid TOML: ("defaults", "hot_days"), ("rule", 0), ("rule", 0, "kind").
 
     Time and memory grow with the length of `text`: each statement is parsed once.
     """
-    found: dict[Place, int] = {}
-    header: Place = ()
-    counts: dict[Place, int] = {}
+    found: dict[KeyPath, int] = {}
+    header: KeyPath = ()
+    counts: dict[KeyPath, int] = {}
     for first, lines in _statements(text.replace("\r\n", "\n")):
         if not lines.strip() or lines.lstrip().startswith("#"):
             continue
@@ -247,8 +251,8 @@ def lines_of(text: str) -> dict[Place, int]:
             header = _header(statement, counts)
             found.setdefault(header, first)
         else:
-            for place in _places(statement):
-                found.setdefault((*header, *place), first)
+            for key_path in _key_paths(statement):
+                found.setdefault((*header, *key_path), first)
     return found
 
 
@@ -265,24 +269,24 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     yield first, text[start:]
 
 
-def _header(statement: Mapping[str, Any], counts: dict[Place, int]) -> Place:
-    place: Place = ()
+def _header(statement: Mapping[str, Any], counts: dict[KeyPath, int]) -> KeyPath:
+    key_path: KeyPath = ()
     value: Any = statement
-    while value and len(place) < DEEPEST:
+    while value and len(key_path) < DEEPEST:
         if isinstance(value, list):
-            place, value = (*place, counts.setdefault(place, 0)), value[0]
-            counts[place[:-1]] += 1
+            key_path, value = (*key_path, counts.setdefault(key_path, 0)), value[0]
+            counts[key_path[:-1]] += 1
         else:
             name = next(iter(value))
-            place, value = (*place, name), value[name]
-    return place
+            key_path, value = (*key_path, name), value[name]
+    return key_path
 
 
-def _places(statement: Mapping[str, Any], deepest: int = DEEPEST) -> Sequence[Place]:
+def _key_paths(statement: Mapping[str, Any], deepest: int = DEEPEST) -> Sequence[KeyPath]:
     """Every key on the way to the values of one statement, `deepest` levels down."""
-    found: list[Place] = []
+    found: list[KeyPath] = []
     for name, value in statement.items():
         found.append((name,))
         if isinstance(value, dict) and deepest > 1:
-            found += [(name, *place) for place in _places(value, deepest - 1)]
+            found += [(name, *key_path) for key_path in _key_paths(value, deepest - 1)]
     return found
