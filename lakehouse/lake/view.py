@@ -57,6 +57,9 @@ class View:
 
     def parts(self) -> Iterator[Part]:
         yield Part("lake", self.lake, self.lake.name, "TRUE")
+        yield from self.archived()
+
+    def archived(self) -> Iterator[Part]:
         if self.archive is not None:
             yield Part("archive", self.archive, archived_name(self.lake.name), visible_sql(self.moves))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from contracts.messages import Kind
 from contracts.query import Position
 from contracts.records import record_id
 from lakehouse.delta.table import Delta
-from lakehouse.lake.view import View
+from lakehouse.lake.view import Part, View
 from lakehouse.sql.literals import day_literal, text_literal
 from lakehouse.upkeep.archive.moves import archive_table
 from lakehouse.upkeep.care import Care
@@ -56,13 +56,20 @@ def provenance(care: Care, kind: Kind, wanted: str | Position, tenant: str = "")
     condition = _of_id(wanted) if isinstance(wanted, str) else _at(wanted)
     if tenant:
         condition += f" AND tenant = {text_literal(tenant)}"
-    for part in View.pin(care.table(kind.value), lambda: archive_table(care, kind)).parts():
+    for part in _parts(care, kind):
         table = part.table
         for day in sorted({file["partition.day"] for file in table.files()}, reverse=True):
             where = f"day = {day_literal(day)} AND {part.visible} AND {condition}"
             if found := pinned_rows(table, f"SELECT {_ORIGIN} FROM {table.name} WHERE {where}"):
                 return [_provenance(kind, table, part.tier, row) for row in found]
     return ()
+
+
+def _parts(care: Care, kind: Kind) -> Iterator[Part]:
+    """The archive is opened when the lake has been looked through: one that is away hides no row of the lake."""
+    warm = care.table(kind.value)
+    yield from View(warm).parts()
+    yield from View.pin(warm, lambda: archive_table(care, kind)).archived()
 
 
 def _of_id(wanted: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.batches import Batch
+from contracts.errors import StoreError
 from contracts.messages import BatchHeader, Kind
 from contracts.query import Position
 from contracts.records import record_id
@@ -68,3 +69,15 @@ def test_a_record_that_was_moved_is_found_in_the_archive(care: Care) -> None:
     [found] = provenance(care, Kind.LOGS, record_id(ACME, PRODUCER, 2, STREAM, 4))
 
     assert (found.tier, found.row["bus_offset"], len(found.files)) == ("archive", 0, 1)
+
+
+def test_an_archive_that_is_away_hides_no_record_of_the_lake(care: Care) -> None:
+    archive_day(care, Kind.LOGS, dt.date(2026, 3, 4))
+    archive = Path(care.settings.archive)
+    archive.rename(archive.with_name("away"))
+
+    [found] = provenance(care, Kind.LOGS, record_id(ACME, PRODUCER, 2, STREAM, 103))
+
+    assert found.tier == "lake"
+    with pytest.raises(StoreError):
+        provenance(care, Kind.LOGS, record_id(ACME, PRODUCER, 2, STREAM, 4))
