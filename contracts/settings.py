@@ -133,6 +133,12 @@ class Settings(BaseSettings):
     flow_workers: int = Field(
         1, ge=1, le=64, description="Flows: workers of a process, threads that share its partitions."
     )
+    store_patience_s: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        description="Flows: how long a store may fail, or take for one write, before the other goes on without it.",
+    )
     hot_commit_s: float = Field(0.5, gt=0, description="Flows: most time between commits of the hot store.")
     hot_heap_mib: int = Field(64, ge=15, description="Tantivy: memory of the index writer of one kind.")
     opensearch_prefix: str = Field(

@@ -58,7 +58,7 @@ class Connections:
             return cast(T, self._opened[name])
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
-        """Where a flow starts: the smallest checkpoint of its sinks by partition; an absent one is 0."""
+        """The smallest checkpoint of the stores of `kind`, by partition; a partition that is absent is at 0."""
         lake = self.lake.checkpoints(kind)
         if kind is Kind.DEAD_LETTERS:
             return dict(lake)
@@ -66,8 +66,9 @@ class Connections:
         return {partition: min(lake[partition], hot[partition]) for partition in lake.keys() & hot.keys()}
 
     def trim(self, kind: Kind) -> None:
-        """Let the bus forget, by its settings, what every sink has; nothing of one that was not read yet."""
-        done = self.checkpoints(kind)
+        """Let the bus forget, by its settings, what the lake has; nothing of one that was not read yet. A hot store
+        that lacks some of it is fed from the lake."""
+        done = self.lake.checkpoints(kind)
         bases = self.lake.bases(kind, self.bus.identity(kind.topic), done)
         own = {partition: offset - (bases[partition].own or 0) for partition, offset in done.items()}
         read = {each: offset for each, offset in own.items() if bases[each].own is not None and offset > 0}

@@ -55,7 +55,8 @@ def parser(kind: Kind, settings: Settings) -> Parse:
 def add(flow: Dataflow, kind: Kind, connections: Connections, stop: threading.Event, pace: Pace) -> None:
     """Add `kind` with its real connectors."""
     dead = DeadLetterWriter(connections, kind, stop)
-    sinks: dict[str, Sink[Item]] = {"stores": StoreSink(connections, kind, stop, dead)}
+    parse = parser(kind, connections.settings)
+    sinks: dict[str, Sink[Item]] = {"stores": StoreSink(connections, kind, stop, dead, parse)}
     known = Erasing(lambda: connections.tombstones, stop, dead)
     wire(flow, kind, BusSource(connections, kind, stop, pace), parser(kind, connections.settings), known, sinks)
 

@@ -1,6 +1,6 @@
-"""Patience: an action that may fail for a while -> done, or given up because the flow was told to stop.
+"""Patience: an action that may fail for a while -> done, or given up: the flow was told to stop, or it took too long.
 
-Nothing is dropped while waiting; the flow stands still and says so.
+Nothing is dropped while waiting.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 from contracts.errors import BusError, HeadwaterError, StoreError
@@ -18,14 +19,30 @@ LONGEST_PAUSE_S = 10.0
 log = logging.getLogger("headwater.flows")
 
 
-def patiently(what: str, action: Callable[[], object], stop: threading.Event) -> bool:
-    """Do `action`; after a BusError or StoreError wait and do it again. False: told to stop before it worked."""
-    pause_s = FIRST_PAUSE_S
+def patiently(
+    what: str,
+    action: Callable[[], object],
+    stop: threading.Event,
+    patience_s: Callable[[], float | None] = lambda: None,
+) -> bool:
+    """Do `action`; after a BusError or StoreError wait and do it again.
+
+    Args:
+        patience_s: From the first try on, asked after each; None: for ever. A try that hangs is not cut off.
+
+    Returns:
+        False: `stop` was set, or the patience had ended, before it worked.
+    """
+    pause_s, began_s = FIRST_PAUSE_S, time.monotonic()
     while True:
         try:
             action()
             return True
         except (BusError, StoreError) as error:
+            limit_s = patience_s()
+            if limit_s is not None and time.monotonic() + pause_s > began_s + limit_s:
+                log.warning("%s is not possible and is given up for now: %s", what, error)
+                return False
             say_waiting(what, error, pause_s)
             if stop.wait(pause_s):
                 return False

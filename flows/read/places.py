@@ -4,20 +4,30 @@ A bus that was lost and made anew is known by its identity. Its messages are cou
 stores know (`lakehouse.lake.numbering`), which is noted in the ledger before the first of them is read: nothing is
 copied, nothing is skipped, and a crash at any instant finds either no note, and makes it, or the note. What stood on
 the lost bus alone is gone, and is said. Several flows may do this at once: the first note decides.
+
+A flow begins where the store that lags stands, and the other one skips what it has; unless they are far apart. Then
+the flow begins where the one that is ahead stands, and the one that lags is fed beside it (`flows.write.catching_up`).
+A hot store that cannot be asked is fed so too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bus.renumbered import renumbered
 from contracts.bus import Bus, Extent
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, OffsetExpired, StoreError
 from contracts.messages import Kind
 from flows.connections import Connections
 from lakehouse.lake.numbering import MARGIN, Base
+
+FAR_S = 30.0  # between the arrivals of what two stores have come to: one reader would keep search waiting for long
+FAR_MESSAGES = 20_000
+LOOKS, LOOK_PAUSE_S = 20, 0.05  # at a reader that has not heard of its partition yet
 
 log = logging.getLogger("headwater.flows")
 
@@ -45,7 +55,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoints:
-    """Of one partition. `rows`: of the lake's table, which a crash may put ahead of the lake's checkpoint."""
+    """Of one partition. `rows`: of the lake's table, which a crash may put ahead of the lake's checkpoint. `hot` counts
+    as `lake` while the hot store cannot be asked."""
 
     lake: int
     rows: int
@@ -54,6 +65,10 @@ class _Checkpoints:
     @property
     def start(self) -> int:
         return min(self.lake, self.hot)
+
+    @property
+    def ahead(self) -> int:
+        return max(self.lake, self.hot)
 
     @property
     def top(self) -> int:
@@ -75,8 +90,9 @@ def start_of(connections: Connections, kind: Kind, partition: int) -> Start:
     bus = connections.bus
     identity, extents = bus.identity(kind.topic), bus.extents(kind.topic)
     bases = connections.lake.bases(kind, identity, extents)
-    known = _checkpoints(connections, kind, extents)
-    if any(base.own is None for base in bases.values()):
+    is_new = any(base.own is None for base in bases.values())
+    known = _checkpoints(connections, kind, extents, with_hot=is_new)
+    if is_new:
         wanted = {each: _chosen(bases[each], known[each], extents[each], kind, each) for each in extents}
         bases = connections.lake.note_bases(kind, identity, wanted)
     own, found = bases[partition].own, known[partition]
@@ -89,13 +105,49 @@ def start_of(connections: Connections, kind: Kind, partition: int) -> Start:
     _check_end(kind, partition, found.start, own + extents[partition].next_offset)
     if found.lake < own:
         _say(kind, partition, own, found)
-    return Start(seen, identity, found.start, own, found.lost_before(own), found.hot < max(found.lake, found.rows))
+    offset = found.start
+    if _are_far(seen, kind, partition, max(own, offset), found.ahead):
+        offset = found.ahead
+    return Start(seen, identity, offset, own, found.lost_before(own), found.hot < max(found.lake, found.rows))
 
 
-def _checkpoints(connections: Connections, kind: Kind, partitions: Mapping[int, Extent]) -> dict[int, _Checkpoints]:
+def _checkpoints(
+    connections: Connections, kind: Kind, partitions: Mapping[int, Extent], with_hot: bool
+) -> dict[int, _Checkpoints]:
+    """`with_hot`: nothing can be said without the hot store."""
     lake, rows = connections.lake.checkpoints(kind), connections.lake.landed(kind)
-    hot = lake if kind is Kind.DEAD_LETTERS else connections.hot.checkpoints(kind)
+    hot = lake
+    if kind is not Kind.DEAD_LETTERS:
+        try:
+            hot = connections.hot.checkpoints(kind)
+        except StoreError as error:
+            if with_hot:
+                raise
+            log.warning("%s are read from where the lake stands, as the hot store does not answer: %s", kind, error)
     return {each: _Checkpoints(lake.get(each, 0), rows.get(each, 0), hot.get(each, 0)) for each in partitions}
+
+
+def _are_far(bus: Bus, kind: Kind, partition: int, start: int, ahead: int) -> bool:
+    """Whether feeding both stores from `start` would keep the one that is `ahead` waiting for long."""
+    if ahead <= start:
+        return False
+    if ahead - start > FAR_MESSAGES:
+        return True
+    try:
+        times = [_appended_ns(bus, kind, partition, offset) for offset in (start, ahead - 1)]
+    except OffsetExpired:
+        return True
+    return times[1] - times[0] > FAR_S * 1e9
+
+
+def _appended_ns(bus: Bus, kind: Kind, partition: int, offset: int) -> int:
+    """When the bus stored the message at `offset`, or the next one; 0 where that cannot be seen at once."""
+    with contextlib.closing(bus.reader(kind.topic, partition, offset)) as reader:
+        for _ in range(LOOKS):
+            if messages := reader.headers(1):
+                return messages[0].appended_ns
+            time.sleep(LOOK_PAUSE_S)
+    return 0
 
 
 def _chosen(base: Base, known: _Checkpoints, extent: Extent, kind: Kind, partition: int) -> int:

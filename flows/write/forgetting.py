@@ -1,7 +1,7 @@
 """Forgetting: erasures that are under way -> days with such records leave the hot store; reads take the lake for them.
 
 The flow does it for the days that its writer has open, as the embedded hot store admits one process. The lake commits
-first: what it has is visible without the hot store.
+first: what it has is visible without the hot store. While one of the two is away or being fed, the flow waits with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contracts.errors import StoreError
 from contracts.hot import HotStore
 from contracts.messages import Kind
-from lakehouse.lake.erasure_requests import Tombstones, days_with
+from lakehouse.lake.erasure_requests import Request, Tombstones, days_with
 
 PAUSE_S = 5.0
 
@@ -25,8 +25,8 @@ class Forgetting:
     """Looked at on every write and tick, which costs a look at a clock.
 
     Args:
-        settle: Makes the hot store, then the lake commit; False: it could not.
-        forget: One day, by the writer.
+        settle: Makes the hot store, then the lake commit; False: one of them cannot now.
+        forget: One day, by the writer; False: it cannot now.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Forgetting:
         hot: HotStore,
         tombstones: Tombstones,
         settle: Callable[[], bool],
-        forget: Callable[[dt.date], None],
+        forget: Callable[[dt.date], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kind, self._hot, self._tombstones = kind, hot, tombstones
         self._settle, self._forget = settle, forget
-        self._done: set[str] = set()
+        self._settled: set[str] = set()  # erasures since whose beginning both stores have committed
         self._clock, self._not_before_s = clock, 0.0
 
     def __call__(self) -> None:
@@ -48,13 +48,17 @@ class Forgetting:
         if self._clock() < self._not_before_s:
             return
         try:
-            waiting = [request for request in self._tombstones.unfinished() if request.id not in self._done]
-            if waiting and self._settle():
-                for request in waiting:
-                    for day in days_with(self._hot, self._kind, request):
-                        log.info("hot store forgets %s of %s: erasure %s", self._kind, day, request.id)
-                        self._forget(day)
-                    self._done.add(request.id)
+            for request in self._tombstones.unfinished():
+                self._not_before_s = self._clock() + PAUSE_S  # again until it ends: batches that passed before may come
+                self._look_after(request)
         except StoreError as error:
             self._not_before_s = self._clock() + PAUSE_S
             log.warning("days with erased records cannot leave the hot store yet: %s", error)
+
+    def _look_after(self, request: Request) -> None:
+        if request.id not in self._settled and not self._settle():
+            return
+        self._settled.add(request.id)
+        for day in days_with(self._hot, self._kind, request):
+            if self._settle() and self._forget(day):
+                log.info("hot store forgets %s of %s: erasure %s", self._kind, day, request.id)

@@ -4,9 +4,10 @@ Exactly once visible: rows and checkpoint are one commit, and what lies before t
 comes by time (looked at on every write and tick), by rows (the lake), and at the end of the flow. Parallelism: as many
 as the store admits writers; the embedded hot store admits one.
 
-A store that cannot be written is waited for; nothing is dropped. Told to stop while waiting, a sink takes nothing more
-and the next start replays from the checkpoint. What a store cannot hold, whenever it is tried: the lake sends it to the
-dead letters; the hot store, an index of the lake, says that it misses rows of that day, and reads take the lake.
+A store that cannot be written is waited for, as long as the patience of its sink lasts. Once the patience has ended,
+or the flow is told to stop, the sink takes nothing more: what it holds is fed to another one later, from the checkpoint
+(`catching_up`). What a store cannot hold, whenever it is tried: the lake sends it to the dead letters; the hot store,
+an index of the lake, says that it misses rows of that day, and reads take the lake.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bytewax.outputs import StatelessSinkPartition
 
 from contracts.batches import Batch, Reject
-from contracts.errors import StoreError
+from contracts.errors import BusError, StoreError
 from contracts.hot import HotWriter
-from contracts.messages import BatchHeader
+from contracts.messages import BatchHeader, Kind
 from contracts.tenants import Tenant
 from flows.arrivals import Item, Lost
 from flows.parse.batch import refusal
@@ -34,6 +35,7 @@ from lakehouse.lake.writer import LakeWriter
 
 TRIM_S = 60.0
 POISON_TRIES = 5
+POISON_S = 6.0  # that so many tries take beside the patience: the batch is at fault, not the store
 BACKLOG_AGE_S = 2.0  # what arrived longer ago is a backlog: nobody waits for its next half second
 BACKLOG_COMMIT_S = 3.0  # so larger commits come less often, and merges have a third less to do
 COMMIT_REST = 4  # times as long as its commit took the hot store rests: a busy machine commits less often
@@ -48,15 +50,23 @@ class Halting:
     The engine closes its parts also after an exception; a part that raised then must not commit, nor raise again.
     """
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+    def __init__(self, stop: threading.Event, patience_s: float | None) -> None:
+        self._stop, self._patience_s = stop, patience_s
         self._halted = False
+
+    @property
+    def halted(self) -> bool:
+        """Whether something was given up, or failed: this part takes nothing more."""
+        return self._halted
 
     def _do(self, what: str, action: Callable[[], object]) -> None:
         if self._halted:
             return
         self._halted = True
-        self._halted = not patiently(what, action, self._stop)
+        self._halted = not patiently(what, action, self._stop, self._patience)
+
+    def _patience(self) -> float | None:
+        return self._patience_s
 
     def _last(self, action: Callable[[], None]) -> None:
         """The last commit. What raises here aborts the process; not committing is safe, the next start replays."""
@@ -67,7 +77,11 @@ class Halting:
 
 
 class HotPart(Halting, StatelessSinkPartition[Item]):
-    """Keeps what is not committed, so that a writer that failed can be opened anew and given it again."""
+    """Keeps what is not committed, so that a writer that failed can be opened anew and given it again.
+
+    Args:
+        patience_s: How long one action may fail before this part gives up; None: for ever.
+    """
 
     def __init__(
         self,
@@ -76,8 +90,9 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
         now_ns: Callable[[], int] = time.time_ns,
+        patience_s: float | None = None,
     ) -> None:
-        super().__init__(stop)
+        super().__init__(stop, patience_s)
         self._open, self._commit_s, self._clock, self._now_ns = open_writer, commit_s, clock, now_ns
         self._writer: HotWriter | None = None
         self._uncommitted: list[Batch] = []
@@ -98,6 +113,18 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
         if self._uncommitted and self._clock() - self._committed_s >= self._pause_s():
             self._commit()
 
+    def checkpoints(self) -> Mapping[int, int]:
+        """Next offset by bus partition: everything before it is committed.
+
+        Raises:
+            StoreError: The store cannot be opened.
+        """
+        return self._reopen().checkpoints()
+
+    def due_s(self) -> float | None:
+        """In how many seconds `write_batch` is to be called, also without items; None: only with items."""
+        return self._committed_s + self._pause_s() - self._clock() if self._uncommitted else None
+
     def _pause_s(self) -> float:
         """How long a commit stands off from the one before."""
         age_ns = self._now_ns() - self._uncommitted[-1].header.received_ns
@@ -108,10 +135,20 @@ class HotPart(Halting, StatelessSinkPartition[Item]):
         self._uncommitted.append(batch)
         self._do("writing the hot store", functools.partial(self._append, batch))
 
+    def _patience(self) -> float | None:
+        """A store that opens and refuses a batch is given the tries that tell which of the two is at fault."""
+        return None if self._patience_s is None else self._patience_s + (POISON_S if self._tries else 0.0)
+
     def settle(self) -> None:
         """Commit what waits, whatever the clock says."""
         if self._uncommitted:
             self._commit()
+
+    def let_go(self) -> None:
+        """Drop what is not committed, and close the writer. Idempotent."""
+        self._halted = True
+        self._uncommitted = []
+        self._fail()
 
     def forget(self, day: dt.date) -> None:
         """Let the writer forget a day; what it has is committed before."""
@@ -209,12 +246,14 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
         dead: DeadLetterWriter,
         trim: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        patience_s: float | None = None,
     ) -> None:
-        super().__init__(stop)
+        super().__init__(stop, patience_s)
         self._open, self._commit_s, self._dead, self._trim, self._clock = open_writer, commit_s, dead, trim, clock
         self._writer: LakeWriter | None = None
         self._waiting_since_s: float | None = None
         self._trimmed_s = clock()
+        self._trims_failed = 0
         self._before_commit: Callable[[], object] = lambda: None
         self._do("opening the lake", self._opened)
 
@@ -250,9 +289,46 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
         now_s = self._clock()
         if self._waiting_since_s is not None and now_s - self._waiting_since_s >= self._commit_s:
             self._commit()
-        if now_s - self._trimmed_s >= TRIM_S:
+        if now_s - self._trimmed_s >= TRIM_S and not self._halted:
             self._trimmed_s = now_s
-            self._do("trimming the bus", self._trim)
+            self._trim_bus()
+
+    def _trim_bus(self) -> None:
+        """Upkeep: no record waits for it."""
+        try:
+            self._trim()
+        except (BusError, StoreError) as error:
+            self._trims_failed += 1
+            hint = f"; {error.hint}" if error.hint else ""
+            log.warning(
+                "the bus was not trimmed (failure %d since this start), next try in %.0f s: %s%s",
+                self._trims_failed,
+                TRIM_S,
+                error,
+                hint,
+            )
+
+    def checkpoints(self) -> Mapping[int, int]:
+        """Next offset by bus partition: everything before it is committed.
+
+        Raises:
+            StoreError: The lake cannot be opened.
+        """
+        return self._opened().checkpoints()
+
+    def due_s(self) -> float | None:
+        """In how many seconds `write_batch` is to be called, also without items."""
+        due_s = self._trimmed_s + TRIM_S
+        if self._waiting_since_s is not None:
+            due_s = min(due_s, self._waiting_since_s + self._commit_s)
+        return due_s - self._clock()
+
+    def let_go(self) -> None:
+        """Drop what is not committed, and close the writer. Idempotent."""
+        self._halted = True
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def _note_lost(self, lost: Lost) -> None:
         self._opened().note_lost(lost.partition, lost.first, lost.next_offset, lost.count)
@@ -275,14 +351,18 @@ class LakePart(Halting, StatelessSinkPartition[Item]):
 
     def close(self) -> None:
         self._last(self._commit)
-        if self._writer is not None:
-            self._writer.close()
+        self.let_go()
 
 
 def passed(lost: Lost) -> Batch:
-    """Nothing, up to the end of the lost range: moves a checkpoint past it."""
-    header = BatchHeader(tenant=Tenant(""), kind=lost.kind, producer="", received_ns=0)
-    return Batch(header, lost.partition, lost.next_offset - 1)
+    """Nothing, up to the end of the lost range."""
+    return through(lost.kind, lost.partition, lost.next_offset)
+
+
+def through(kind: Kind, partition: int, next_offset: int) -> Batch:
+    """A batch without rows that moves a checkpoint to `next_offset`."""
+    header = BatchHeader(tenant=Tenant(""), kind=kind, producer="", received_ns=0)
+    return Batch(header, partition, next_offset - 1)
 
 
 def parted(batch: Batch) -> tuple[Batch, list[Reject]]:

@@ -7,7 +7,7 @@ import datetime as dt
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bytewax.testing import run_main
 from deltalake import DeltaTable, QueryBuilder
 
 from contracts.answers import LedgerTotal
+from contracts.errors import BusError, StoreError
 from contracts.messages import Kind, Message, from_headers
 from contracts.query import All, RecordQuery
 from contracts.settings import Settings
@@ -78,6 +79,31 @@ class World:
             watcher.join()
         assert not self.behind(wanted), "the flow did not catch up"
 
+    def run_during(self, scenario: Callable[[], object], *kinds: Kind) -> None:
+        """Run the flows of `kinds` (default: logs and dead letters) until `scenario` ends, on a thread of its own."""
+        stop, failures = threading.Event(), list[BaseException]()
+        connections = self.connections
+        assert all((connections.hot, connections.lake, connections.bus))
+
+        def play() -> None:
+            try:
+                scenario()
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                stop.set()
+
+        player = threading.Thread(target=play)
+        player.start()
+        try:
+            wanted = kinds or (Kind.LOGS, Kind.DEAD_LETTERS)
+            run_main(build("test", wanted, connections, stop), epoch_interval=EPOCH)  # type: ignore[no-untyped-call]  # compiled, without stubs
+        finally:
+            stop.set()
+            player.join()
+        if failures:
+            raise failures[0]
+
     def reopen(self) -> None:
         """As a new process would see it."""
         self.connections.close()
@@ -105,3 +131,27 @@ class World:
         assert total.received == accounted
         assert total.landed == total.stored
         return total
+
+
+@contextlib.contextmanager
+def away(folder: Path) -> Iterator[None]:
+    """A store that cannot be used: a file stands in the place of its folder, which comes back as it was."""
+    aside = folder.with_name(f"{folder.name}.aside")
+    folder.rename(aside)
+    folder.touch()
+    try:
+        yield
+    finally:
+        folder.unlink()
+        aside.rename(folder)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for it; a store that cannot be asked at the moment says nothing."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(StoreError, BusError):
+            if condition():
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {DEADLINE_S:g} s: {what}")

@@ -17,6 +17,7 @@ from contracts.messages import Kind
 from flows.arrivals import Lost, tick
 from flows.graph import parser
 from flows.write.dead_letters import DeadLetterWriter
+from flows.write.lanes import Lane, Part
 from flows.write.sinks import BACKLOG_AGE_S, BACKLOG_COMMIT_S, COMMIT_REST, POISON_TRIES, TRIM_S, HotPart, LakePart
 from flows.write.stores import StoresPart
 from lakehouse.hot.tantivy.writer import TantivyHotWriter
@@ -25,6 +26,7 @@ from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, line, me
 from tests.flows.running import World
 
 PARSE = parser(Kind.LOGS, settings())
+PATIENCE_S = 30.0
 TICK = tick(Kind.LOGS, TENANT, 0, 0)
 
 
@@ -52,6 +54,18 @@ def lake_part(world: World, clock: Clock, stop: threading.Event | None = None) -
     stop = stop or threading.Event()
     lake, dead = world.connections.lake, DeadLetterWriter(world.connections, Kind.LOGS, stop)
     return LakePart(lambda: lake.writer(Kind.LOGS), 10, stop, dead, lambda: world.connections.trim(Kind.LOGS), clock)
+
+
+def stores(hot: HotPart, lake: LakePart) -> StoresPart:
+    """Both in lanes, as the flow has them."""
+    stop = threading.Event()
+    hot_lane = Lane("hot", lambda: hot, unfed, stop, PATIENCE_S)
+    lake.go_after(hot_lane.settle)
+    return StoresPart(hot_lane, Lane("lake", lambda: lake, unfed, stop, PATIENCE_S))
+
+
+def unfed(_part: Part, _lane: Lane) -> None:
+    raise AssertionError("no store is away")
 
 
 def test_hot_commits_by_time_since_the_last_commit_and_a_tick_is_enough(world: World) -> None:
@@ -172,7 +186,7 @@ def test_the_lake_never_holds_what_the_hot_store_has_not_committed(
     monkeypatch.setattr(LakeWriter, "_once", looking)
     world.settings.__dict__["lake_commit_rows"] = 1
     clock = Clock()
-    part = StoresPart(hot_part(world, clock), lake_part(world, clock))
+    part = stores(hot_part(world, clock), lake_part(world, clock))
     part.write_batch([batch(0), batch(1), batch(2)])  # the hot store's clock stands still, the lake is full
     part.close()
 
@@ -182,7 +196,7 @@ def test_the_lake_never_holds_what_the_hot_store_has_not_committed(
 
 def test_a_lost_range_moves_the_checkpoints_of_both_stores(world: World) -> None:
     clock = Clock()
-    part = StoresPart(hot_part(world, clock), lake_part(world, clock))
+    part = stores(hot_part(world, clock), lake_part(world, clock))
     part.write_batch([Lost(Kind.LOGS, 1, 0, 7, dt.date(2026, 1, 1))])
     part.close()
 
@@ -246,3 +260,26 @@ def test_the_bus_forgets_what_both_stores_have(world: World) -> None:
     part.write_batch([TICK])
     assert world.connections.bus.extents(Kind.LOGS.topic)[partition].first_offset == 6
     part.close()
+
+
+def test_a_bus_that_cannot_be_trimmed_halts_nothing_and_is_trimmed_at_the_next_turn(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, stop, lake = Clock(), threading.Event(), world.connections.lake
+    faults, trims = [BusError("the disk is full"), StoreError("away")], list[float]()
+
+    def trim() -> None:
+        trims.append(clock.now_s)
+        if faults:
+            raise faults.pop(0)
+
+    dead = DeadLetterWriter(world.connections, Kind.LOGS, stop)
+    part = LakePart(lambda: lake.writer(Kind.LOGS), 10, stop, dead, trim, clock)
+    for offset in range(3):
+        clock.now_s += TRIM_S
+        part.write_batch([batch(offset)])
+    part.close()
+
+    assert len(trims) == 3
+    assert "failure 2 since this start" in caplog.text
+    assert dict(lake.checkpoints(Kind.LOGS)) == {0: 3}

@@ -1,0 +1,146 @@
+"""Rows of lake and archive, of versions pinned together -> the batches of the bus that they came in, in its order."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from deltalake import QueryBuilder
+
+from contracts.batches import Batch
+from contracts.messages import BatchHeader, Kind
+from contracts.records import EventRow, LogRow, MetricRow
+from lakehouse.delta.schemas import SCHEMAS
+from lakehouse.delta.table import Delta, translated
+from lakehouse.lake.archive import ARCHIVE, MOVES, archive_url, table_name, visible_sql
+from lakehouse.s3.store import reading_options
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.rebuild.bus_order import cuts, in_bus_order, place
+
+MEMORY_MIB = 256  # of a query, beside what it reads at the moment
+_RANGES = 4096  # of bus positions whose rows are counted
+
+_ROWS: Mapping[Kind, Any] = {Kind.LOGS: LogRow, Kind.METRICS: MetricRow, Kind.EVENTS: EventRow}
+_HEADER = ("tenant", "producer", "epoch", "stream", "sequence", "observed_timestamp")
+_PLACE = ("bus_partition", "bus_offset")
+_NAMES = {"index": "bus_index", "timestamp_ns": "timestamp"}  # of columns that are not called as the row's field
+_TIMES = ("timestamp", "observed_timestamp")
+
+_decode = msgspec.json.Decoder(dict).decode
+
+
+class LakeRows:
+    """Of one version of the lake, as it was when this was made. Not thread-safe.
+
+    Attributes:
+        warm: The lake's table, at that version.
+        archive: The archive's, once something was moved there.
+        landed: Next offset by bus partition: the rows of everything before it are in the lake.
+
+    Raises:
+        StoreError: Lake or archive cannot be read.
+    """
+
+    def __init__(self, care: Care, kind: Kind) -> None:
+        self._kind, self._folder = kind, care.settings.data
+        self._builder = QueryBuilder()
+        self.warm = care.table(kind.value)  # pinned before the archive, whose moves it says the end of
+        self.landed = self.warm.landed(kind.value)
+        with translated("lake query cannot be set up"):
+            self._builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
+        self.warm.register(self._builder)
+        self._tables = [(kind.value, "TRUE")]
+        self.archive: Delta | None = None
+        if moves := self.warm.noted(MOVES) or 0:
+            self.archive = _archive(care, kind)
+            self.archive.register(self._builder, table_name(kind))
+            self._tables.append((table_name(kind), visible_sql(moves)))
+        fields = [_NAMES.get(name, name) for name in _ROWS[kind].__struct_fields__]
+        self._columns = [*_HEADER, *_PLACE, *fields]
+
+    def count(self, where: str) -> int:
+        """Rows that match."""
+        return sum(row["n"] for row in self._asked("count(*) AS n", where))
+
+    def days(self, where: str) -> dict[dt.date, int]:
+        """The arrival days of rows that match, with the number of rows."""
+        found: dict[dt.date, int] = {}
+        for row in self._asked("day, count(*) AS n", where, "GROUP BY day"):
+            found[row["day"]] = found.get(row["day"], 0) + row["n"]
+        return found
+
+    def batches(self, where: str) -> Iterator[list[Batch]]:
+        """The rows that match, some tens of thousands at a time; those of one bus message are one batch.
+
+        Raises:
+            StoreError: They cannot be read, or there is no room to sort them.
+        """
+        schema = pa.schema([SCHEMAS[self._kind.value].field(name) for name in self._columns])
+        for rows in in_bus_order(self._chunks(where), schema, self._cuts(where), self._folder):
+            yield self._batches(rows)
+
+    def _chunks(self, where: str) -> Iterator[pa.RecordBatch]:
+        for table, visible in self._tables:
+            sql = f"SELECT {', '.join(self._columns)} FROM {table} WHERE {where} AND {visible}"
+            with translated(f'lake table "{self._kind.value}" cannot be read'):
+                yield from pa.RecordBatchReader.from_stream(self._builder.execute(sql))
+
+    def _cuts(self, where: str) -> list[int]:
+        spans = self._asked(
+            "bus_partition, min(bus_offset) AS first, max(bus_offset) AS last", where, "GROUP BY bus_partition"
+        )
+        step = max(1, sum(row["last"] - row["first"] + 1 for row in spans) // _RANGES)
+        counts: dict[int, int] = {}
+        for row in self._asked(f"bus_partition, bus_offset / {step:d} AS range, count(*) AS n", where, "GROUP BY 1, 2"):
+            first = place(row["bus_partition"], row["range"] * step)
+            counts[first] = counts.get(first, 0) + row["n"]
+        return cuts(sorted(counts.items()))
+
+    def _asked(self, columns: str, where: str, after: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for table, visible in self._tables:
+            with translated(f'lake table "{self._kind.value}" cannot be read'):
+                answer = self._builder.execute(f"SELECT {columns} FROM {table} WHERE {where} AND {visible} {after}")
+                found += pa.RecordBatchReader.from_stream(answer).read_all().to_pylist()
+        return found
+
+    def _batches(self, rows: pa.Table) -> list[Batch]:
+        columns = {name: rows.column(name) for name in self._columns}
+        for name in _TIMES:
+            columns[name] = columns[name].cast(pa.int64())
+        values: dict[str, list[Any]] = {name: column.to_pylist() for name, column in columns.items()}
+        values["timestamp"] = [time_us * 1000 for time_us in values["timestamp"]]
+        known: dict[str, dict[str, Any]] = {}  # what rows have in common is read once
+        values["attributes"] = [
+            known.get(text) or known.setdefault(text, _decode(text)) for text in values["attributes"]
+        ]
+        make = _ROWS[self._kind]
+        made = map(make, *(values[_NAMES.get(name, name)] for name in make.__struct_fields__))
+        heads = zip(*(values[name] for name in (*_PLACE, *_HEADER)), strict=True)
+        batches = []
+        for _, group in groupby(zip(heads, made, strict=True), key=lambda pair: pair[0][:2]):
+            pairs = list(group)
+            batches.append(self._batch(pairs[0][0], [row for _, row in pairs]))
+        return batches
+
+    def _batch(self, head: tuple[Any, ...], rows: list[Any]) -> Batch:
+        partition, offset, tenant, producer, epoch, stream, sequence, observed_us = head
+        header = BatchHeader(
+            tenant=tenant,
+            kind=self._kind,
+            producer=producer,
+            epoch=epoch,
+            stream=stream,
+            sequence=sequence - rows[0].index,
+            received_ns=observed_us * 1000,
+        )
+        return Batch(header, partition, offset, rows, received=len(rows))
+
+
+def _archive(care: Care, kind: Kind) -> Delta:
+    url = archive_url(care.settings)
+    return Delta(url, kind.value, reading_options(url, care.settings), ARCHIVE, create=False)
