@@ -28,6 +28,8 @@ class Connections:
         self._opening = threading.Lock()
         self._opened: dict[str, Bus | HotStore | Lake] = {}
         self._tombstones: Tombstones | None = None
+        self._known_tombstones: Tombstones | None = None
+        self.landed: dict[Kind, Mapping[int, int]] = {}  # the lake's checkpoints as the first start of a kind found them
 
     @property
     def bus(self) -> Bus:
@@ -50,6 +52,16 @@ class Connections:
 
                 self._tombstones = Tombstones(self.settings.lake, self.settings)
             return self._tombstones
+
+    @property
+    def known_tombstones(self) -> Tombstones:
+        """The same for the reader of the flow, which a lake that is away must not stop."""
+        with self._opening:
+            if self._known_tombstones is None:
+                from lakehouse.lake.erasure_looks import KnownTombstones
+
+                self._known_tombstones = KnownTombstones(self.settings.lake, self.settings)
+            return self._known_tombstones
 
     def _once(self, name: str, open_: Callable[[], T]) -> T:
         with self._opening:

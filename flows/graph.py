@@ -57,7 +57,7 @@ def add(flow: Dataflow, kind: Kind, connections: Connections, stop: threading.Ev
     dead = DeadLetterWriter(connections, kind, stop)
     parse = parser(kind, connections.settings)
     sinks: dict[str, Sink[Item]] = {"stores": StoreSink(connections, kind, stop, dead, parse)}
-    known = Erasing(lambda: connections.tombstones, stop, dead)
+    known = Erasing(lambda: connections.known_tombstones, stop, dead)
     wire(flow, kind, BusSource(connections, kind, stop, pace), parser(kind, connections.settings), known, sinks)
 
 

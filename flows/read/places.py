@@ -116,6 +116,7 @@ def _checkpoints(
 ) -> dict[int, _Checkpoints]:
     """`with_hot`: nothing can be said without the hot store."""
     lake, rows = connections.lake.checkpoints(kind), connections.lake.landed(kind)
+    connections.landed.setdefault(kind, lake)
     hot = lake
     if kind is not Kind.DEAD_LETTERS:
         try:

@@ -69,8 +69,8 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What feeding needs. `parse`: of `kind`; `late`: of the worker."""
+class Feeding:
+    """What the feeds need. `parse`: of `kind`; `late`: of the worker."""
 
     connections: Connections
     kind: Kind
@@ -86,7 +86,7 @@ class Means:
 class LakeFeed:
     """Feeds the lake, from the bus."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Feeding) -> None:
         self._means = means
 
     def __call__(self, part: Part, lane: Lane) -> None:
@@ -102,7 +102,7 @@ class LakeFeed:
 class HotFeed:
     """Feeds the hot store: from the lake as far as that has come, then from the bus."""
 
-    def __init__(self, means: Means, lake: Lane) -> None:
+    def __init__(self, means: Feeding, lake: Lane) -> None:
         self._means, self._lake = means, lake
 
     def __call__(self, part: Part, lane: Lane) -> None:
@@ -153,7 +153,7 @@ class HotFeed:
 class LakeRange:
     """Rows of the lake at the places `gaps`, of the newest arrival days."""
 
-    means: Means
+    means: Feeding
     rows: LakeRows
     gaps: Gaps
 
@@ -200,7 +200,7 @@ class BusFeed:
         check_lost: Raises where offsets that the bus has no more are not lost for the store.
     """
 
-    def __init__(self, means: Means, lane: Lane, check_lost: Callable[[Lost], None] = lambda _lost: None) -> None:
+    def __init__(self, means: Feeding, lane: Lane, check_lost: Callable[[Lost], None] = lambda _lost: None) -> None:
         self._means, self._lane, self._check_lost = means, lane, check_lost
         self._erasing = means.erasing()
         self._pace = Pace(means.stop, means.connections.settings.flow_poll_ms / 1000)

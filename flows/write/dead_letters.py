@@ -55,6 +55,8 @@ class DeadLetterWriter:
 
     def _write_once(self, batch: Batch, rejects: Sequence[Reject], step: str) -> None:
         if self._landed is None:
+            self._landed = self._connections.landed.get(self._kind)
+        if self._landed is None:
             self._landed = self._connections.lake.checkpoints(self._kind)
         if batch.offset >= self._landed.get(batch.partition, 0):
             for part in in_parts(rejects):

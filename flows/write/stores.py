@@ -24,7 +24,7 @@ from contracts.messages import Kind
 from flows.arrivals import Item
 from flows.connections import Connections
 from flows.parse.batch import Parse
-from flows.write.catching_up import HotFeed, LakeFeed, Late, Means
+from flows.write.catching_up import HotFeed, LakeFeed, Late, Feeding
 from flows.write.dead_letters import DeadLetterWriter
 from flows.write.forgetting import Forgetting
 from flows.write.lanes import Lane
@@ -54,14 +54,14 @@ class StoreSink(DynamicSink[Item]):
         kind, connections = self._kind, self._connections
         check_workers(connections.settings.hot, worker_count)
         late = Late()
-        means = Means(connections, kind, self._stop, self._parse, late)
+        means = Feeding(connections, kind, self._stop, self._parse, late)
         if kind is Kind.DEAD_LETTERS:
             return StoresPart(None, self._lane("lake", self._open_lake, LakeFeed(means)), late)
         lanes: list[Lane] = []
         lake = self._lane("lake", lambda: self._open_lake(lambda: lanes[0].settle()), LakeFeed(means))
         lanes.append(self._lane("hot store", self._open_hot, HotFeed(means, lake)))
         stores = StoresPart(lanes[0], lake, late)
-        stores.look = Forgetting(kind, connections.hot, connections.tombstones, stores.settle, stores.forget)
+        stores.look = Forgetting(kind, connections.hot, connections.known_tombstones, stores.settle, stores.forget)
         return stores
 
     def _lane(self, store: str, open_part: Callable[[], HotPart | LakePart], feed: HotFeed | LakeFeed) -> Lane:

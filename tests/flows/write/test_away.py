@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contracts.messages import Kind, Message
 from contracts.query import All, RecordQuery
+from lakehouse.delta.table import Delta
 from lakehouse.read.search import Search
 from query_api.account import account
 from tests.flows.messages import ARRIVAL_NS, TENANT, foreign, line, message
@@ -158,3 +161,42 @@ def test_days_that_the_hot_store_missed_are_left_to_the_lake_but_for_the_newest_
 
     assert world.hot_bodies() == Counter(["d2-0", "d3-0"])
     assert found(world)[0] == world.lake_bodies() == Counter(["d0-0", "d0-1", "d1-0", "d2-0", "d3-0"])
+
+
+def test_a_store_that_hangs_is_no_worse_than_one_that_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    send, goes_on = Sender(world), threading.Event()
+    goes_on.set()
+    for name in ("refresh", "append"):
+        hang(monkeypatch, Delta, name, goes_on)
+
+    def scenario() -> None:
+        send(3)
+        until(lambda: has_all(world, "hot") and has_all(world, "lake"), "both stores have the first records")
+        goes_on.clear()
+        try:
+            for _ in range(5):
+                send(4)
+                world.append(foreign(b"not json"))
+                until(lambda: has_all(world, "hot"), "the hot store goes on")
+        finally:
+            goes_on.set()
+        until(lambda: not world.behind((Kind.LOGS, Kind.DEAD_LETTERS)), "the lake has caught up")
+
+    monkeypatch.setattr("flows.write.lanes.QUEUE_ROWS", 20)
+    world.settings.__dict__["erase_look_s"] = 0.1
+    world.run_during(scenario)
+
+    assert world.hot_bodies() == world.lake_bodies() == send.all
+    assert len(world.lake_rows("dead_letters")) == 5
+    in_order(world)
+
+
+def hang(patch: pytest.MonkeyPatch, owner: type[Any], name: str, goes_on: threading.Event) -> None:
+    """Let each call of `owner.name` wait for `goes_on`."""
+    real = getattr(owner, name)
+
+    def hanging(*given: Any, **named: Any) -> Any:
+        goes_on.wait()
+        return real(*given, **named)
+
+    patch.setattr(owner, name, hanging)
