@@ -3,8 +3,8 @@
 Records: the hot store answers for the arrival days it holds, lake and archive for all others; hot is pinned first, so
 that a day it gives up in between is already whole below, and the lake before the archive (`lake_archive`). The archive
 answers when it is asked for; else the answer says on which days it may have more. A hot store that is
-behind the lake in any partition is being filled again, and holds no day in full: then the lake answers, and the hot
-store adds what it has past it. Metrics and services: the lake up to its landed offsets, and what the hot store has past
+behind the lake in any partition is being fed again, and holds no day in full: then the lake answers, the hot store adds
+what it has past it, and the answer is partial, as the records of the last seconds may be in neither. Metrics and services: the lake up to its landed offsets, and what the hot store has past
 them. A tier that fails is said in the answer (`partial`), never hidden.
 """
 
@@ -27,7 +27,7 @@ from contracts.tenants import Tenant
 from lakehouse.lake.store import Lake
 from lakehouse.read import metrics, services
 from lakehouse.read.pages import Below, Share, check_any, since, use_of
-from lakehouse.read.tail import TAIL_ROWS
+from lakehouse.read.tail import TAIL_ROWS, behind, lacking
 
 MISSING_HINT = "records of the last seconds may be missing"
 
@@ -69,10 +69,9 @@ class Search:
         shares: dict[str, Share] = {}
         days: Sequence[dt.date] = ()
         below: Below | None = None
-        if hot is not None and set(tiers) != {Tier.HOT} and _is_behind(hot, self._lake, query.kind):
-            below = Below(self._lake, query.kind, tiers, with_landed=True)
-            if below.snapshot is not None:  # below has all up to its landed offsets, and hot what is past them
-                shares[Tier.HOT] = _tail(hot, tenant, query, below.snapshot.landed)
+        if hot is not None and set(tiers) != {Tier.HOT}:
+            below, share = self._from_hot_behind(hot, tenant, query, tiers)
+            shares |= {} if share is None else {Tier.HOT: share}
         if hot is not None and Tier.HOT not in shares:
             shares[Tier.HOT] = _from_hot(hot, tenant, query)
             days = () if shares[Tier.HOT].error else shares[Tier.HOT].days
@@ -82,6 +81,29 @@ class Search:
             shares[Tier.LAKE] = below.lake_page(tenant, query, days)
         archive = below.archive_page(tenant, query, days)
         return shares if archive is None else {**shares, Tier.ARCHIVE: archive}
+
+    def _from_hot_behind(
+        self, hot: HotStore, tenant: Tenant, query: RecordQuery, tiers: Collection[str]
+    ) -> tuple[Below | None, Share | None]:
+        """The hot store's part when it lacks what the lake has, or cannot say how far it is: then no day of it is
+        whole. No part: it lacks nothing. The lake is looked at first: only a lag of before counts."""
+        started, below = time.perf_counter(), None
+        try:
+            landed = self._lake.landed(query.kind)
+        except StoreError:
+            below = Below(self._lake, query.kind, tiers, with_landed=True)
+            landed = {} if below.snapshot is None else below.snapshot.landed
+        try:
+            lacks = lacking(hot.checkpoints(query.kind), landed)
+        except StoreError as error:
+            return below, Share(took_ms=since(started), error=f"{error}; {MISSING_HINT}")
+        if not lacks:
+            return below, None
+        below = below or Below(self._lake, query.kind, tiers, with_landed=True)
+        if below.snapshot is None:
+            return below, None
+        # Below has all up to its landed offsets, and the hot store may have some past them.
+        return below, _tail(hot, tenant, query, below.snapshot.landed, behind(lacks))
 
     def metrics(self, tenant: Tenant, query: MetricQuery, tiers: Collection[str] = DEFAULT_TIERS) -> SeriesAnswer:
         """Aggregated series; see `lakehouse.read.metrics`.
@@ -120,26 +142,16 @@ def _from_hot(hot: HotStore, tenant: Tenant, query: RecordQuery) -> Share:
     return Share(found, tuple(days), since(started))
 
 
-def _tail(hot: HotStore, tenant: Tenant, query: RecordQuery, landed: Mapping[int, int]) -> Share:
-    """What the hot store has past the lake's landed offsets."""
+def _tail(hot: HotStore, tenant: Tenant, query: RecordQuery, landed: Mapping[int, int], why: str) -> Share:
+    """What the hot store has past the lake's landed offsets; `why` it is not more."""
     started = time.perf_counter()
     asked = (tenant, query.kind, query.where, query.start_ns, query.end_ns)
     try:
         tail = hot.tail(*asked, landed, TAIL_ROWS)
     except StoreError as error:
         return Share(took_ms=since(started), error=f"{error}; {MISSING_HINT}")
-    short = f"the lake is behind; only {TAIL_ROWS} of the newest records are looked at"
-    return Share(_page(tail, query), (), since(started), short if len(tail) >= TAIL_ROWS else "")
-
-
-def _is_behind(hot: HotStore, lake: Lake, kind: Kind) -> bool:
-    """Whether the lake has what the hot store lacks. The lake is looked at first: only a lag of before counts."""
-    try:
-        landed = lake.landed(kind)
-        checkpoints = hot.checkpoints(kind)
-    except StoreError:  # whoever failed is asked again for the records, and says so
-        return False
-    return any(checkpoints.get(partition, 0) < offset for partition, offset in landed.items())
+    short = f"; the lake is behind, too: only {TAIL_ROWS} of the newest records are looked at"
+    return Share(_page(tail, query), (), since(started), why + (short if len(tail) >= TAIL_ROWS else ""))
 
 
 def _page(found: Sequence[Found], query: RecordQuery) -> list[Found]:

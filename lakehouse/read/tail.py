@@ -139,6 +139,8 @@ def _tail(
         whole = not lake_asked and all(checkpoints.get(part, 0) >= offset for part, offset in landed.items())
         days = hot.days(question.kind) if whole else ()
         found = hot.tail(*asked, {} if whole else landed, TAIL_ROWS)
+        if snapshot is not None and lake_asked:
+            error = behind(lacking(hot.checkpoints(question.kind), landed))
         if len(found) >= TAIL_ROWS:
             error = f"the lake is behind; only {TAIL_ROWS} of the newest records are counted"
             if not lake_asked:
@@ -146,6 +148,18 @@ def _tail(
     except StoreError as failure:
         days, error = (), f"{failure}; records of the last seconds may be missing"
     return found, days, TierUse(len(found), tuple(days), since(started), error)
+
+
+def lacking(checkpoints: Mapping[int, int], landed: Mapping[int, int]) -> int:
+    """How many messages the lake has, by its landed offsets, that the hot store lacks."""
+    return sum(max(0, offset - checkpoints.get(partition, 0)) for partition, offset in landed.items())
+
+
+def behind(messages: int) -> str:
+    """What an answer says of a hot store that lacks so many; "" for none."""
+    if not messages:
+        return ""
+    return f"the hot store is {messages} messages behind the lake; records of the last seconds may be missing"
 
 
 def _relation(tail: Sequence[Found], columns: Sequence[str]) -> str:
