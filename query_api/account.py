@@ -12,6 +12,7 @@ What lies behind the cut is counted from the bus too, as far as it is still ther
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,7 +49,7 @@ class Account:
         in_flight: On the bus, ahead of the lake.
         lost: Bus messages that expired before any flow read them; nobody knows whose they were.
         difference: What is unaccounted for: 0 when all is well; above 0 records are missing, below 0 doubled.
-        lag: By store ("hot", "lake").
+        lag: By store ("hot", "lake"); a hot store that does not answer is left out.
     """
 
     tenant: Tenant
@@ -150,7 +151,8 @@ def _ledger(lake: Lake, tenant: Tenant | None) -> dict[Kind, dict[Tenant, Ledger
 def _counts(ledgers: Ledgers, kind: Kind, landed: Mapping[int, int], totals: Mapping[Tenant, LedgerTotal]) -> _Counts:
     stores = {"lake": landed}
     if ledgers.hot is not None and kind is not Kind.DEAD_LETTERS:
-        stores["hot"] = ledgers.hot.checkpoints(kind)
+        with contextlib.suppress(StoreError):  # one that is away has no part in the equation
+            stores["hot"] = ledgers.hot.checkpoints(kind)
     bus = by_places(ledgers.bus, ledgers.lake, kind, list(stores.values()))
     behind = ledgers.behind.received(bus, kind, landed, ledgers.foreign_tenant)
     return _Counts(tuple(stores), totals, ahead(bus, kind, stores, ledgers.foreign_tenant), behind)

@@ -21,8 +21,10 @@ from contracts.tenants import Tenant
 from query_api import conservation, events, logs, metrics, services
 from query_api.account import Ledgers
 from query_api.backend import Backend
+from query_api.lags import StoreLags
 from web.health import add_check
 from web.service import close_at_end, create_service
+from web.telemetry import registry_of
 
 if TYPE_CHECKING:
     from lakehouse.lake.store import Lake
@@ -42,7 +44,9 @@ def mount(
 ) -> None:
     """Add the query routes to `app`, and a readiness check: the lake can be read."""
     ledgers = Ledgers(bus, lake, hot, Tenant(settings.foreign_tenant))
-    app.state.query = Backend(search, ledgers, settings, clock)
+    lags = StoreLags(bus, lake, hot)
+    registry_of(app).register(lags)
+    app.state.query = Backend(search, ledgers, settings, lags, clock)
     for room in (logs, events, metrics, services, conservation):
         app.include_router(room.router)
 

@@ -16,6 +16,7 @@ from contracts.errors import QueryError, StoreError
 from contracts.settings import Settings
 from contracts.tenants import Principal, Role
 from query_api.account import Ledgers
+from query_api.lags import StoreLags
 from web.auth import requires
 from web.problems import Problem, encode
 
@@ -33,6 +34,7 @@ class Backend:
     search: Search
     ledgers: Ledgers
     settings: Settings
+    lags: StoreLags
     clock: Callable[[], int] = time.time_ns
 
 

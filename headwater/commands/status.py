@@ -56,10 +56,7 @@ def gather(settings: Settings, here: Running | None) -> Facts:
     facts: Facts = {"running": asdict(here) if here else None, "data": str(settings.data), "service_error": ""}
     facts |= {
         "bus": {},
-        "hot": [],
-        "lake": [],
-        "archive": [],
-        "accounts": [],
+        **{name: [] for name in ("hot", "lake", "archive", "accounts", "lags")},
         "accounts_from": "nothing stored yet",
         "unreadable": {},
     }
@@ -67,6 +64,7 @@ def gather(settings: Settings, here: Running | None) -> Facts:
         return facts
     import bus
     import lakehouse
+    from query_api.lags import StoreLags
     from query_api.places import replaced
 
     with contextlib.ExitStack() as opened:
@@ -87,7 +85,8 @@ def gather(settings: Settings, here: Running | None) -> Facts:
         except HeadwaterError as error:
             told, facts["service_error"] = None, str(error)
         with _noted(facts, "accounts"):
-            facts["accounts_from"], facts["accounts"] = told or _by_stores(settings, queue, lake, hot)
+            facts["accounts_from"], facts["accounts"] = told[:2] if told else _by_stores(settings, queue, lake, hot)
+        facts["lags"] = told[2] if told else [asdict(lag) for lag in StoreLags(queue, lake, hot).look()]
     return facts
 
 
@@ -129,12 +128,13 @@ def _is_there(settings: Settings) -> bool:
     return "://" in path or Path(path).exists()
 
 
-def _by_rest(settings: Settings, here: Running | None) -> tuple[str, list[Facts]] | None:
+def _by_rest(settings: Settings, here: Running | None) -> tuple[str, list[Facts], list[Facts]] | None:
     if here is None:
         return None
     rest = Rest(here.url, key_for(settings, Role.READ, here.url), timeout_s=20)
     try:
-        return here.url, list(rest.get("/conservation")["accounts"])
+        answer = rest.get("/conservation")
+        return here.url, list(answer["accounts"]), list(answer["stores"])
     finally:
         rest.close()
 
@@ -161,6 +161,7 @@ def _show(settings: Settings, here: Running | None, facts: Facts) -> None:
     _show_stores(facts)
     for name, why in facts["unreadable"].items():
         out.print(f"[bold red]{_NAMES[name]} cannot be read[/]: {escape(why)}")
+    _show_store_lags(facts)
     if "accounts" not in facts["unreadable"]:
         _show_lag(facts)
         _show_equation(facts)
@@ -181,6 +182,19 @@ def _show_stores(facts: Facts) -> None:
                 rows.add_row(tier, each["kind"], *counts)
     out.print()
     out.print(rows)
+
+
+def _show_store_lags(facts: Facts) -> None:
+    """One line a store and kind that lacks something, or does not answer."""
+    rows = table("store", "kind", ">batches behind", ">seconds behind", "answers")
+    for lag in facts["lags"]:
+        if lag["messages"] or not lag["answers"]:
+            name = "hot store" if lag["store"] == "hot" else "lake"
+            answers = "yes" if lag["answers"] else "[bold red]no[/]"
+            rows.add_row(name, lag["kind"], f"{lag['messages']:,}", f"{lag['seconds']:,.0f}", answers)
+    if rows.row_count:
+        out.print()
+        out.print(rows)
 
 
 def _show_lag(facts: Facts) -> None:
