@@ -29,7 +29,8 @@ class Connections:
         self._opened: dict[str, Bus | HotStore | Lake] = {}
         self._tombstones: Tombstones | None = None
         self._known_tombstones: Tombstones | None = None
-        self.landed: dict[Kind, Mapping[int, int]] = {}  # the lake's checkpoints as the first start of a kind found them
+        # The lake's checkpoints as the first start of a kind found them.
+        self.landed: dict[Kind, Mapping[int, int]] = {}
 
     @property
     def bus(self) -> Bus:

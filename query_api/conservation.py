@@ -24,9 +24,10 @@ router = APIRouter(tags=["query"])
 )
 def conservation(stores: Stores, reader: Reader) -> Response:
     """`{"accounts": [{"tenant", "kind", "received", "visible", "duplicates", "dead_lettered", "dropped", "in_flight",
-    "lost", "difference", "lag"}], "stores": [{"store", "kind", "messages", "seconds", "answers"}], "took_ms"}`: received = visible + duplicates + dead_lettered + dropped + in_flight,
-    and `difference` is 0 when all is accounted for. `lag` counts messages and records of the tenant that a store has yet
-    to take; `stores` says of everybody's how many messages each store lacks, for how long, and whether it answers."""
+    "lost", "difference", "lag"}], "stores": [{"store", "kind", "messages", "seconds", "answers"}], "took_ms"}`:
+    received = visible + duplicates + dead_lettered + dropped + in_flight, and `difference` is 0 when all is accounted
+    for. `lag` counts messages and records of the tenant that a store has yet to take; `stores` says of everybody's how
+    many messages each store lacks, for how long, and whether it answers."""
     with asking(stores) as took_ms:
         try:
             entries = take(stores.ledgers, reader.tenant)

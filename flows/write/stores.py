@@ -24,7 +24,7 @@ from contracts.messages import Kind
 from flows.arrivals import Item
 from flows.connections import Connections
 from flows.parse.batch import Parse
-from flows.write.catching_up import HotFeed, LakeFeed, Late, Feeding
+from flows.write.catching_up import Feeding, HotFeed, LakeFeed, Late
 from flows.write.dead_letters import DeadLetterWriter
 from flows.write.forgetting import Forgetting
 from flows.write.lanes import Lane

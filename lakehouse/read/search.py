@@ -2,10 +2,11 @@
 
 Records: the hot store answers for the arrival days it holds, lake and archive for all others; hot is pinned first, so
 that a day it gives up in between is already whole below, and the lake before the archive (`lake_archive`). The archive
-answers when it is asked for; else the answer says on which days it may have more. A hot store that is
-behind the lake in any partition is being fed again, and holds no day in full: then the lake answers, the hot store adds
-what it has past it, and the answer is partial, as the records of the last seconds may be in neither. Metrics and services: the lake up to its landed offsets, and what the hot store has past
-them. A tier that fails is said in the answer (`partial`), never hidden.
+answers when it is asked for; else the answer says on which days it may have more. A hot store that is behind the lake
+in any partition is being fed again, and holds no day in full: then the lake answers, the hot store adds what it has
+past it, and the answer is partial, as the records of the last seconds may be in neither. Metrics and services: the lake
+up to its landed offsets, and what the hot store has past them. A tier that fails is said in the answer (`partial`),
+never hidden.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from dataclasses import replace
 from contracts.answers import Page, SeriesAnswer, ServicesAnswer
 from contracts.errors import StoreError
 from contracts.hot import Found, HotStore
-from contracts.messages import Kind
 from contracts.query import DEFAULT_TIERS, MetricQuery, RecordQuery, Tier
 from contracts.settings import Settings
 from contracts.tenants import Tenant
