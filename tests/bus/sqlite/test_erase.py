@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bus.sqlite import erase as sqlite_erase
 from bus.sqlite.bus import SqliteBus
-from bus.sqlite.bus import erase as sqlite_erase
 from bus.sqlite.erase import erase, scrub
 from contracts.errors import BusError
 from contracts.messages import Message
