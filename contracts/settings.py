@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     idempotency_keys: int = Field(
         500_000, ge=1, description="Idempotency-Keys remembered per bus partition; the oldest go first."
     )
+    flow_streams: int = Field(
+        100_000, ge=1, description="Flows: streams of producers remembered per bus partition; the oldest go first."
+    )
 
     foreign_tenant: str = Field("default", description="Tenant of bus messages without headers.")
     future_limit_s: float = Field(

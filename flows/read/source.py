@@ -2,8 +2,8 @@
 
 At least once by itself: a flow starts where the furthest-behind of its sinks stands, whatever a recovery store says,
 and sinks skip what they have. A bus that was lost and made anew is read from its beginning (`places`). Repeats of
-senders are counted here, from headers (`repeats`). Idle parts emit ticks, so that sinks can look at their clocks, and
-pause together (`pace`).
+senders are counted here, from headers, by what is remembered of those before the start (`memory`). Idle parts emit
+ticks, so that sinks can look at their clocks, and pause together (`pace`).
 """
 
 # ruff: noqa: ARG002  the engine says which arguments `build_part` takes
@@ -15,25 +15,25 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from contracts.batches import arrival_day
-from contracts.bus import Bus, Reader
+from contracts.bus import Reader
 from contracts.errors import BusError, ConfigError, OffsetExpired
 from contracts.messages import Kind, Message
 from contracts.tenants import Tenant
 from flows.arrivals import Arrival, Item, Lost, arrival, tick
 from flows.connections import Connections
 from flows.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, patiently, say_waiting
+from flows.read.headers import headers_between
+from flows.read.memory import Memory
 from flows.read.pace import Pace
 from flows.read.places import Start, start_of
-from flows.read.repeats import Repeats
 
 POLL_MESSAGES = 32
 POLL_BYTES = 256 << 10  # of compressed payload: about ten times as much when opened, and row objects on top
-SCAN_MESSAGES = 5_000
 LOOK_S = 60.0  # between looks for partitions that were added, and whether the topic is still the same
 
 log = logging.getLogger("headwater.flows")
@@ -73,12 +73,16 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
             start = start_of(self._connections, self._kind, int(for_part))
 
         patiently(f"reading the checkpoints of {self._kind}", look_up, self._stop)
-        return BusPart(self._connections, self._kind, int(for_part), start, self._stop, self._pace, self._partitions)
+        parts = self._partitions
+        return BusPart(self._connections, self._kind, int(for_part), start, self._stop, self._pace, parts, saves=True)
 
 
 class BusPart(StatefulSourcePartition[Arrival | Item, int]):
     """One partition, from `start` on. Looks now and then whether the topic is still the one that it reads; the first
-    part also whether there are more than `of` of them by now."""
+    part also whether there are more than `of` of them by now.
+
+    `saves`: what is known of repeats is saved as reading goes on; to be said of one reader of a partition.
+    """
 
     def __init__(
         self,
@@ -89,12 +93,12 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
         stop: threading.Event,
         pace: Pace,
         of: int = 0,
+        saves: bool = False,
     ) -> None:
-        self._settings = settings = connections.settings
+        settings = connections.settings
         self._bus, self._kind, self._partition, self._stop = start.bus, kind, partition, stop
         self._tenant = Tenant(settings.foreign_tenant)
         self._pace = pace
-        self._repeats = Repeats(settings.bus_retention_h, settings.idempotency_h, settings.idempotency_keys)
         self._start = start
         self._next = start.offset
         self._try_s = 0.0  # not before this time, monotonic
@@ -102,29 +106,21 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
         self._reader: Reader | None = None
         self._of = of if partition == 0 else 0
         self._look_s = time.monotonic() + LOOK_S
-        patiently("reading the headers of the bus", self._remember, stop)
+        self._memory = Memory(connections, kind, partition, start.bus, stop)
+        self._memory.recall(start.offset, saves)
         pace.join(self)
-
-    def _remember(self) -> None:
-        """Rebuild what was seen before the start, from the headers that the bus still holds."""
-        settings = self._settings
-        self._repeats = Repeats(settings.bus_retention_h, settings.idempotency_h, settings.idempotency_keys)
-        retained = self._bus.extents(self._kind.topic)[self._partition].first_offset
-        for message in headers_between(self._bus, self._kind, self._partition, retained, self._next):
-            self._arrival(message)
 
     def _arrival(self, message: Message) -> Arrival:
         arrived = arrival(self._kind, self._tenant, self._partition, message)
-        if arrived.damage or arrived.header.span < 0:
-            return arrived
-        fresh = self._repeats.fresh(arrived.header)
-        if fresh == (range(arrived.header.span),):
+        fresh = self._memory.fresh(arrived)
+        if fresh is None or fresh == (range(arrived.header.span),):
             return arrived
         return Arrival(arrived.header, self._partition, message, fresh)
 
     def next_batch(self) -> Sequence[Arrival | Item]:
         if self._stop.is_set():
             raise StopIteration
+        self._memory.save(self._next)
         if time.monotonic() >= self._look_s:
             self._look()
         if time.monotonic() < self._try_s:
@@ -222,20 +218,5 @@ class BusPart(StatefulSourcePartition[Arrival | Item, int]):
 
     def close(self) -> None:
         self._pace.leave(self)
+        self._memory.close(self._next)
         self._let_go()
-
-
-def headers_between(bus: Bus, kind: Kind, partition: int, first: int, end: int) -> Iterator[Message]:
-    """The messages `first` to `end` (exclusive) without payloads; what expires meanwhile is left out.
-
-    Offsets may have gaps: as many messages as there are offsets may reach past `end`.
-    """
-    while first < end:
-        try:
-            with contextlib.closing(bus.reader(kind.topic, partition, first)) as reader:
-                while first < end and (messages := reader.headers(min(SCAN_MESSAGES, end - first))):
-                    yield from (message for message in messages if message.offset < end)
-                    first = messages[-1].offset + 1
-                return
-        except OffsetExpired as error:
-            first = error.first_offset

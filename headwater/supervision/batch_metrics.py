@@ -9,9 +9,22 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from flows.read.forgotten import forgotten_counts
 from orchestration.failures.alert_book import given_up_counts, waiting_counts
 from orchestration.failures.bus_alerts import bus_alert_counts
 from orchestration.failures.failed_runs import failure_counts
+
+
+def forgotten_senders(data: Path) -> CounterMetricFamily:
+    """What flows of this data folder forgot: a repeat of it would be stored twice."""
+    family = CounterMetricFamily(
+        "headwater_repeats_forgotten",
+        "Keys and streams that a flow forgot because there were too many.",
+        labels=["kind", "what"],
+    )
+    for (kind, what), count in sorted(forgotten_counts(data).items()):
+        family.add_metric([kind, what], count)
+    return family
 
 
 class BatchFailures(Collector):
@@ -23,6 +36,7 @@ class BatchFailures(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._raised()
         yield from self._untold()
+        yield forgotten_senders(self._data)
 
     def _raised(self) -> Iterator[Metric]:
         family = CounterMetricFamily(

@@ -115,6 +115,15 @@ class Lake:
         with self._newest(kind.value) as table:
             return table.landed(kind.value)
 
+    def identity(self) -> int:
+        """Of this lake: another one that is made in its place has another.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
+        with self._newest(LEDGER) as table:
+            return table.identity
+
     def bases(self, kind: Kind, identity: str, partitions: Iterable[int]) -> Mapping[int, Base]:
         """What is noted of the bus with that identity, by bus partition.
 

@@ -17,8 +17,8 @@ def repeated(repeats: Repeats, head: BatchHeader) -> int:
     return head.span - sum(map(len, repeats.fresh(head))) if head.span > 0 else 0
 
 
-def memory(keys: int = 1000) -> Repeats:
-    return Repeats(stream_h=72, key_h=24, keys=keys)
+def memory(keys: int = 1000, streams: int = 1000) -> Repeats:
+    return Repeats(stream_h=72, key_h=24, keys=keys, streams=streams)
 
 
 def test_a_batch_that_was_seen_is_a_repeat_in_whole() -> None:
@@ -111,6 +111,28 @@ def test_of_too_many_keys_the_oldest_go_first() -> None:
     assert repeated(repeats, header(producer="key:c")) == 1
     assert repeated(repeats, header(producer="key:b")) == 1
     assert repeated(repeats, header(producer="key:a")) == 0
+    assert repeats.keys_pushed_out == 2
+
+
+def test_of_too_many_streams_the_oldest_go_first_and_are_counted() -> None:
+    repeats = memory(streams=2)
+    for name in ("a", "b", "a", "c"):
+        repeats.fresh(header(stream=name))
+
+    assert repeats.streams_pushed_out == 1
+    assert [repeated(repeats, header(stream=name)) for name in ("c", "a")] == [1, 1]
+    assert repeated(repeats, header(stream="b")) == 0
+    assert repeats.streams_pushed_out == 2
+
+
+def test_of_streams_with_too_many_holes_the_oldest_go_too() -> None:
+    repeats = memory(streams=4)
+    for name in ("a", "b", "c"):
+        for sequence in range(1, 11, 2):
+            repeats.fresh(header(stream=name, sequence=sequence))
+
+    assert repeats.streams_pushed_out == 2
+    assert repeated(repeats, header(stream="c", sequence=9)) == 1
 
 
 def test_a_stream_is_forgotten_when_the_bus_has_forgotten_it() -> None:
@@ -147,3 +169,43 @@ def test_state_rebuilt_from_headers_decides_like_the_state_that_ran(sent: list[t
         rebuilt.fresh(head)
 
     assert [rebuilt.fresh(head) for head in headers[start:]] == decisions[start:]
+
+
+SENT = st.lists(
+    st.tuples(st.sampled_from(["s", "t", "u", "v", "key:"]), st.integers(0, 30), st.integers(1, 9), st.integers(0, 30)),
+    max_size=40,
+)
+
+
+def heads(sent: list[tuple[str, int, int, int]]) -> list[BatchHeader]:
+    """Of some streams and keys, over 90 hours and with times that jump back."""
+    return [
+        header(
+            producer=f"key:{at}" if name == "key:" else "agent",
+            stream="" if name == "key:" else name,
+            sequence=0 if name == "key:" else at,
+            span=span,
+            count=span,
+            received_ns=ARRIVAL_NS + hour * 3 * HOUR_NS,
+        )
+        for name, at, span, hour in sent
+    ]
+
+
+@given(SENT, SENT, st.lists(st.integers(1, 40)), st.integers(0, 5))
+def test_a_state_that_takes_what_was_learned_is_the_state_that_ran(
+    sent: list[tuple[str, int, int, int]], later: list[tuple[str, int, int, int]], cuts: list[int], again: int
+) -> None:
+    ran, taken = memory(keys=5, streams=3), memory(keys=5, streams=3)
+    told = []
+    for number, head in enumerate(heads(sent), 1):
+        ran.fresh(head)
+        if number in cuts:
+            told.append(ran.learned())
+    told.append(ran.learned())
+    for learned in told[: len(told) // 2 + again]:  # a piece that reaches back over what is known changes nothing
+        taken.take(learned)
+    for learned in told[len(told) // 2 :]:
+        taken.take(learned)
+
+    assert [taken.fresh(head) for head in heads(later)] == [ran.fresh(head) for head in heads(later)]

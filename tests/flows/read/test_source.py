@@ -11,8 +11,9 @@ from contracts.batches import Batch
 from contracts.errors import BusError, ConfigError
 from contracts.messages import Kind
 from flows.arrivals import Arrival, Lost
+from flows.read.headers import headers_between
 from flows.read.pace import Pace
-from flows.read.source import BusSource, headers_between
+from flows.read.source import BusSource
 from tests.flows.messages import line, message
 from tests.flows.running import World
 

@@ -1,0 +1,112 @@
+"""Memory: a partition and the offset where reading begins -> what was seen of senders before it, kept up and saved.
+
+The newest saved state at or before the offset (`saved_repeats`) is completed from the headers of the messages after it.
+Without such a state, all headers that the bus retains are read. On Kafka headers come with their payloads, so that
+costs as much as reading everything.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+
+from contracts.bus import Bus
+from contracts.messages import Kind, Message
+from contracts.settings import Settings
+from contracts.tenants import Tenant
+from flows.arrivals import Arrival, arrival
+from flows.connections import Connections
+from flows.patience import patiently
+from flows.read.forgotten import Forgotten
+from flows.read.headers import headers_between
+from flows.read.repeats import Lines, Repeats
+from flows.read.saved_repeats import FOLDER, Known, SavedRepeats
+from flows.read.saving_repeats import Saving
+from lakehouse.s3.blobs import open_blobs
+
+SLOW_S = 1.0  # a start that takes longer says what it did
+
+log = logging.getLogger("headwater.flows")
+
+
+def empty_repeats(settings: Settings) -> Repeats:
+    """A state in which nothing is known."""
+    return Repeats(settings.bus_retention_h, settings.idempotency_h, settings.idempotency_keys, settings.flow_streams)
+
+
+def saved_repeats(connections: Connections, kind: Kind, partition: int) -> SavedRepeats:
+    """What is saved of one partition; see `SavedRepeats.at`."""
+    settings = connections.settings
+    blobs = open_blobs(settings.lake, settings, f"{FOLDER}/{kind.value}/{partition}")
+    return SavedRepeats(blobs, connections.lake.identity(), functools.partial(empty_repeats, settings))
+
+
+class Memory:
+    """Of one partition of `bus`, whose offsets are places. Not thread-safe. After `stop` nothing is certain."""
+
+    def __init__(self, connections: Connections, kind: Kind, partition: int, bus: Bus, stop: threading.Event) -> None:
+        self._connections, self._kind, self._partition, self._bus = connections, kind, partition, bus
+        self._tenant = Tenant(connections.settings.foreign_tenant)
+        self._stop = stop
+        self._known: Known | None = None
+        self._next = 0  # everything before it is known, or has left the bus
+        self._saving: Saving | None = None
+        self._repeats = empty_repeats(connections.settings)
+
+    def recall(self, offset: int, saves: bool) -> None:
+        """Be as after all messages before `offset`. Blocks; a try that failed goes on where it had come.
+
+        `saves`: from now on the state is saved, as often as the lake commits.
+        """
+        began_s = time.monotonic()
+        if not patiently("reading what was sent before", functools.partial(self._recall_once, offset), self._stop):
+            return
+        if self._known is None or self._stop.is_set():
+            return
+        if (took_s := time.monotonic() - began_s) > SLOW_S:
+            what = f"saved up to {self._known.offset}" if self._known.all_there else "not saved"
+            place = f"{self._kind.topic}/{self._partition}"
+            log.info("what was sent before offset %d of %s was %s: read in %.1f s", offset, place, what, took_s)
+        if saves:
+            forgotten = Forgotten(self._connections.settings.data, self._kind, self._partition)
+            pause_s = self._connections.settings.lake_commit_s
+            saved = saved_repeats(self._connections, self._kind, self._partition)
+            self._saving = Saving(saved, self._known, offset, self._landed, pause_s, forgotten.note)
+
+    def _recall_once(self, offset: int) -> None:
+        if self._known is None:
+            self._known = saved_repeats(self._connections, self._kind, self._partition).at(offset)
+            self._repeats, self._next = self._known.repeats, self._known.offset
+            self._repeats.nothing_new()
+        retained = self._bus.extents(self._kind.topic)[self._partition].first_offset
+        first = max(retained, self._next)
+        for message in headers_between(self._bus, self._kind, self._partition, first, offset):
+            if self._stop.is_set():
+                return
+            self._take(message)
+            self._next = message.offset + 1
+
+    def _take(self, message: Message) -> None:
+        self.fresh(arrival(self._kind, self._tenant, self._partition, message))
+
+    def fresh(self, arrived: Arrival) -> Lines | None:
+        """Take a message into account; which of its lines are new. None: its header says nothing of it."""
+        if arrived.damage or arrived.header.span < 0:
+            return None
+        return self._repeats.fresh(arrived.header)
+
+    def _landed(self) -> int:
+        return self._connections.lake.checkpoints(self._kind).get(self._partition, 0)
+
+    def save(self, offset: int) -> None:
+        """All before `offset` was taken into account: save that, if it is time."""
+        if self._saving is not None:
+            self._saving.look(offset)
+
+    def close(self, offset: int) -> None:
+        """Save for the last time; blocks for some seconds at most."""
+        if self._saving is not None:
+            self._saving.close(offset)
+            self._saving = None
