@@ -15,7 +15,7 @@ from contracts.messages import Kind, Message
 from flows.arrivals import Arrival
 from flows.read.forgotten import forgotten_counts
 from flows.read.pace import Pace
-from flows.read.saved_repeats import FOLDER
+from flows.read.saved_repeats import FOLDER, SavedRepeats
 from flows.read.source import BusPart, BusSource
 from headwater.supervision.batch_metrics import BatchFailures
 from tests.flows.messages import line, message
@@ -172,3 +172,29 @@ def test_a_second_reader_that_lags_knows_what_was_known_at_its_own_offset(world:
     fresh = {item.message.offset: item.fresh for item in first}
     assert all(fresh[item.message.offset] == item.fresh for item in second if item.message.offset in fresh)
     assert [item.fresh for item in second if 20 <= item.message.offset < 40] == [None] * 20
+
+
+def test_a_state_of_a_later_offset_would_lose_records(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why a start takes no state from past its own offset: so a crash between save and commit would end."""
+    world.append(*sent(0, 20), key="k")
+    part = part_of(world)
+    part.next_batch()
+    part.close()  # saved, and no store has anything
+    honest = SavedRepeats.at
+    with monkeypatch.context() as patch:
+        patch.setattr(SavedRepeats, "at", lambda self, _offset: honest(self, 1 << 60))
+        patch.setattr("flows.read.memory.headers_between", lambda *_: [])
+        world.run()
+    assert len(world.lake_bodies()) < 40
+    assert world.ledger().duplicates > 0
+
+
+def test_the_same_crash_with_the_state_of_the_offset_loses_none(world: World) -> None:
+    world.append(*sent(0, 20), key="k")
+    part = part_of(world)
+    part.next_batch()
+    part.close()
+    world.run()
+
+    assert len(world.lake_bodies()) == 40
+    assert world.ledger().duplicates == 0
