@@ -11,6 +11,7 @@ import functools
 import logging
 import threading
 import time
+import weakref
 
 from contracts.bus import Bus
 from contracts.messages import Kind, Message
@@ -24,9 +25,12 @@ from flows.read.headers import headers_between
 from flows.read.repeats import Lines, Repeats
 from flows.read.saved_repeats import FOLDER, Known, SavedRepeats
 from flows.read.saving_repeats import Saving
-from lakehouse.s3.blobs import open_blobs
+from lakehouse.delta.blobs import open_blobs
 
+CLOSE_S = 4.0  # for the last saves of all partitions of a flow: it is to end within ten seconds
 SLOW_S = 1.0  # a start that takes longer says what it did
+
+_stopped_s: weakref.WeakKeyDictionary[threading.Event, float] = weakref.WeakKeyDictionary()  # first close, by flow
 
 log = logging.getLogger("headwater.flows")
 
@@ -108,5 +112,7 @@ class Memory:
     def close(self, offset: int) -> None:
         """Save for the last time; blocks for some seconds at most."""
         if self._saving is not None:
-            self._saving.close(offset)
+            now_s = time.monotonic()
+            ends_s = _stopped_s.setdefault(self._stop, now_s) if self._stop.is_set() else now_s
+            self._saving.close(offset, ends_s + CLOSE_S)
             self._saving = None

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from flows.read.repeats import Learned, Repeats
 from flows.read.repeats_file import Torn, from_bytes, to_bytes
-from lakehouse.s3.blobs import Blobs
+from lakehouse.delta.blobs import Blobs
 
 FOLDER = "_headwater_repeats"
 LOOKS = 3  # at files that another process is deleting, because it has written newer ones

@@ -13,14 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contracts.errors import HeadwaterError
 from flows.read.repeats import Learned, Repeats
 from flows.read.saved_repeats import Known, Name, SavedRepeats
 
 FOLD_NEWS = 360  # files `new` after which all is written: an hour at the default time between commits
 FOLD_BYTES = 4 << 20  # or so much of what they hold
 FOLD_SHARE = 8  # or this part of the keys that are remembered at most
-CLOSE_S = 4.0  # for the last save: the flow is to end within ten seconds
 
 log = logging.getLogger("headwater.flows")
 
@@ -90,9 +88,8 @@ class Saving:
         self._thread = threading.Thread(target=self._save, args=(self._job or self._next(offset),), daemon=True)
         self._thread.start()
 
-    def close(self, offset: int) -> None:
-        """Save the state as of `offset`. What cannot be saved in time is read again at the next start."""
-        until_s = time.monotonic() + CLOSE_S
+    def close(self, offset: int, until_s: float) -> None:
+        """Save the state as of `offset`, until that monotonic time; else the next start reads a little more."""
         for _ in range(2):  # one that is under way, and the last
             if self._thread is not None:
                 self._thread.join(max(0.0, until_s - time.monotonic()))
@@ -119,14 +116,14 @@ class Saving:
                 self._is_tidy = True
             self._write(job)
             self._job, self._offset = None, job.name.end
-        except HeadwaterError as error:
+        except Exception as error:  # whatever it is, the flow goes on, and a start has an older state
             log.warning("repeats up to offset %d are not saved yet: %s", job.name.end, error)
             return
         try:
             self._told(self._repeats)
             if job.streams is not None:
                 self._delete_old()
-        except (HeadwaterError, OSError) as error:
+        except Exception as error:
             log.warning("old files of repeats are not deleted yet: %s", error)
 
     def _write(self, job: _Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,7 @@ from flows.read.repeats import HOUR_NS, Learned, Lines, Repeats
 from flows.read.repeats_file import Torn, from_bytes, to_bytes
 from flows.read.saved_repeats import Known, Name, SavedRepeats
 from flows.read.saving_repeats import Saving
-from lakehouse.s3.blobs import open_blobs
+from lakehouse.delta.blobs import open_blobs
 from tests.flows.messages import ARRIVAL_NS, header
 
 LAKE = 7
@@ -246,7 +247,7 @@ def test_a_store_that_fails_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     for offset in (2, 3, 4, 5):
         run.read(offset)
         run.save()
-    run.saving.close(5)
+    run.saving.close(5, time.monotonic() + 60)
 
     assert saved(tmp_path).at(6).offset == 5
     assert decisions(saved(tmp_path).at(6).repeats, run.heads) == [(), (), (), (), (), (range(1),)]

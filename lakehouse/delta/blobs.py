@@ -5,15 +5,23 @@ Not for records: a file is one request, and is held in memory. Thread-safe.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileSelector, FileType, PyFileSystem
+
 from contracts.errors import StoreError
+from contracts.folder_sync import sync_folder
 from contracts.settings import Settings
-from lakehouse.s3.store import ObjectStore, object_store
+from lakehouse.delta.table import translated
+from lakehouse.s3.store import object_store, writing_options
+
+BUFFER_BYTES, BLOCK_BYTES = 1 << 20, 1 << 18  # the handler's stream takes bytes, and of a larger block it gets a view
 
 
 class Blobs(Protocol):
@@ -40,8 +48,9 @@ def open_blobs(url: str, settings: Settings, folder: str) -> Blobs:
     Raises:
         ConfigError: The URL, or the settings of its object store, cannot work.
     """
-    store = object_store(url, settings)
-    return _Folder(Path(url) / folder) if store is None else _Bucket(store, settings.s3_write_timeout_s, folder)
+    if object_store(url, settings) is None:
+        return _Folder(Path(url) / folder)
+    return _Bucket(url, writing_options(url, settings), folder)
 
 
 class _Folder:
@@ -72,16 +81,9 @@ class _Folder:
                 file.flush()
                 os.fsync(file.fileno())
             Path(file.name).replace(self._path / name)
-            self._sync()
+            sync_folder(self._path)
         except OSError as error:
             raise self._trouble("written", error) from error
-
-    def _sync(self) -> None:
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def delete(self, name: str) -> None:
         try:
@@ -98,41 +100,36 @@ class _Folder:
 
 
 class _Bucket:
-    def __init__(self, store: ObjectStore, timeout_s: float, folder: str) -> None:
-        self._store = store
-        self._client = store.client(timeout_s)
-        self._prefix = "/".join(filter(None, (store.prefix, folder))) + "/"
+    """By the client of the tables: another one would take 25 MiB."""
+
+    def __init__(self, url: str, options: Mapping[str, str], folder: str) -> None:
+        self._files = PyFileSystem(DeltaStorageHandler(url, dict(options)))
+        self._folder = folder
 
     def names(self) -> Sequence[str]:
-        from lakehouse.s3.probe import told
-
-        with told(self._store, "files beside the tables cannot be listed"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._store.bucket, Prefix=self._prefix
-            )
-            return [each["Key"].removeprefix(self._prefix) for page in pages for each in page.get("Contents", ())]
+        with translated(f'files in "{self._folder}" cannot be listed'):
+            found = self._files.get_file_info(FileSelector(self._folder, allow_not_found=True))
+            return [each.base_name for each in found if each.type is FileType.File]
 
     def read(self, name: str) -> bytes | None:
-        from botocore.exceptions import ClientError
-
-        from lakehouse.s3.probe import told
-
-        with told(self._store, "a file beside the tables cannot be read"):
+        with translated(f'a file in "{self._folder}" cannot be read'):
             try:
-                return self._client.get_object(Bucket=self._store.bucket, Key=self._prefix + name)["Body"].read()
-            except ClientError as error:
-                if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                    return None
-                raise
+                with self._files.open_input_file(self._path(name)) as file:
+                    return file.readall()
+            except FileNotFoundError:
+                return None
 
     def write(self, name: str, content: bytes) -> None:
-        from lakehouse.s3.probe import told
-
-        with told(self._store, "a file beside the tables cannot be written"):
-            self._client.put_object(Bucket=self._store.bucket, Key=self._prefix + name, Body=content)
+        with (
+            translated(f'a file in "{self._folder}" cannot be written'),
+            self._files.open_output_stream(self._path(name), buffer_size=BUFFER_BYTES) as file,
+        ):
+            for start in range(0, len(content), BLOCK_BYTES):
+                file.write(content[start : start + BLOCK_BYTES])
 
     def delete(self, name: str) -> None:
-        from lakehouse.s3.probe import told
+        with translated(f'a file in "{self._folder}" cannot be deleted'), contextlib.suppress(FileNotFoundError):
+            self._files.delete_file(self._path(name))
 
-        with told(self._store, "a file beside the tables cannot be deleted"):
-            self._client.delete_object(Bucket=self._store.bucket, Key=self._prefix + name)
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
