@@ -21,6 +21,7 @@ from scripts.engines import opensearch as opensearch_engine
 from scripts.engines import s3 as s3_engine
 
 REAL = Path(__file__).parent / "real"
+LONGEST = Path(__file__).parent / "e2e"
 TIMEOUT_S = 300  # the first run on a machine installs the engines, inside the first test's time
 
 os.environ.pop("COLUMNS", None)  # xdist gives its workers a width; what tests read of a command is what a pipe gets
@@ -31,6 +32,7 @@ settings.load_profile("busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST not in item.path.parents)  # begun last, they would run alone at the end
     for item in items:
         if REAL in item.path.parents:
             item.add_marker(pytest.mark.engines)
