@@ -16,7 +16,7 @@ from lakehouse.lake.archive import archived_name, finished_moves, visible_files,
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PinnedTable:
     """One table of a view.
 
     Attributes:
@@ -55,13 +55,13 @@ class View:
         moves = finished_moves(lake)
         return cls(lake, archive() if moves > since_move else None, moves)
 
-    def parts(self) -> Iterator[Part]:
-        yield Part("lake", self.lake, self.lake.name, "TRUE")
+    def parts(self) -> Iterator[PinnedTable]:
+        yield PinnedTable("lake", self.lake, self.lake.name, "TRUE")
         yield from self.archived()
 
-    def archived(self) -> Iterator[Part]:
+    def archived(self) -> Iterator[PinnedTable]:
         if self.archive is not None:
-            yield Part("archive", self.archive, archived_name(self.lake.name), visible_sql(self.moves))
+            yield PinnedTable("archive", self.archive, archived_name(self.lake.name), visible_sql(self.moves))
 
     def archived_files(self) -> Sequence[dict[str, Any]]:
         """The archive's files with rows of this view."""

@@ -11,7 +11,7 @@ from contracts.messages import Kind
 from contracts.query import Position
 from contracts.records import record_id
 from lakehouse.delta.table import Delta
-from lakehouse.lake.view import Part, View
+from lakehouse.lake.view import PinnedTable, View
 from lakehouse.sql.literals import day_literal, text_literal
 from lakehouse.upkeep.archive.moves import archive_table
 from lakehouse.upkeep.care import Care
@@ -65,7 +65,7 @@ def provenance(care: Care, kind: Kind, wanted: str | Position, tenant: str = "")
     return ()
 
 
-def _parts(care: Care, kind: Kind) -> Iterator[Part]:
+def _parts(care: Care, kind: Kind) -> Iterator[PinnedTable]:
     """The archive is opened when the lake has been looked through: one that is away hides no row of the lake."""
     warm = care.table(kind.value)
     yield from View(warm).parts()
