@@ -9,15 +9,14 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from deltalake import QueryBuilder
 
 from contracts.batches import Batch
 from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, LogRow, MetricRow
 from lakehouse.delta.schemas import SCHEMAS
-from lakehouse.delta.table import Delta, translated
-from lakehouse.lake.archive import ARCHIVE, MOVES, archive_url, table_name, visible_sql
-from lakehouse.s3.store import reading_options
+from lakehouse.delta.table import translated
+from lakehouse.lake.archive import open_archive
+from lakehouse.lake.view import View, bounded
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.bus_order import cuts, in_bus_order, place
 
@@ -47,18 +46,13 @@ class LakeRows:
 
     def __init__(self, care: Care, kind: Kind) -> None:
         self._kind, self._folder = kind, care.settings.data
-        self._builder = QueryBuilder()
-        self.warm = care.table(kind.value)  # pinned before the archive, whose moves it says the end of
+        self.warm = care.table(kind.value)
         self.landed = self.warm.landed(kind.value)
-        with translated("lake query cannot be set up"):
-            self._builder.execute(f"SET datafusion.runtime.memory_limit = '{MEMORY_MIB}M'")
-        self.warm.register(self._builder)
-        self._tables = [(kind.value, "TRUE")]
-        self.archive: Delta | None = None
-        if moves := self.warm.noted(MOVES) or 0:
-            self.archive = _archive(care, kind)
-            self.archive.register(self._builder, table_name(kind))
-            self._tables.append((table_name(kind), visible_sql(moves)))
+        view = View.pin(self.warm, lambda: open_archive(care.settings, kind))
+        self.archive = view.archive
+        self._builder = bounded(MEMORY_MIB)
+        view.register(self._builder)
+        self._tables = [(part.name, part.visible) for part in view.parts()]
         fields = [_NAMES.get(name, name) for name in _ROWS[kind].__struct_fields__]
         self._columns = [*_HEADER, *_PLACE, *fields]
 
@@ -139,8 +133,3 @@ class LakeRows:
             received_ns=observed_us * 1000,
         )
         return Batch(header, partition, offset, rows, received=len(rows))
-
-
-def _archive(care: Care, kind: Kind) -> Delta:
-    url = archive_url(care.settings)
-    return Delta(url, kind.value, reading_options(url, care.settings), ARCHIVE, create=False)
