@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.sqlite import erase as sqlite_erase
+import bus.sqlite.erase as sqlite_erase
 from bus.sqlite.bus import SqliteBus
 from bus.sqlite.erase import erase, scrub
 from contracts.errors import BusError
