@@ -73,7 +73,7 @@ def test_a_query_that_begins_with_a_minus_is_no_option(up: Platform) -> None:
     code, out, err = search(up, "-level:info", "--json", "--limit", "0", "--service", "till")
     assert (code, len(out.splitlines())) == (0, 25), err
     place = {"HEADWATER_DATA_DIR": str(up.settings.data)}
-    done = headwater(up.folder, "search", "--limit", "1", "--", "-service:shop", env=place)
+    done = headwater(up.folder, "search", "--limit", "1", "--service", "till", "--", "-service:shop", env=place)
     assert (done.returncode, " till " in done.stdout) == (0, True), done.stderr
     code, _, err = search(up, "--sevrice", "till")
     assert (code, "sevrice" in err) == (2, True)
