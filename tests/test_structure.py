@@ -87,7 +87,7 @@ KNOTS = {
 ONE_NAMED = ("contracts", "lakehouse", "flows", "headwater", "orchestration")
 
 # Names of two classes that are to become one or to differ. The list only gets shorter.
-TWINS = {"Seen"}
+TWINS = set[str]()
 
 OWNER = {
     "pydantic_settings": "contracts",

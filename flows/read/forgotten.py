@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from contracts.files import replace_file
 from contracts.messages import Kind
 
 if TYPE_CHECKING:  # an API that asks for the counts need not load what counts them
@@ -39,9 +40,7 @@ class Forgotten:
             name: self._before.get(name, 0) + count for name, count in zip(("keys", "streams"), counts, strict=True)
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(total))
-        new.replace(self._path)
+        replace_file(self._path, msgspec.json.encode(total), sync=False)
         self._noted = counts
 
 

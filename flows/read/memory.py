@@ -23,7 +23,7 @@ from flows.patience import patiently
 from flows.read.forgotten import Forgotten
 from flows.read.headers import headers_between
 from flows.read.repeats import Lines, Repeats
-from flows.read.saved_repeats import FOLDER, Known, SavedRepeats
+from flows.read.saved_repeats import FOLDER, Recalled, SavedRepeats
 from flows.read.saving_repeats import Saving
 from lakehouse.delta.blobs import open_blobs
 
@@ -54,7 +54,7 @@ class Memory:
         self._connections, self._kind, self._partition, self._bus = connections, kind, partition, bus
         self._tenant = Tenant(connections.settings.foreign_tenant)
         self._stop = stop
-        self._known: Known | None = None
+        self._known: Recalled | None = None
         self._next = 0  # everything before it is known, or has left the bus
         self._saving: Saving | None = None
         self._repeats = empty_repeats(connections.settings)

@@ -66,7 +66,7 @@ def name_of(text: str) -> Name | None:
 
 
 @dataclass(slots=True)
-class Known:
+class Recalled:
     """The state as of `offset`, and the files that hold it. `all_there`: it needs no headers from before `offset`."""
 
     repeats: Repeats
@@ -93,15 +93,15 @@ class SavedRepeats:
     def names(self) -> list[Name]:
         return [name for text in self._blobs.names() if (name := name_of(text))]
 
-    def at(self, offset: int) -> Known:
+    def at(self, offset: int) -> Recalled:
         """The newest state that is saved of `offset` or before; nothing is known at offset 0.
 
         Raises:
             StoreError: The files cannot be read; the same call may be repeated.
         """
         if offset <= 0:
-            return Known(self._empty(), 0, all_there=True)
-        known = Known(self._empty())
+            return Recalled(self._empty(), 0, all_there=True)
+        known = Recalled(self._empty())
         for _ in range(LOOKS):
             names = [name for name in self.names() if name.end <= offset]
             known, is_whole = self._state(names)
@@ -109,9 +109,9 @@ class SavedRepeats:
                 break
         return known
 
-    def _state(self, names: Sequence[Name]) -> tuple[Known, bool]:
+    def _state(self, names: Sequence[Name]) -> tuple[Recalled, bool]:
         """False: a file was missing or torn, so that an older state was taken."""
-        is_whole, known = True, Known(self._empty())
+        is_whole, known = True, Recalled(self._empty())
         for base in sorted((name for name in names if name.form == "all"), key=lambda name: -name.end):
             if found := self._based_on(base):
                 known = found
@@ -121,13 +121,13 @@ class SavedRepeats:
             known.all_there = True  # at offset 0 nothing is known
         return known, self._go_on(known, names) and is_whole
 
-    def _based_on(self, base: Name) -> Known | None:
+    def _based_on(self, base: Name) -> Recalled | None:
         found = self.read(base)
         if found is None:
             return None
         learned, needs = found
         keys = [name for text in needs if (name := name_of(text))]
-        known = Known(self._empty(), base.end, True, base, keys)
+        known = Recalled(self._empty(), base.end, True, base, keys)
         for part in self._read_all(keys):
             if part is None:
                 return None
@@ -136,7 +136,7 @@ class SavedRepeats:
         known.key_number = known.repeats.keys_added
         return known
 
-    def _go_on(self, known: Known, names: Sequence[Name]) -> bool:
+    def _go_on(self, known: Recalled, names: Sequence[Name]) -> bool:
         """Take what was learned since; False: a file was missing or torn."""
         if not known.all_there:
             return True

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.read.repeats import Learned, Repeats
-from flows.read.saved_repeats import Known, Name, SavedRepeats
+from flows.read.saved_repeats import Name, Recalled, SavedRepeats
 
 FOLD_NEWS = 360  # files `new` after which all is written: an hour at the default time between commits
 FOLD_BYTES = 4 << 20  # or so much of what they hold
@@ -52,7 +52,7 @@ class Saving:
     def __init__(
         self,
         saved: SavedRepeats,
-        known: Known,
+        known: Recalled,
         start: int,
         landed: Callable[[], int],
         pause_s: float,

@@ -6,8 +6,6 @@ Not for records: a file is one request, and is held in memory. Thread-safe.
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +14,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
 from contracts.errors import StoreError
-from contracts.folder_sync import sync_folder
+from contracts.files import replace_file
 from contracts.settings import Settings
 from lakehouse.delta.table import translated
 from lakehouse.s3.store import object_store, writing_options
@@ -76,12 +74,7 @@ class _Folder:
     def write(self, name: str, content: bytes) -> None:
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._path, prefix=".", delete=False) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(self._path / name)
-            sync_folder(self._path)
+            replace_file(self._path / name, content, shared=True)
         except OSError as error:
             raise self._trouble("written", error) from error
 

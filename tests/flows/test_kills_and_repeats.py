@@ -10,7 +10,8 @@ from contracts.messages import Kind, Message
 from flows.read.memory import saved_repeats
 from tests.flows.messages import line, message
 from tests.flows.running import World
-from tests.flows.test_processes import start, until
+from tests.flows.test_processes import start
+from tests.waiting import until
 
 KILLS = 5
 BATCHES = 25  # between two kills

@@ -20,7 +20,7 @@ from contracts.settings import load_settings
 from flows.read import saving_repeats
 from flows.read.repeats import HOUR_NS, Learned, Lines, Repeats
 from flows.read.repeats_file import Torn, from_bytes, to_bytes
-from flows.read.saved_repeats import Known, Name, SavedRepeats
+from flows.read.saved_repeats import Name, Recalled, SavedRepeats
 from flows.read.saving_repeats import Saving
 from lakehouse.delta.blobs import open_blobs
 from tests.flows.messages import ARRIVAL_NS, header
@@ -76,9 +76,9 @@ def test_a_file_that_is_torn_or_of_another_lake_is_not_believed() -> None:
 class Run:
     """A partition that is read, one message an offset, with saves that end before the next message is read."""
 
-    def __init__(self, folder: Path, heads: list[BatchHeader], known: Known | None = None, start: int = 0) -> None:
+    def __init__(self, folder: Path, heads: list[BatchHeader], known: Recalled | None = None, start: int = 0) -> None:
         self.heads, self.offset, self.landed = heads, start, 0
-        known = known or Known(empty(), all_there=True)
+        known = known or Recalled(empty(), all_there=True)
         self.repeats = known.repeats
         self.saving = Saving(saved(folder), known, start, lambda: self.landed, 0.0)
 
@@ -105,7 +105,7 @@ def decisions(repeats: Repeats, heads: list[BatchHeader]) -> list[Lines]:
     return [repeats.fresh(head) for head in heads]
 
 
-def completed(known: Known, heads: list[BatchHeader], offset: int) -> Repeats:
+def completed(known: Recalled, heads: list[BatchHeader], offset: int) -> Repeats:
     """As a start does it: from the headers of what came after."""
     assert known.offset <= offset
     for head in heads[known.offset : offset]:
