@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,10 +22,17 @@ from scripts.engines import opensearch as opensearch_engine
 from scripts.engines import s3 as s3_engine
 
 REAL = Path(__file__).parent / "real"
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 3 << 30
 LONGEST = Path(__file__).parent / "e2e"
 TIMEOUT_S = 300  # the first run on a machine installs the engines, inside the first test's time
 
 os.environ.pop("COLUMNS", None)  # xdist gives its workers a width; what tests read of a command is what a pipe gets
+
+# Temporary folders are in memory where there is room: tests sync thousands of times, each a few milliseconds of a disk.
+if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+    MEMORY = Path(tempfile.gettempdir())
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # How fast a busy machine makes up examples says nothing of what is tested.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -68,5 +68,6 @@ def children_of(pid: int) -> dict[str, int]:
     for number in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{number}/cmdline").read_bytes().decode().split("\0")
-            found[words[words.index("-m") + 1] if "-m" in words else words[1]] = int(number)
+            if len(words) > 1:  # one that has just ended has none
+                found[words[words.index("-m") + 1] if "-m" in words else words[1]] = int(number)
     return found
