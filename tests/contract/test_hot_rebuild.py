@@ -14,7 +14,8 @@ from contracts.messages import Kind
 from contracts.query import All, RecordQuery, Term
 from lakehouse import open_hot
 from tests.contract.test_hot_store import bodies, hot, search, url, write  # noqa: F401  (fixtures too)
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log
+from tests.settings import settings
 
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)

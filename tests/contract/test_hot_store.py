@@ -19,8 +19,9 @@ from contracts.query import All, Cursor, Node, Not, Position, RecordQuery, Term
 from contracts.records import record_id
 from contracts.tenants import Tenant
 from lakehouse import open_hot
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings, tick
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, tick
 from tests.real.opensearch_calls import Calls
+from tests.settings import settings
 
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)

@@ -11,20 +11,12 @@ import zstandard
 from contracts.batches import Batch
 from contracts.messages import BatchHeader, Kind, Message, to_headers
 from contracts.records import LogRow
-from contracts.settings import Settings, load_settings
 from contracts.tenants import tenant_named
 from flows.arrivals import Arrival, Item, arrival
-from tests import storage
 
 TENANT = tenant_named("default")
 ARRIVAL_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 SECOND_NS = 1_000_000_000
-
-
-def settings(**values: Any) -> Settings:
-    """With a `data_dir`, its tables are where `tests.storage` says."""
-    placed = storage.values(values["data_dir"]) if "data_dir" in values else {}
-    return load_settings(_env_file=None, **{**placed, **values})
 
 
 def header(**values: Any) -> BatchHeader:

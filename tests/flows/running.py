@@ -23,7 +23,8 @@ from contracts.settings import Settings
 from flows.connections import Connections
 from flows.graph import build
 from lakehouse.s3.store import reading_options
-from tests.flows.messages import TENANT, settings
+from tests.flows.messages import TENANT
+from tests.settings import settings
 
 EPOCH = dt.timedelta(seconds=1)
 DEADLINE_S = 120.0  # engines on a busy machine; whoever hangs is ended by the test's own time

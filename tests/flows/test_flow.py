@@ -20,18 +20,9 @@ from flows.arrivals import Arrival, Item
 from flows.graph import parser, wire
 from lakehouse.hot.tantivy.writer import TantivyHotWriter
 from lakehouse.lake.writer import LakeWriter
-from tests.flows.messages import (
-    ARRIVAL_NS,
-    arrived,
-    balanced,
-    bodies,
-    foreign,
-    header,
-    line,
-    message,
-    settings,
-)
+from tests.flows.messages import ARRIVAL_NS, arrived, balanced, bodies, foreign, header, line, message
 from tests.flows.running import World
+from tests.settings import settings
 
 
 def numbered(first: int, end: int, **values: Any) -> Message:

@@ -21,10 +21,11 @@ from lakehouse.delta.schemas import ERASURES
 from lakehouse.delta.table import Delta
 from lakehouse.lake.erasure_requests import Request, Tombstones, begin, finish
 from tests.flows.hostile import GOOD, messages
-from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, foreign, line, message, settings
+from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, foreign, line, message
 from tests.flows.running import World
 from tests.samples.json_texts import JsonText
 from tests.samples.sources import STRINGS_AND_JSON
+from tests.settings import settings
 
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
 BEFORE_NS = ARRIVAL_NS + 1_000_000  # the messages arrived before the erasures, as those of a replay have

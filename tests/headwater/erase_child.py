@@ -14,7 +14,7 @@ import lakehouse.upkeep.erasure.erase  # noqa: F401
 import query_api.lucene  # noqa: F401
 from contracts.failpoints import VARIABLE
 from headwater.commands.erase import Wanted, erase, resume
-from tests.flows.messages import settings as flow_settings
+from tests.settings import settings as flow_settings
 
 
 def attempt(data: Path, query: str, point: str, is_first: bool) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headwater.commands.import_files import options_of
 from headwater.commands.importing import import_files
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 
 if __name__ == "__main__":
     given = settings(data_dir=Path(sys.argv[1]), lake_commit_rows=6000)

@@ -21,7 +21,8 @@ from contracts.messages import Kind
 from lakehouse import open_hot
 from lakehouse.hot.tantivy.day import DayWriter
 from lakehouse.hot.tantivy.folder import KindFolder
-from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, batch, log, settings
+from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, batch, log
+from tests.settings import settings
 
 OFFSETS, PARTITIONS = 30, 2
 

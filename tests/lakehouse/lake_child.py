@@ -18,7 +18,8 @@ from contracts.messages import Kind
 from lakehouse.delta.table import Delta
 from lakehouse.lake import writer as lake_writer
 from lakehouse.lake.writer import LakeWriter
-from tests.lakehouse.lake_samples import batch, log, settings
+from tests.lakehouse.lake_samples import batch, log
+from tests.settings import settings
 
 PARTITIONS = 2
 ROWS = 5

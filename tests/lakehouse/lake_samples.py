@@ -8,10 +8,8 @@ from typing import Any
 from contracts.batches import Batch
 from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, LogRow, MetricRow, Row
-from contracts.settings import Settings, load_settings
 from contracts.tenants import Tenant, tenant_named
 from lakehouse.delta.table import Delta
-from tests import storage
 
 ACME = tenant_named("acme")
 OTHER = tenant_named("other")
@@ -69,12 +67,6 @@ def batch(
 
 def tick(offset: int, partition: int = 0, kind: Kind = Kind.LOGS) -> Batch:
     return Batch(BatchHeader(tenant=ACME, kind=kind, producer="", received_ns=NOON_NS), partition, offset, tick=True)
-
-
-def settings(**overrides: Any) -> Settings:
-    """With a `data_dir`, its tables are where `tests.storage` says."""
-    placed = storage.values(overrides["data_dir"]) if "data_dir" in overrides else {}
-    return load_settings(**{**placed, **overrides})
 
 
 def orphans(table: Delta) -> set[str]:

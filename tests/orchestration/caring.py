@@ -9,7 +9,8 @@ from pathlib import Path
 from contracts.messages import Kind
 from lakehouse.lake.store import Lake
 from orchestration.resources import Upkeep
-from tests.lakehouse.lake_samples import DAY_NS, batch, log, metric, settings
+from tests.lakehouse.lake_samples import DAY_NS, batch, log, metric
+from tests.settings import settings
 
 # The partitions of the definitions begin today when no folder says otherwise: what arrived "today" is a closed day by
 # a clock that stands on tomorrow.
@@ -23,7 +24,7 @@ def upkeep(folder: Path, days_later: int = 1) -> Upkeep:
 
 def land(folder: Path, days_ago: int = 0, ahead_s: int = 0, batches: int = 3, first: int = 0) -> None:
     """Logs and metric points, a commit for each batch."""
-    lake = Lake(str(folder / "lake"), settings(data_dir=folder, _env_file=None))
+    lake = Lake(str(folder / "lake"), settings(data_dir=folder))
     at_ns = NOW_NS - days_ago * DAY_NS
     for kind in (Kind.LOGS, Kind.METRICS):
         writer = lake.writer(kind)

@@ -15,7 +15,8 @@ from contracts.messages import Kind
 from contracts.records import LogRow
 from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.care import Care
-from tests.lakehouse.lake_samples import ACME, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, OTHER, batch, log
+from tests.settings import settings
 
 FIRST = dt.date(2026, 3, 1)
 DAYS = 4  # the last one is the day that defects are put into

@@ -20,7 +20,8 @@ from flows.patience import patiently
 from lakehouse.lake.store import Lake
 from lakehouse.lake.writer import LakeWriter
 from scripts.engines.s3 import S3
-from tests.lakehouse.lake_samples import ACME, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, batch, log
+from tests.settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -20,9 +20,10 @@ from lakehouse.hot.opensearch import document
 from lakehouse.hot.opensearch.templates import template
 from lakehouse.hot.opensearch.writer import OpenSearchHotWriter
 from scripts.engines.opensearch import OpenSearch
-from tests.lakehouse.lake_samples import ACME, DAY_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, OTHER, batch, log
 from tests.lakehouse.reference import stored
 from tests.real.opensearch_calls import Calls, bodies, today, write
+from tests.settings import settings
 
 
 @pytest.fixture

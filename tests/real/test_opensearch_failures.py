@@ -24,8 +24,9 @@ from lakehouse.read.search import Search
 from scripts.engines import opensearch as engines
 from scripts.engines.opensearch import OpenSearch
 from tests.conftest import needs
-from tests.lakehouse.lake_samples import ACME, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, batch, log
 from tests.real.opensearch_calls import bodies, write
+from tests.settings import settings
 from tests.waiting import until
 
 SMALL = {"http.max_content_length": "300kb"}

@@ -20,8 +20,9 @@ from lakehouse import open_hot
 from lakehouse.hot.opensearch.terms import LONGEST
 from scripts.engines.opensearch import OpenSearch
 from tests.lakehouse.hot.tantivy import test_query as embedded
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log
 from tests.lakehouse.reference import page, select, stored
+from tests.settings import settings
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # each example makes indexes: shrinking would take minutes
 CALM = hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)

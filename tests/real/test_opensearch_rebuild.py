@@ -26,9 +26,10 @@ from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from scripts.engines.opensearch import OpenSearch
 from tests import children
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log
 from tests.lakehouse.upkeep.rebuild.test_hot_day import DAY, NEXT, answers, land, load
 from tests.real.opensearch_calls import Calls, today
+from tests.settings import settings
 
 POINTS = (steps.BUILT, steps.MOVED, steps.NOTED, steps.REMOVED)
 

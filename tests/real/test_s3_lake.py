@@ -128,7 +128,7 @@ from contracts.errors import HeadwaterError
 from contracts.messages import Kind
 from lakehouse.lake.store import Lake
 from tests.real.s3_lake import Writing, counts
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 lake = Lake(sys.argv[1], settings())
 try:
     Writing(lake.writer(Kind.LOGS), 2).run()

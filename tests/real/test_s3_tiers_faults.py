@@ -30,10 +30,10 @@ from tests.headwater.commands import test_import as importing
 from tests.headwater.erasing import QUICK, ask
 from tests.headwater.erasing import bodies as found_of
 from tests.headwater.erasing import filled, kept, places, run
-from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.upkeep.archiving import DAY, DAYS, ROWS, bodies, care_of, child, fill, stored
 from tests.real.s3_lake import eventually
 from tests.real.s3_proxy import Fault, FaultyS3
+from tests.settings import settings
 
 EVERY = ROWS * len(DAYS)
 AWAY = "cannot be reached|does not answer in time"  # of a paused server the writer of files says either

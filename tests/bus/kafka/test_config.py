@@ -15,11 +15,7 @@ from bus import open_bus
 from bus.kafka.config import Cluster, admin_options, cluster_of, producer_options, reader_options
 from bus.kafka.errors import Rare, bus_error
 from contracts.errors import BusError, ConfigError
-from contracts.settings import Settings, load_settings
-
-
-def settings(**values: Any) -> Settings:
-    return load_settings(_env_file=None, **values)
+from tests.settings import settings
 
 
 def cluster(url: str = "kafka://a:1", **values: Any) -> Cluster:

@@ -7,11 +7,7 @@ from typing import Any
 
 from bus.topics import Change, Found, Topic, declared, plan, topic_named
 from contracts.messages import Kind
-from contracts.settings import Settings, load_settings
-
-
-def settings(**values: Any) -> Settings:
-    return load_settings(_env_file=None, **values)
+from tests.settings import settings
 
 
 def found(topic: Topic, **other: Any) -> Found:

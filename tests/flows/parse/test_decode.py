@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from contracts.messages import Kind, Message, to_headers
 from flows.graph import parser
-from tests.flows.messages import arrived, balanced, bodies, foreign, header, line, logs, message, settings
+from tests.flows.messages import arrived, balanced, bodies, foreign, header, line, logs, message
 from tests.samples.json_texts import JsonText
 from tests.samples.sources import JSON, STRINGS
+from tests.settings import settings
 
 PARSE = parser(Kind.LOGS, settings())
 

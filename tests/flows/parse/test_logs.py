@@ -9,7 +9,8 @@ import pytest
 from contracts.messages import Kind
 from contracts.records import LogRow
 from flows.graph import parser
-from tests.flows.messages import ARRIVAL_NS, SECOND_NS, arrived, balanced, line, logs, message, settings
+from tests.flows.messages import ARRIVAL_NS, SECOND_NS, arrived, balanced, line, logs, message
+from tests.settings import settings
 
 PARSE = parser(Kind.LOGS, settings())
 FLAG, ORIGINAL = "headwater.timestamp.flag", "headwater.timestamp.original"

@@ -24,8 +24,9 @@ from lakehouse.delta.schemas import ERASURES
 from lakehouse.delta.table import Delta
 from lakehouse.lake.erasure_requests import Request, Tombstones, begin, finish, unfinished
 from lakehouse.lake.erasure_tests import Subject
-from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, bodies, foreign, line, message, settings
+from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, bodies, foreign, line, message
 from tests.flows.running import World
+from tests.settings import settings
 
 BOB = Term("attributes.user", "bob")
 AFTER_NS = ARRIVAL_NS + 1_000_000

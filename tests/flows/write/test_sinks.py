@@ -22,8 +22,9 @@ from flows.write.sinks import BACKLOG_AGE_S, BACKLOG_COMMIT_S, COMMIT_REST, POIS
 from flows.write.stores import StoresPart
 from lakehouse.hot.tantivy.writer import TantivyHotWriter
 from lakehouse.lake.writer import LakeWriter
-from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, line, message, settings
+from tests.flows.messages import ARRIVAL_NS, TENANT, arrived, balanced, line, message
 from tests.flows.running import World
+from tests.settings import settings
 
 PARSE = parser(Kind.LOGS, settings())
 PATIENCE_S = 30.0

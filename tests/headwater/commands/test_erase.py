@@ -22,7 +22,7 @@ from lakehouse.upkeep.erasure.receipts import receipt_file, verify
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from tests import storage
 from tests.children import ROOT, clean_environment
-from tests.flows.messages import TENANT, settings
+from tests.flows.messages import TENANT
 from tests.flows.running import World
 from tests.headwater.erasing import (
     KINDS,
@@ -42,6 +42,7 @@ from tests.headwater.erasing import (
     run,
     running,
 )
+from tests.settings import settings
 
 FAILPOINTS = (
     "erase.told",

@@ -36,8 +36,8 @@ from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from query_api.account import account
 from tests import children
-from tests.lakehouse.lake_samples import settings as placed
 from tests.samples.lines import write_files
+from tests.settings import settings as placed
 
 ACME = "acme"
 OLD = dt.datetime(2024, 5, 1, 23, 59, 0, tzinfo=dt.UTC)

@@ -30,7 +30,7 @@ from lakehouse.upkeep.imports.land import ALL, Import
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 from tests import children
 from tests.headwater.commands.test_import import ACME, OLD, every_message, found, lines, written
-from tests.lakehouse.lake_samples import settings as placed
+from tests.settings import settings as placed
 
 LOGS = options_of("logs", "auto")
 WHOSE = tenant_named(ACME)

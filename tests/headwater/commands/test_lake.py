@@ -10,9 +10,10 @@ from pathlib import Path
 from contracts.messages import Kind
 from lakehouse.lake.store import Lake
 from tests.headwater.processes import headwater, output, started
-from tests.lakehouse.lake_samples import batch, log, settings
+from tests.lakehouse.lake_samples import batch, log
 from tests.lakehouse.object_store_server import LOOKS_FIRST, serving
 from tests.ports import free_port
+from tests.settings import settings
 from tests.waiting import until
 
 

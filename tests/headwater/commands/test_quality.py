@@ -15,7 +15,8 @@ from headwater.commands import quality, trace
 from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.quality.results import CheckResult, Severity, days, record
-from tests.lakehouse.lake_samples import batch, log, settings
+from tests.lakehouse.lake_samples import batch, log
+from tests.settings import settings
 
 DAY = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
 

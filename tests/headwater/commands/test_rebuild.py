@@ -12,8 +12,9 @@ from contracts.errors import ConfigError
 from contracts.messages import Kind
 from headwater.commands.rebuild import days_of, kinds_of, rebuild_hot
 from lakehouse.upkeep.care import Care
-from tests.lakehouse.lake_samples import NOON_NS, batch, log, metric, settings
+from tests.lakehouse.lake_samples import NOON_NS, batch, log, metric
 from tests.lakehouse.upkeep.rebuild.test_hot_day import DAY, NEXT, land, load
+from tests.settings import settings
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from headwater.commands import tiers
 from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rollups.rollups import roll_up
-from tests.lakehouse.lake_samples import DAY_NS, batch, metric, settings
+from tests.lakehouse.lake_samples import DAY_NS, batch, metric
+from tests.settings import settings
 
 POLICY = "[defaults]\nhot_days = 0\narchive_after_days = 0\nkeep_days = 2\n"
 

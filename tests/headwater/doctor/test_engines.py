@@ -108,7 +108,7 @@ def test_denied_access_is_named_with_the_rights_that_are_needed(tmp_path: Path) 
 def test_a_clock_that_differs_from_the_servers_is_measured(tmp_path: Path) -> None:
     from lakehouse.s3.check import look
     from lakehouse.s3.store import object_store
-    from tests.lakehouse.lake_samples import settings
+    from tests.settings import settings
 
     with serving(ATOMIC) as server:
         server.ahead_s = 600

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.errors import StoreError
 from lakehouse.delta.blobs import Blobs, open_blobs
-from tests.flows.messages import settings
+from tests.settings import settings
 
 
 def look(blobs: Blobs) -> None:

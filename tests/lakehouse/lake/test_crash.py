@@ -14,7 +14,8 @@ from contracts.messages import Kind
 from lakehouse.lake.store import Lake
 from tests.children import Child
 from tests.lakehouse.lake_child import PARTITIONS, ROWS
-from tests.lakehouse.lake_samples import ACME, settings
+from tests.lakehouse.lake_samples import ACME
+from tests.settings import settings
 
 BATCHES = 20
 SEED = 7

@@ -16,7 +16,8 @@ from contracts.messages import Kind
 from contracts.query import Term
 from lakehouse import open_hot
 from lakehouse.lake.erasure_requests import Request, days_with
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log
+from tests.settings import settings
 
 TODAY, TOMORROW = dt.date(2026, 3, 4), dt.date(2026, 3, 5)
 REQUEST = Request("e1", ACME, {Kind.LOGS: Term("body", "bob")}, "bob", NOON_NS, "", "ada")

@@ -22,7 +22,8 @@ from lakehouse.delta.table import CHECKPOINT_COMMITS, Delta, translated
 from lakehouse.delta.tables import Tables
 from lakehouse.lake import writer as lake_writer
 from lakehouse.lake.store import Lake
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric
+from tests.settings import settings
 
 ROLLUP = next(iter(ROLLUPS))
 

@@ -16,7 +16,8 @@ from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.archive.moves import archive_day
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.pinned import PinnedRows
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, log
+from tests.settings import settings
 
 FIRST = dt.date(2026, 3, 4)
 

@@ -14,7 +14,8 @@ from lakehouse.delta.table import Delta
 from lakehouse.lake import writer as lake_writer
 from lakehouse.lake.store import Lake
 from lakehouse.lake.writer import LakeWriter
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings, tick
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, tick
+from tests.settings import settings
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from contracts.records import MetricRow
 from lakehouse.lake.store import Lake
 from lakehouse.read.search import Search
 from tests.lakehouse.lake_samples import ACME, NOON_NS, batch, metric
-from tests.lakehouse.lake_samples import settings as load
+from tests.settings import settings as load
 
 S = 10**9
 LOOK_BACK_S = 300

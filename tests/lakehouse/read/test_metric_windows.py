@@ -25,8 +25,9 @@ from lakehouse.read import metrics
 from lakehouse.read.search import Search
 from lakehouse.sql.sketch import ACCURACY
 from lakehouse.upkeep.rollups import rollups
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, metric, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, metric
 from tests.lakehouse.upkeep.rollup_world import TODAY, care_of, some_points
+from tests.settings import settings
 
 S = 10**9
 HOUR_NS = 3600 * S

@@ -16,7 +16,8 @@ from contracts.records import MetricRow
 from lakehouse import open_hot
 from lakehouse.lake.store import Lake
 from lakehouse.read.search import Search
-from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, metric, settings
+from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, metric
+from tests.settings import settings
 
 S = 10**9
 VALUES = [3.0, -1.5, 8.0, 8.0, 2.25, 100.0, 0.0]

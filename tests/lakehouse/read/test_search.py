@@ -19,7 +19,8 @@ from contracts.query import All, Node, RecordQuery, Term
 from lakehouse import open_hot
 from lakehouse.lake.store import Lake
 from lakehouse.read.search import Search
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, metric, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, metric
+from tests.settings import settings
 
 TODAY = dt.date(2026, 3, 4)
 

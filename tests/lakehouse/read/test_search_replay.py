@@ -18,7 +18,8 @@ from lakehouse import open_hot
 from lakehouse.lake.store import Lake
 from lakehouse.read import search
 from lakehouse.read.search import Search
-from tests.lakehouse.lake_samples import ACME, NOON_NS, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, NOON_NS, batch, log
+from tests.settings import settings
 
 
 @pytest.fixture

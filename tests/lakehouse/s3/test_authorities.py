@@ -20,7 +20,7 @@ import pytest
 from contracts.errors import ConfigError
 from lakehouse.s3.authorities import FILE, GIVEN, trust_too
 from lakehouse.s3.store import object_store
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")

@@ -15,8 +15,8 @@ from lakehouse.lake.store import Lake
 from lakehouse.s3 import probe
 from lakehouse.s3.probe import ensure_safe
 from lakehouse.s3.store import ObjectStore, object_store
-from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.object_store_server import ATOMIC, BUSY, IGNORES, LOOKS_FIRST, OVERWRITES, MemoryS3, serving
+from tests.settings import settings
 
 KEYS = {"s3_access_key": "a", "s3_secret_key": "b"}
 

@@ -10,7 +10,7 @@ import pytest
 from contracts.errors import ConfigError
 from lakehouse.s3.errors import trouble
 from lakehouse.s3.store import ObjectStore, object_store, reading_options, writing_options
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 
 AWS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
 KEYS = {"s3_access_key": "known", "s3_secret_key": "whispered"}

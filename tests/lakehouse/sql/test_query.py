@@ -16,9 +16,10 @@ from contracts.query import All, And, Exists, Node, Not, Or, Range, RecordQuery,
 from contracts.tenants import Tenant
 from lakehouse.lake.store import Lake
 from lakehouse.sql.query import records_sql, where_sql
-from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, log
 from tests.lakehouse.reference import page, stored
 from tests.samples.sources import STRINGS
+from tests.settings import settings
 
 WORDS = [
     "error",

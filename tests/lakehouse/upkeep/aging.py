@@ -29,7 +29,8 @@ from lakehouse.upkeep.pinned import PinnedRows
 from lakehouse.upkeep.policy.policy import Policy, Rule
 from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.retention.apply import Applied, Plan, apply, plan
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, metric, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, metric
+from tests.settings import settings
 
 FIRST = dt.date(2026, 3, 4)
 LOGS = frozenset({Kind.LOGS})

@@ -27,7 +27,8 @@ from lakehouse.upkeep.archive import copying
 from lakehouse.upkeep.archive import moves as archive
 from lakehouse.upkeep.care import Care
 from tests import children
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log
+from tests.settings import settings
 
 DAY = dt.date(2026, 3, 4)
 DAYS = tuple(DAY + dt.timedelta(days=number) for number in range(3))

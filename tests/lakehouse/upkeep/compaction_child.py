@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.compaction.compact import compact_closed, compact_open
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 
 if __name__ == "__main__":
     care = Care(settings(data_dir=Path(sys.argv[1])))

@@ -15,7 +15,8 @@ from pathlib import Path
 from contracts.messages import Kind
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
-from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, batch, log, settings
+from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, batch, log
+from tests.settings import settings
 
 WRITTEN = 60
 

@@ -25,7 +25,8 @@ from lakehouse.lake.writer import LakeWriter
 from lakehouse.sql.sketch import key_of
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rollups import rollups
-from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, batch, metric, settings
+from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, batch, metric
+from tests.settings import settings
 
 S = 10**9
 TODAY = dt.date(2026, 3, 4)

@@ -20,7 +20,8 @@ from lakehouse.upkeep.archive.moves import archive_day, archived_days
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.compaction.compact import compact_closed
 from lakehouse.upkeep.pinned import PinnedRows
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log
+from tests.settings import settings
 
 DAY = dt.datetime.fromtimestamp(NOON_NS / 1e9, dt.UTC).date()
 ROWS, COMMITS = 4000, 4

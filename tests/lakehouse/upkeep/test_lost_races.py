@@ -16,8 +16,9 @@ from lakehouse.delta.table import MERGE_S, Delta
 from lakehouse.upkeep.archive import moves as archive
 from lakehouse.upkeep.archive.moves import archive_day, archive_table
 from lakehouse.upkeep.compaction.compact import compact_closed
-from tests.lakehouse.lake_samples import orphans, settings
+from tests.lakehouse.lake_samples import orphans
 from tests.lakehouse.upkeep.archiving import DAY, DAYS, ROWS, care_of, fill
+from tests.settings import settings
 
 
 def test_a_compaction_that_an_erasure_forestalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

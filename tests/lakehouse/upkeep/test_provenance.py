@@ -17,7 +17,8 @@ from lakehouse.lake.writer import LakeWriter
 from lakehouse.upkeep.archive.moves import archive_day
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.provenance import provenance
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, log
+from tests.settings import settings
 
 PRODUCER, STREAM = "key:a/b%c", "/var/log/50%.log"
 

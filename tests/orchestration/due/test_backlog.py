@@ -9,8 +9,9 @@ import pytest
 from contracts.messages import Kind
 from lakehouse.upkeep.care import Care
 from orchestration.due.backlog import AT_RISK, LOST, Backlog, TopicLimits, backlogs, bus_risk, risks_of
-from tests.flows.messages import ARRIVAL_NS, SECOND_NS, line, message, settings
+from tests.flows.messages import ARRIVAL_NS, SECOND_NS, line, message
 from tests.flows.running import World
+from tests.settings import settings
 
 HOUR_NS = 3600 * SECOND_NS
 KEPT = TopicLimits(age_s=3600, size_bytes=1000, held_bytes=1000)

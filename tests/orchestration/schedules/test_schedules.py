@@ -16,10 +16,10 @@ from orchestration.process.leftovers import end_leftovers
 from orchestration.resources import Upkeep
 from orchestration.schedules.beats import BEATS, next_runs
 from tests.headwater.processes import output, started
-from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.upkeep.aging import pass_checks
 from tests.orchestration.caring import NOW_NS, TODAY, land, upkeep
 from tests.orchestration.test_holder import HOLD
+from tests.settings import settings
 from tests.waiting import until
 
 

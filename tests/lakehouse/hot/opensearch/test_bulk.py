@@ -13,8 +13,9 @@ from lakehouse.hot.opensearch.bulk import MISSING, Bulk, Refused
 from lakehouse.hot.opensearch.client import Client
 from lakehouse.hot.opensearch.document import lines
 from tests.lakehouse import opensearch_double as doubles
-from tests.lakehouse.lake_samples import batch, log, settings
+from tests.lakehouse.lake_samples import batch, log
 from tests.lakehouse.opensearch_double import Double, Reply, Request
+from tests.settings import settings
 
 
 def rows(count: int, offset: int = 0, **fields: Any) -> list[bytes]:

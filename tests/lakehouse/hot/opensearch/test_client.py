@@ -20,7 +20,7 @@ from contracts.messages import Kind
 from contracts.settings import Settings
 from lakehouse import open_hot
 from lakehouse.hot.opensearch.client import Client
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 
 USER, PASSWORD = "headwater", "geheim-Ünicode"
 NEW_KEY = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"

@@ -21,7 +21,8 @@ from lakehouse.hot.tantivy.terms import number_text
 from lakehouse.match import record_matcher
 from tests.lakehouse import reference
 from tests.lakehouse.hot.tantivy import test_query as embedded
-from tests.lakehouse.lake_samples import ACME, batch, event, log, metric, settings
+from tests.lakehouse.lake_samples import ACME, batch, event, log, metric
+from tests.settings import settings
 
 
 def source(line: bytes) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.query import All, And, Cursor, Exists, Node, Not, Range, RecordQuery, Term, Wildcard
 from lakehouse import open_hot
-from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, log
 from tests.lakehouse.reference import Stored, page, select, stored
+from tests.settings import settings
 
 SERVICES = ["checkout"] * 6 + ["gateway"] * 3 + ["mail", ""]
 

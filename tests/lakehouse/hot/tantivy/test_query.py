@@ -21,8 +21,9 @@ from contracts.messages import Kind
 from contracts.query import All, And, Cursor, Exists, Node, Not, Or, Position, Range, RecordQuery, Term, Wildcard
 from lakehouse import open_hot
 from lakehouse.hot.tantivy.regex import hex_between, integers_between
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric
 from tests.lakehouse.reference import page, select, stored
+from tests.settings import settings
 
 WORDS = [
     "error",

@@ -27,7 +27,8 @@ from lakehouse.hot.tantivy.schema import pack
 from lakehouse.hot.tantivy.writer import TantivyHotWriter
 from tests import children
 from tests.lakehouse import hot_child
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, batch, log
+from tests.settings import settings
 
 TODAY = dt.date(2026, 3, 4)
 TOMORROW = dt.date(2026, 3, 5)

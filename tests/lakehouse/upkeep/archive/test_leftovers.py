@@ -11,8 +11,8 @@ from contracts.query import Tier
 from lakehouse.upkeep.archive import moves as archive
 from lakehouse.upkeep.archive.moves import archive_day, archive_table
 from lakehouse.upkeep.retention.apply import Action, Plan, Step, apply
-from tests.lakehouse.lake_samples import settings
 from tests.lakehouse.upkeep.archiving import DAY, DAYS, ROWS, care_of, child, fill, stored
+from tests.settings import settings
 
 
 def test_a_copy_of_a_killed_move_does_not_outlive_the_day_that_retention_takes(tmp_path: Path) -> None:

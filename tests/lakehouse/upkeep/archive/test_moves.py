@@ -28,8 +28,9 @@ from lakehouse.upkeep.archive import copying
 from lakehouse.upkeep.archive import moves as archive
 from lakehouse.upkeep.archive.moves import archive_day, archive_table, archived_days, day_sql, remove_leftovers
 from lakehouse.upkeep.care import Care
-from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, event, metric, settings
+from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, event, metric
 from tests.lakehouse.upkeep.archiving import DAY, DAYS, FAILPOINTS, ROWS, Reader, bodies, care_of, child, fill, stored
+from tests.settings import settings
 
 EVERY = ROWS * len(DAYS)
 

@@ -29,7 +29,8 @@ from lakehouse.upkeep.compaction import sort as ordering
 from lakehouse.upkeep.compaction.compact import compact_closed, compact_open
 from lakehouse.upkeep.compaction.sort import Day, Dealt
 from tests import children, storage
-from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import DAY_NS, NOON_NS, OTHER, batch, log
+from tests.settings import settings
 
 DAY = dt.date(2026, 3, 4)
 SERVICES = ("web", "api", "cron", "")

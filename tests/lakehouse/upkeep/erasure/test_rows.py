@@ -24,7 +24,8 @@ from lakehouse.upkeep.archive import moves as archive
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.erasure import rows as erasure_rows
 from lakehouse.upkeep.erasure.rows import found, noted, remove_found, targets
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, log
+from tests.settings import settings
 
 DAY = dt.date(2026, 3, 4)
 BOB = Term("attributes.user", "bob")
@@ -37,7 +38,7 @@ def request(where: Node, at_ns: int = NOON_NS + 10) -> Request:
 @pytest.fixture
 def care(tmp_path: Path) -> Care:
     """Two tenants with 30 rows of bob and 30 of eve each, and one of bob that was received later."""
-    values = settings(_env_file=None, data_dir=tmp_path)
+    values = settings(data_dir=tmp_path)
     writer = LakeWriter(values.lake, Kind.LOGS, values)
     for offset in range(20):
         rows = [log(at, attributes={"user": ("bob", "eve")[at % 2], "n": at}) for at in range(6)]

@@ -12,7 +12,7 @@ from contracts.errors import ConfigError
 from contracts.messages import Kind
 from lakehouse.upkeep.policy.file import lines_of, load_policy, parse_policy
 from lakehouse.upkeep.policy.policy import GIB, Policy
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 
 WHOLE = """
 [defaults]

@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import ConfigError
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.quality.results import CheckResult, Severity, blocked, days, history, latest, record, release
-from tests.lakehouse.lake_samples import settings
+from tests.settings import settings
 
 DAY = dt.date(2026, 3, 4)
 NOON_NS = int(dt.datetime(2026, 3, 6, 12, tzinfo=dt.UTC).timestamp()) * 10**9

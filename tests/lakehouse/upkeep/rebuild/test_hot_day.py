@@ -35,8 +35,9 @@ from lakehouse.upkeep.rebuild.lake_day import LakeDay
 from tests import children
 from tests.children import Child
 from tests.lakehouse.hot.tantivy.test_writer import in_another_format
-from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, settings
+from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric
 from tests.lakehouse.upkeep import rebuild_child
+from tests.settings import settings
 
 DAY = dt.date(2026, 3, 4)
 NEXT = dt.date(2026, 3, 5)
