@@ -40,8 +40,9 @@ bench-batch: $(READY) ## the batch tiers on 5 million records of three days, as 
 soak: $(READY) ## the crash test, longer: SOAK_KILLS kills (default 200)
 	@HEADWATER_SOAK_KILLS=$${SOAK_KILLS:-200} $(BIN)/python -m pytest tests/e2e/test_crash.py -k soak -s
 
-soak-engines: $(READY) ## the same on Kafka, OpenSearch and S3, which are killed and paused too: SOAK_FAULTS (default 120)
+soak-engines: $(READY) ## the same on Kafka, OpenSearch and S3, which are killed and paused too: SOAK_FAULTS (default 120); then stores that are away: SOAK_AWAY_S seconds each (default 600)
 	@HEADWATER_SOAK_FAULTS=$${SOAK_FAULTS:-120} $(BIN)/python -m pytest tests/real/test_promise.py -k soak -s
+	@HEADWATER_SOAK_AWAY_S=$${SOAK_AWAY_S:-600} $(BIN)/python -m pytest tests/real/test_away.py -k soak -s
 
 browser: ## a Chromium for the test that opens Dagster's pages, where there is none (apt-get, as root)
 	@scripts/browser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bus import open_bus
 from contracts.bus import Bus
@@ -29,8 +29,8 @@ class Connections:
         self._opened: dict[str, Bus | HotStore | Lake] = {}
         self._tombstones: Tombstones | None = None
         self._known_tombstones: Tombstones | None = None
-        # The lake's checkpoints as the first start of a kind found them.
-        self.landed: dict[Kind, Mapping[int, int]] = {}
+        self.starts: dict[tuple[Kind, int], Any] = {}  # by kind and partition: `flows.read.places.Start`
+        self.landed: dict[Kind, Mapping[int, int]] = {}  # the lake's checkpoints at the first start of a kind
 
     @property
     def bus(self) -> Bus:

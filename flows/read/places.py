@@ -111,6 +111,15 @@ def start_of(connections: Connections, kind: Kind, partition: int) -> Start:
     return Start(seen, identity, offset, own, found.lost_before(own), found.hot < max(found.lake, found.rows))
 
 
+def known_start(connections: Connections, kind: Kind, partition: int) -> Start:
+    """What `start_of` said in this process, else what it says now: a bus that is read keeps its base, so that the lake
+    need not answer."""
+    if (kind, partition) not in connections.starts:
+        connections.starts[kind, partition] = start_of(connections, kind, partition)
+    start: Start = connections.starts[kind, partition]
+    return start
+
+
 def _checkpoints(
     connections: Connections, kind: Kind, partitions: Mapping[int, Extent], with_hot: bool
 ) -> dict[int, _Checkpoints]:

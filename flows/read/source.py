@@ -71,6 +71,7 @@ class BusSource(FixedPartitionedSource[Arrival | Item, int]):
         def look_up() -> None:
             nonlocal start
             start = start_of(self._connections, self._kind, int(for_part))
+            self._connections.starts[self._kind, int(for_part)] = start
 
         patiently(f"reading the checkpoints of {self._kind}", look_up, self._stop)
         parts = self._partitions

@@ -27,7 +27,7 @@ from flows.arrivals import Arrival, Item, Lost
 from flows.connections import Connections
 from flows.parse.batch import Parse
 from flows.read.pace import Pace
-from flows.read.places import start_of
+from flows.read.places import known_start
 from flows.read.source import BusPart
 from flows.write.erasing import Erasing
 from flows.write.lanes import Lane, Part
@@ -38,6 +38,7 @@ from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.lake_rows import LakeRows
 
 MEET_S = 2.0  # a pass that takes so long at most is the last but one
+STEADY = 0.8  # and so is one that takes more than this share of the pass before: passes grow no shorter any more
 SLICE_ROWS = 500_000  # of the lake, sorted at once, on disk
 COMMIT_ROWS = 50_000
 LOOKS = 3  # at a lake that is to commit what the hot store is about to be fed
@@ -78,9 +79,12 @@ class Feeding:
     parse: Parse
     late: Late
 
-    def erasing(self) -> Erasing:
-        """Drops what was erased; what it passes on goes to the store, not to the dead letters."""
-        return Erasing(lambda: self.connections.tombstones, self.stop, lambda item: [item])
+    def erasing(self, is_hot: bool) -> Erasing:
+        """Drops what was erased; what it passes on goes to the store, not to the dead letters. The hot store is fed
+        while the lake is away, too, by what is known of erasures: see `lakehouse.lake.erasure_looks`."""
+        connections = self.connections
+        known = (lambda: connections.known_tombstones) if is_hot else (lambda: connections.tombstones)
+        return Erasing(known, self.stop, lambda item: [item])
 
 
 class LakeFeed:
@@ -110,9 +114,14 @@ class HotFeed:
         assert isinstance(part, HotPart)
         with contextlib.closing(BusFeed(self._means, lane, self._check_lost)) as bus:
 
+            lake_is_of_use = True  # else a look at it, which may hang, would make each pass a long one
+
             def fed(done: Mapping[int, int], live: Mapping[int, int]) -> Mapping[int, int]:
-                done = self._from_lake(part, lane, done, live)
-                if self._lake.is_live and not lane.is_meeting:
+                nonlocal lake_is_of_use
+                if lake_is_of_use or self._lake.is_live:
+                    done = self._from_lake(part, lane, done, live)
+                    lake_is_of_use = self._lake.is_live
+                if lake_is_of_use and not lane.is_meeting:
                     return done  # the lake has the rest in a moment
                 return _gaps_fed(bus, part, done, live)
 
@@ -163,7 +172,7 @@ class LakeRange:
         since = max(days, default=dt.date.max) - dt.timedelta(days=FULL_DAYS - 1)
         self._leave_to_the_lake(part, lane, [day for day in days if day < since])
         total = sum(rows for day, rows in days.items() if day >= since)
-        erasing = self.means.erasing()
+        erasing = self.means.erasing(is_hot=False)
         for gaps in sliced(self.gaps, max(1, math.ceil(total / SLICE_ROWS))):
             for batches in self.rows.batches(f"{self._where(gaps)} AND day >= {day_literal(since)}"):
                 self._give(part, lane, [item for batch in batches for item in erasing(batch)])
@@ -197,12 +206,12 @@ class BusFeed:
     """A second reader of the partitions. Not thread-safe.
 
     Args:
-        check_lost: Raises where offsets that the bus has no more are not lost for the store.
+        check_lost: For the hot store: raises where offsets that the bus has no more are not lost for it.
     """
 
-    def __init__(self, means: Feeding, lane: Lane, check_lost: Callable[[Lost], None] = lambda _lost: None) -> None:
+    def __init__(self, means: Feeding, lane: Lane, check_lost: Callable[[Lost], None] | None = None) -> None:
         self._means, self._lane, self._check_lost = means, lane, check_lost
-        self._erasing = means.erasing()
+        self._erasing = means.erasing(is_hot=check_lost is not None)
         self._pace = Pace(means.stop, means.connections.settings.flow_poll_ms / 1000)
         self._readers: dict[int, BusPart] = {}
         self._ahead: dict[int, list[Arrival | Item]] = {}  # were read, and lie at or past the end of a pass
@@ -235,13 +244,13 @@ class BusFeed:
 
     def _open(self, partition: int, offset: int) -> BusPart:
         means = self._means
-        start = replace(start_of(means.connections, means.kind, partition), offset=offset)
+        start = replace(known_start(means.connections, means.kind, partition), offset=offset)
         reader = BusPart(means.connections, means.kind, partition, start, means.stop, self._pace)
         self._readers[partition] = reader
         return reader
 
     def _passed(self, arrived: Arrival | Item) -> Sequence[Item]:
-        if isinstance(arrived, Lost):
+        if isinstance(arrived, Lost) and self._check_lost is not None:
             self._check_lost(arrived)
         return self._erasing(self._means.parse(arrived))
 
@@ -257,16 +266,16 @@ class BusFeed:
 def _passes(part: Part, lane: Lane, fed: Callable[[Mapping[int, int], Mapping[int, int]], Mapping[int, int]]) -> None:
     """Call `fed(done, live)`, which says how far it came, until the flow is met."""
     done: Mapping[int, int] = dict(part.checkpoints())
-    took_s = math.inf
+    took_s = before_s = math.inf
     while not lane.is_over:
-        meeting = took_s < MEET_S
+        meeting = took_s < MEET_S or (before_s < math.inf and took_s > STEADY * before_s)
         live = lane.meet() if meeting else lane.live()
         began_s = time.monotonic()
         done = fed(done, live)
         _check(part, lane)
         if meeting:
             return
-        took_s = time.monotonic() - began_s
+        before_s, took_s = took_s, time.monotonic() - began_s
 
 
 def _gaps_fed(bus: BusFeed, part: Part, done: Mapping[int, int], live: Mapping[int, int]) -> Mapping[int, int]:

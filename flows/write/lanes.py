@@ -26,7 +26,8 @@ from flows.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
 QUEUE_ROWS = 20_000
 QUEUE_BYTES = 64 << 20  # of payloads, before compression
-CLOSE_S = 8.0  # for the last commit, when the flow ends
+CLOSE_S = 6.0  # for the last commit, when the flow ends
+AWAY_CLOSE_S = 1.0  # and where the store is away: of what it was fed, the next start feeds it again
 
 log = logging.getLogger("headwater.flows")
 
@@ -160,8 +161,10 @@ class Lane:
         """End with a last commit, which is waited for for `CLOSE_S`; a store that hangs is left as it is."""
         with self._changed:
             self._closing = True
+            hangs = self._busy_s is not None and self._clock() - self._busy_s >= self._patience_s
+            is_away = hangs or self._state is not State.LIVE
             self._changed.notify_all()
-        self._thread.join(CLOSE_S)
+        self._thread.join(AWAY_CLOSE_S if is_away else CLOSE_S)
         if self._thread.is_alive():
             log.warning("%s did not answer while the flow ended: the next start goes on at its checkpoint", self.name)
 

@@ -115,10 +115,10 @@ class World:
         found = hot.search(TENANT, RecordQuery(kind, All(), None, None, 1_000_000), hot.days(kind))
         return Counter(str(record.fields.get("body", record.fields.get("name"))) for record in found)
 
-    def lake_rows(self, table: str = "logs") -> list[dict[str, Any]]:
+    def lake_rows(self, table: str = "logs", columns: str = "*") -> list[dict[str, Any]]:
         options = reading_options(self.settings.lake, self.settings)
         rows_of = DeltaTable(f"{self.settings.lake}/{table}", storage_options=options)
-        answer = QueryBuilder().register("t", rows_of).execute("SELECT * FROM t")
+        answer = QueryBuilder().register("t", rows_of).execute(f"SELECT {columns} FROM t")
         rows: list[dict[str, Any]] = pa.RecordBatchReader.from_stream(answer).read_all().to_pylist()
         return rows
 

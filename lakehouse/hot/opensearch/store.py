@@ -59,9 +59,10 @@ class OpenSearchHotStore:
         return OpenSearchHotWriter(self._writing_client(), self._settings, kind)
 
     def _writing_client(self) -> Client:
-        if self._writing is None:
-            self._writing = Client(self._url, self._settings, self._settings.opensearch_write_timeout_s)
-        return self._writing
+        with self._lock:  # writers of several kinds are opened at once
+            if self._writing is None:
+                self._writing = Client(self._url, self._settings, self._settings.opensearch_write_timeout_s)
+            return self._writing
 
     def days(self, kind: Kind) -> Sequence[dt.date]:
         names = self._known(kind)
