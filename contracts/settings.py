@@ -184,6 +184,11 @@ class Settings(BaseSettings):
     lake_vacuum_h: int = Field(
         24, ge=24, description="Lake: age after which vacuum deletes what no version uses, and unfinished uploads."
     )
+    compaction_runs: int = Field(
+        2_000_000,
+        ge=1,
+        description="Batch tiers: runs of record ids that repeats are counted of; of more streams, a share is counted.",
+    )
     retention_file: str = Field("", description="Tiers: the retention policy; empty is <data>/retention.toml.")
 
     erase_look_s: float = Field(5.0, gt=0, description="Flows: most time between looks for new erasures.")

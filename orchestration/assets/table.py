@@ -126,6 +126,7 @@ def facts_of(done: Compaction) -> dict[str, Any]:
         "seconds": round(done.took_s, 3),
         "Delta version": done.version,
         "repeated ids": done.repeated,
+        "rows whose ids were not compared": done.uncounted,
         "rewritten": done.done,
     }
     if done.bytes_after:

@@ -51,6 +51,7 @@ class Compaction:
         bytes_before, bytes_after: Parquet.
         version: Of the table that has the day as it is now.
         repeated: Rows whose id another row of the day has, too. There should be none.
+        uncounted: Rows whose ids were not compared, as the day has more streams than `compaction_runs` takes.
         repeated_positions: Rows that stand at the same bus position as their neighbour in the order.
         done: False when there was nothing to do; then nothing was counted either.
     """
@@ -64,6 +65,7 @@ class Compaction:
     took_s: float
     repeated: int = 0
     repeated_positions: int = 0
+    uncounted: int = 0
     done: bool = True
 
 
@@ -99,10 +101,10 @@ def compact_closed(care: Care, name: str, day: dt.date) -> Compaction:
         before = _held(table, day)
         if not before.rows or table.noted(note) == before.rows:
             return _outcome(table, before, before, began_s, done=False)
-        repeated, positions = _rewrite(care, table, day, before.rows, note)
+        seen, positions = _rewrite(care, table, day, before.rows, note)
         reach(COMMITTED)
         table.refresh()
-        return _outcome(table, before, _held(table, day), began_s, repeated, positions)
+        return _outcome(table, before, _held(table, day), began_s, seen, positions)
 
     return retried(table, rewritten)
 
@@ -125,19 +127,26 @@ def _held(table: Delta, day: dt.date) -> _Held:
 
 
 def _outcome(
-    table: Delta, before: _Held, after: _Held, began_s: float, repeated: int = 0, positions: int = 0, done: bool = True
+    table: Delta,
+    before: _Held,
+    after: _Held,
+    began_s: float,
+    seen: Seen | None = None,
+    positions: int = 0,
+    done: bool = True,
 ) -> Compaction:
     took_s = time.monotonic() - began_s
     sizes = (after.rows, before.files, after.files, before.bytes, after.bytes)
-    return Compaction(*sizes, table.version, took_s, repeated, positions, done)
+    repeated, uncounted = (seen.repeated, seen.uncounted) if seen else (0, 0)
+    return Compaction(*sizes, table.version, took_s, repeated, positions, uncounted, done)
 
 
-def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tuple[int, int]:
-    """One commit; repeated ids and repeated bus positions."""
+def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tuple[Seen, int]:
+    """One commit; what was seen of ids, and repeated bus positions."""
     held, positions = [file for file in table.files() if file["partition.day"] == day], Positions()
     with translated(f"{day} of {table.what} cannot be sorted"), scratch(care.settings.data, "compaction") as folder:
         files = table.new_files(folder)
-        source = Day(files, [file["path"] for file in held])
+        source = Day(files, [file["path"] for file in held], care.settings.compaction_runs)
         dealt = source.deal(folder)
         reach(DEALT)
         parts = _parts(dealt.count, sum(file["size_bytes"] for file in held))
@@ -153,7 +162,7 @@ def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tu
         raise StoreError(f"the day has {rows} rows and {rows_of(written)} were read: nothing was changed")
     reach(WRITTEN)
     table.replace(day, written, {note: rows})
-    return source.seen.repeated, positions.repeated
+    return source.seen, positions.repeated
 
 
 def _written(files: Files, jobs: Sequence[Callable[[], list[AddAction]]]) -> list[AddAction]:

@@ -29,7 +29,7 @@ from contracts.open_files import allow_many_files
 from lakehouse.delta.files import Files
 from lakehouse.delta.schemas import SORTED_BY, sort_key
 from lakehouse.upkeep.compaction.range_files import RangeFiles, file_of, most_open, read
-from lakehouse.upkeep.compaction.repeated_ids import Seen
+from lakehouse.upkeep.compaction.repeated_ids import RUNS, Seen
 
 THREADS = 2
 NICE = 5  # a query gets three times the share of a thread here
@@ -69,13 +69,16 @@ class _Piece:
 class Day:
     """The rows of some files of a table.
 
+    Args:
+        most_runs: Of record ids, that repeats are counted of; see `Seen`.
+
     Attributes:
         rows: By the footers.
         seen: What passed, once the day is dealt.
     """
 
-    def __init__(self, files: Files, paths: Sequence[str]) -> None:
-        self._files = files
+    def __init__(self, files: Files, paths: Sequence[str], most_runs: int = RUNS) -> None:
+        self._files, self._most_runs = files, most_runs
         self._keys = [name for name in SORTED_BY[:2] if name in files.schema.names]
         self._timed = SORTED_BY[2] in files.schema.names
         self._pieces: list[_Piece] = []
@@ -87,7 +90,7 @@ class Day:
         self.rows = sum(piece.rows for piece in self._pieces)
         held = sum(piece.footer.row_group(piece.group).total_byte_size for piece in self._pieces)
         self._most = max(1, HELD_BYTES * self.rows // max(held, 1))  # rows at once, by their average size
-        self.seen = Seen()
+        self.seen = Seen(most_runs)
 
     def deal(self, folder: Path) -> Dealt:
         """Read the day and deal it out to files of `folder`."""
@@ -117,7 +120,7 @@ class Day:
         return Ranges(sample, self._keys, -(-self.rows // min(RANGE_ROWS, self._most)))
 
     def _work(self, waiting: queue.SimpleQueue[_Piece], ranges: Ranges, dealt: RangeFiles) -> Seen:
-        seen = Seen()
+        seen = Seen(self._most_runs)
         with contextlib.closing(dealt):
             while (piece := _next(waiting)) is not None:
                 with self._files.open(piece.path, piece.footer) as file:

@@ -6,6 +6,8 @@ import random
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lakehouse.upkeep.compaction import repeated_ids as seen
 from lakehouse.upkeep.compaction.repeated_ids import Seen
@@ -61,3 +63,47 @@ def test_trace_ids_are_counted_when_there_are_some() -> None:
     some.see(passed(ids, ["", "aa", "bb"]))
 
     assert (none.trace_ids, some.trace_ids) == (0, 3)
+
+
+NUMBERS = st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.sampled_from("xy"), st.integers(0, 40))
+
+
+@given(st.lists(st.lists(NUMBERS, min_size=1, max_size=30), min_size=1, max_size=8), st.integers(1, 50))
+def test_whatever_passes_is_counted_as_by_a_set(batches: list[list[tuple[str, int, str, int]]], many: int) -> None:
+    one, other, ids = Seen(), Seen(), list[Id]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seen, "_MANY_RUNS", many)
+        for number, batch in enumerate(batches):
+            here: list[Id] = [("acme", producer, epoch, stream, at) for producer, epoch, stream, at in batch]
+            ids += here
+            (other if number % 3 == 2 else one).see(passed(here))
+        one.add(other)
+
+        assert one.repeated == len(ids) - len(set(ids))
+        assert one.uncounted == 0
+
+
+def test_of_too_many_streams_a_share_is_counted_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "_MANY_RUNS", 100)
+    found, other = Seen(most_runs=500), Seen(most_runs=500)
+    count = 4_000
+    for first in range(0, count, 200):
+        ids: list[Id] = [
+            ("acme", f"req:{number}", 0, "", line) for number in range(first, first + 200) for line in (0, 1)
+        ]
+        found.see(passed(ids))
+        other.see(passed(ids[::2]))
+    found.add(other)
+
+    assert 200 < found.repeated < 3_000
+    assert 0 < found.uncounted < count * 3
+    assert found.repeated + found.uncounted <= count * 3
+    assert len(found._runs[0]) <= 500
+
+
+def test_numbers_may_be_as_large_as_they_come() -> None:
+    found, top = Seen(), (1 << 63) - 2
+    found.see(passed([("acme", "p", 0, "", top), ("acme", "p", 0, "", 0), ("acme", "p", 0, "", top)]))
+    found.see(passed([("acme", "p", 0, "", 0)]))
+
+    assert found.repeated == 2
