@@ -88,15 +88,18 @@ class Saving:
         self._thread = threading.Thread(target=self._save, args=(self._job or self._next(offset),), daemon=True)
         self._thread.start()
 
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Until the save that is under way has ended."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
     def close(self, offset: int, until_s: float) -> None:
         """Save the state as of `offset`, until that monotonic time; else the next start reads a little more."""
         for _ in range(2):  # one that is under way, and the last
-            if self._thread is not None:
-                self._thread.join(max(0.0, until_s - time.monotonic()))
+            self.wait(max(0.0, until_s - time.monotonic()))
             self._look_s = 0.0
             self.look(offset)
-        if self._thread is not None:
-            self._thread.join(max(0.0, until_s - time.monotonic()))
+        self.wait(max(0.0, until_s - time.monotonic()))
 
     def _next(self, offset: int) -> _Job:
         name = Name("new", self._offset, offset)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,9 +88,7 @@ class Run:
 
     def save(self) -> None:
         self.saving.look(self.offset)
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and thread.daemon and thread.name.startswith("Thread"):
-                thread.join()
+        self.saving.wait()
 
 
 def state(heads: list[BatchHeader], offset: int) -> Repeats:
