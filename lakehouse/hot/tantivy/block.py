@@ -1,8 +1,8 @@
 """Rows -> blocks, the documents of the hot index, and a stored block -> its rows.
 
-A block holds up to `ROWS` rows of one tenant and one bus partition, alike where possible (sorted by service or name),
-and is found by what any of them has. Which of them match is decided when the block is read (`hot_match`). One document
-a row costs twice the CPU and twice the bytes (docs/performance.md).
+A block holds up to `ROWS` rows of one tenant and one bus partition, alike where possible (sorted by service or name)
+and of about one time (`cuts`), and is found by what any of them has. Which of them match is decided when the block is
+read (`lakehouse.match`). One document a row costs twice the CPU and twice the bytes (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from contracts.messages import Kind
 from contracts.query import KEYWORD_FIELDS, Position
 from contracts.records import EventRow, LogRow, MetricRow
 from contracts.tenants import Tenant
+from lakehouse.hot.tantivy.cuts import cuts
 from lakehouse.hot.tantivy.schema import INDEXES, pack, unpack
 from lakehouse.hot.tantivy.terms import MARKED, attributes_terms, keyword_term, keyword_terms, number_term, tenant_term
 from lakehouse.record_view import public_fields
@@ -31,6 +32,8 @@ _LARGE = 8 * ROWS  # rows of a batch that has enough of a kind to be cut by itse
 _WAITING = 4096  # rows of a tenant and partition that wait for others like them
 
 _ENCODE = msgspec.json.Encoder().encode
+_INDEX = operator.attrgetter("index")
+_TIME = operator.attrgetter("timestamp_ns")
 
 
 class _StoredMetric(MetricRow):
@@ -134,32 +137,41 @@ class Blocks:
     def _cut(self, place: tuple[Tenant, int]) -> list[Document]:
         waiting = self._waiting.pop(place)
         ordered = sorted(waiting.rows, key=lambda entry: self._alike(entry[0]))
-        return self._documents(
-            place[0], waiting.origins, [row for row, _ in ordered], [number for _, number in ordered]
-        )
+        rows, numbers = [row for row, _ in ordered], [number for _, number in ordered]
+        return self._documents(place[0], waiting.origins, rows, numbers)
 
     def _documents(
         self, tenant: Tenant, origins: Sequence[Origin], rows: Sequence[Any], numbers: Sequence[int]
     ) -> list[Document]:
-        parts = (slice(start, start + ROWS) for start in range(0, len(rows), ROWS))
-        return [self._document(tenant, origins, rows[part], numbers[part]) for part in parts]
+        times = list(map(_TIME, rows))
+        return [self._document(tenant, origins, rows[part], numbers[part], times[part]) for part in cuts(times, ROWS)]
 
     def _document(
-        self, tenant: Tenant, origins: Sequence[Origin], rows: Sequence[Any], numbers: Sequence[int]
+        self,
+        tenant: Tenant,
+        origins: Sequence[Origin],
+        rows: Sequence[Any],
+        numbers: Sequence[int],
+        times: Sequence[int],
     ) -> Document:
         used = {number: place for place, number in enumerate(sorted(set(numbers)))}
         mine = [origins[number] for number in used]
-        times = [row.timestamp_ns for row in rows]
+        places = [used[number] for number in numbers] if len(mine) > 1 else [0] * len(rows)
         document = Document()
         document.add_text("terms", _terms(self._kind, tenant, rows, mine))
         if self._kind is not Kind.METRICS:
             document.add_text("words", "\n".join([row.body for row in rows]))
-        document.add_bytes("source", _ENCODE([mine, [used[number] for number in numbers], rows]))
+        document.add_bytes("source", _ENCODE([mine, places, rows]))
         document.add_integer("first_ns", min(times))
         document.add_integer("last_ns", max(times))
-        last = max(origins[number].base + row.index for row, number in zip(rows, numbers, strict=True))
-        document.add_unsigned("last_position", last)
+        document.add_unsigned("last_position", _last_position(mine, rows, places))
         return document
+
+
+def _last_position(origins: Sequence[Origin], rows: Sequence[Any], places: Sequence[int]) -> int:
+    if len(origins) == 1:
+        return origins[0].base + int(max(map(_INDEX, rows)))
+    return max(origins[place].base + int(row.index) for row, place in zip(rows, places, strict=True))
 
 
 _RESOURCE = {  # keyword fields whose values many rows share
