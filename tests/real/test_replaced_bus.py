@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from bytewax.errors import BytewaxRuntimeError
 
 from contracts.messages import Kind
 from scripts.engines.kafka import Kafka
+from tests.children import Child
 from tests.flows.messages import TENANT
 from tests.flows.read.test_places import NEW, OLD, after_the_note, before_the_note, check, numbered, once
 from tests.flows.running import World
@@ -75,7 +74,7 @@ def test_a_crash_on_the_way_changes_nothing(world: World, topics: Topics, monkey
     check(world, once("old", 0, OLD) + once("new", 0, NEW))
 
 
-def flow(world: World) -> subprocess.Popen[bytes]:
+def flow(world: World) -> Child:
     """`python -m flows` as a supervisor starts it."""
     settings = world.settings
     values = {
@@ -85,12 +84,12 @@ def flow(world: World) -> subprocess.Popen[bytes]:
         "HOT_COMMIT_S": "0.05",
         "LAKE_COMMIT_S": "0.2",
     }
-    environment = {**os.environ, **{f"HEADWATER_{name}": str(value) for name, value in values.items()}}
+    env = {**os.environ, **{f"HEADWATER_{name}": str(value) for name, value in values.items()}}
     with (settings.data_dir.parent / "flow.log").open("ab") as log:
-        return subprocess.Popen([sys.executable, "-m", "flows"], cwd=ROOT, env=environment, stderr=log, stdout=log)
+        return Child("flows", env=env, loads=["flows.embedded"], output=log)
 
 
-def until_in_the_lake(world: World, count: int, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+def until_in_the_lake(world: World, count: int, process: Child) -> Child:
     """The process that runs then: one that ends is started again, as a supervisor does."""
     deadline = time.monotonic() + WAIT_S
     while world.lake_bodies().total() < count:

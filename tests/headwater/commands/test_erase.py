@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts.errors import ConfigError, QueryError, StoreError
+from contracts.failpoints import VARIABLE
 from contracts.messages import ERASED, Kind
 from headwater.commands.erase import Wanted, erase, requested, resume
 from lakehouse.delta.schemas import ERASURES
@@ -20,8 +20,7 @@ from lakehouse.upkeep.erasure import erase as erasure
 from lakehouse.upkeep.erasure.erase import Means, plan, unfinished
 from lakehouse.upkeep.erasure.receipts import receipt_file, verify
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
-from tests import storage
-from tests.children import ROOT, clean_environment
+from tests import children, storage
 from tests.flows.messages import TENANT
 from tests.flows.running import World
 from tests.headwater.erasing import (
@@ -188,14 +187,13 @@ def test_flows_that_run_meanwhile_forget_the_open_day_and_go_on(world: World) ->
 
 def test_an_erasure_that_is_killed_after_any_step_is_completed_by_the_next_run(world: World) -> None:
     world.connections.close()
-    words = ["-m", "tests.headwater.erase_child", str(world.settings.data), QUERY, *FAILPOINTS]
+    words, loads = ("tests.headwater.erase_child", world.settings.data, QUERY), ["flows.erase_bus", "query_api.lucene"]
 
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
-    )
+    for at, point in enumerate((*FAILPOINTS, "")):
+        what = "resume" if at else "begin"
+        done = children.run(*words, what, env={VARIABLE: point}, loads=loads)
+        assert done.returncode == (-signal.SIGKILL if point else 0), f"{point}: {done.stdout}{done.stderr}"
 
-    ends = [line for line in done.stdout.splitlines() if line.startswith("ended")]
-    assert ends == [*(f"ended {point}: -9" for point in FAILPOINTS), "ended : 0"], done.stdout + done.stderr
     gone(world)
     (receipt,) = (world.settings.data / "receipts").glob("*.json")
     facts = verify(world.settings, receipt)
