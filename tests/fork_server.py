@@ -9,6 +9,7 @@ and sends its exit status when it has ended (a negative one is a signal). The se
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import runpy
@@ -38,8 +39,9 @@ def serve(requests: socket.socket) -> Job | None:
         if not packet:
             return None
         job = msgspec.json.decode(packet, type=Job)
-        for name in (*job.loads, job.module):
-            importlib.import_module(name)
+        with contextlib.suppress(Exception, SystemExit):  # the job meets it itself, and says so
+            for name in (*job.loads, job.module):
+                importlib.import_module(name)
         if os.fork() == 0:
             requests.close()
             return _watch(job, descriptors)
@@ -82,7 +84,7 @@ def run(job: Job) -> None:
     os.environ.clear()
     os.environ.update(job.environment)
     sys.argv = [job.module, *job.words]
-    sys.modules.pop(job.module)  # else it would be there twice, as in no other process
+    sys.modules.pop(job.module, None)  # else it would be there twice, as in no other process
     runpy.run_module(job.module, run_name="__main__", alter_sys=True)
 
 
