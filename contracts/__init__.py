@@ -1,4 +1,4 @@
-"""The words every room shares: records, the wire, ports, the query model, settings, errors.
+"""Types and rules that every room shares: records, messages, ports, the query model, settings, errors.
 
-No I/O, but for what every room does in one way with the system: files, locks, open files and log lines.
+The only I/O here is the one common way to replace files, lock them, raise the file limit and write log lines.
 """

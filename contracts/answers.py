@@ -1,4 +1,4 @@
-"""What reads answer with: pages, series, service summaries, and the ledger behind the conservation equation."""
+"""Answers of reads: pages, series, service summaries, and the ledger behind the conservation equation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from contracts.tenants import Tenant
 
 @dataclass(frozen=True, slots=True)
 class TierUse:
-    """What one tier gave to an answer.
+    """The part of one tier in an answer.
 
     Attributes:
-        rows: Rows of the answer that came from it.
-        days: Arrival days it answered for, or would have; () where it does not apply.
+        rows: Rows of the answer from this tier.
+        days: Arrival days that the query asks of this tier; () where days do not apply.
         took_ms: Wall time.
-        error: Why it gave nothing although it was needed, or "".
-        skipped: It may hold records of the answer in those `days`, and was not asked for.
+        error: Why the tier gave nothing although the query needed it, or "".
+        skipped: True if the caller left the tier out although it may hold records of `days`.
     """
 
     rows: int = 0
@@ -89,12 +89,12 @@ class ServicesAnswer:
 
 @dataclass(frozen=True, slots=True)
 class LedgerTotal:
-    """What the flows have landed of one tenant and kind, summed over the ledger.
+    """Counts of one tenant and kind, summed over the ledger of the flows.
 
-    `received == landed + duplicates + dead_lettered + sum(dropped.values())`, by the flows' own count; `stored` is
-    what the Delta tables of lake and archive really hold, counted independently, and `dropped` has also what was
-    removed from them, for "retention" or "erased". `lost` counts bus offsets that expired unread;
-    `imported` rows that came into the table past the bus, and are in none of the flows' counts.
+    The flows count `received == landed + duplicates + dead_lettered + sum(dropped.values())`. `stored` is an
+    independent count of the rows in the Delta tables of lake and archive. `dropped` includes rows that were later
+    removed from these tables ("retention", "erased"). `lost` counts bus offsets that expired unread. `imported` counts
+    rows that an import wrote to the table directly; the flows count none of them.
     """
 
     tenant: Tenant

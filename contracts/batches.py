@@ -17,11 +17,11 @@ class Reject:
     """A record that cannot be used: a value, never an exception across a flow.
 
     Attributes:
-        index: Its line in the message.
-        payload: Its bytes as they came.
+        index: Line of the record in the message.
+        payload: Bytes of the record as received.
         reason: Stable code.
-        message: What was wrong, in words.
-        stage: Where it was found.
+        message: The fault in words.
+        stage: Step that found the fault.
     """
 
     index: int
@@ -36,12 +36,12 @@ class Batch:
     """The rows of one bus message, and the account of every record in it.
 
     `received == len(rows) + duplicates + len(rejects) + sum(dropped.values())` always holds.
-    A *tick* is a batch without records that only lets sinks look at their clocks; its `offset` is the reader's next
-    offset and `received` is 0.
+    A *tick* is a batch without records: sinks use it to check whether a timed commit is due. The `offset` of a tick is
+    the reader's next offset, and `received` is 0.
 
     Attributes:
-        header: Of the message; sequence number of a row is `header.sequence + row.index`.
-        partition, offset: Where the message stands on the topic of `header.kind`. `next_offset` follows it.
+        header: Header of the message; the sequence number of a row is `header.sequence + row.index`.
+        partition, offset: Position of the message on the topic of `header.kind`.
         rows: Usable records, repeats removed, in line order.
         rejects: Records for the dead letters.
         received: Non-empty lines in the message.

@@ -1,7 +1,7 @@
 """The bus port: an append-only, partitioned log of opaque bytes.
 
-The URL scheme picks the adapter (`bus.open_bus`): `sqlite:///path` (embedded), later `kafka://host:port`. The bus
-keeps no consumer positions; readers own their offsets, so a replay is a normal event and every sink must be
+The URL scheme picks the adapter (`bus.open_bus`): `sqlite:///path` (embedded) or `kafka://host:port` (cluster). The
+bus keeps no consumer positions: readers own their offsets, so a replay is a normal event and every sink must be
 idempotent. A topic exists from the first append or read.
 """
 
@@ -16,28 +16,28 @@ from contracts.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What one partition holds: offsets `first_offset` (inclusive) to `next_offset` (exclusive)."""
+    """Offsets that one partition holds: `first_offset` (inclusive) to `next_offset` (exclusive)."""
 
     first_offset: int
     next_offset: int
 
 
 class Reader(Protocol):
-    """A cursor over one partition. Not thread-safe; its own connection, usable beside writers in other processes."""
+    """A cursor over one partition, with a connection of its own. Not thread-safe. Other processes may write."""
 
     def poll(self, limit: int, max_bytes: int = 4 << 20) -> Sequence[Message]:
         """Return the next messages, or none at once; never block, never skip.
 
-        At most `limit`, and at most `max_bytes` of payload (but at least one message when there is one).
+        Returns at most `limit` messages and at most `max_bytes` of payload, but at least one message if one is ready.
 
         Raises:
-            OffsetExpired: Retention removed the next offset meanwhile; the cursor stays where it was.
+            OffsetExpired: Retention has removed the next offset; the cursor did not move.
             BusError: The bus cannot be read now; the same call may be retried.
         """
         ...
 
     def headers(self, limit: int) -> Sequence[Message]:
-        """Like `poll`, with empty payloads: cheaper where the adapter can. Moves the cursor."""
+        """Like `poll`, but with empty payloads; some adapters do this at a lower cost. Moves the cursor."""
         ...
 
     def close(self) -> None: ...
@@ -51,12 +51,12 @@ class Bus(Protocol):
     ) -> Sequence[int]:
         """Store `messages` in order, in the partition chosen by `key`; return their offsets. Blocks until durable.
 
-        All or nothing. Not idempotent: the same call twice stores twice. Without messages it stores nothing and raises
-        what an append would now be refused with, as far as that is known without one.
+        All or nothing. Not idempotent: the same call twice stores twice. A call without messages stores nothing; it
+        raises the error that an append would raise now, as far as the adapter can tell.
 
         Raises:
             BusFull: The disk or size limit is exhausted; nothing was stored.
-            OutcomeUnknown: `timeout_s` passed after sending; it may be stored.
+            OutcomeUnknown: `timeout_s` passed after sending; the messages may be stored.
             BusError: Nothing was stored; the same call may be retried.
         """
         ...
@@ -76,32 +76,32 @@ class Bus(Protocol):
         ...
 
     def extents(self, topic: str) -> Mapping[int, Extent]:
-        """What each partition of `topic` holds now."""
+        """The extent of each partition of `topic` now."""
         ...
 
     def identity(self, topic: str) -> str:
-        """Which log `topic` is now: as long as the text is the same, an offset means the same message.
+        """An id of the log behind `topic`: while the id is the same, an offset means the same message.
 
-        It is another one when the topic was lost and made anew, so that its offsets began again at 0. A file that was
-        moved or copied keeps it. "" where the engine cannot say.
+        The id changes when the topic was lost and created again, so that offsets began again at 0. A moved or copied
+        bus file keeps its id. "" if the engine has no ids.
 
         Raises:
-            BusError: The bus cannot be asked now.
+            BusError: The bus does not answer now.
         """
         ...
 
     def trim(self, topic: str, consumed: Mapping[int, int]) -> int:
         """Apply retention by age and size, oldest first, never at or past the `consumed` next-offset of a partition.
 
-        Returns the number of messages removed. Idempotent. A partition absent from `consumed` keeps everything.
-        Does nothing where the engine keeps its own retention.
+        Returns the number of messages removed. Idempotent. A partition absent from `consumed` keeps all its messages.
+        Does nothing if the engine has a retention of its own.
         """
         ...
 
     def size_bytes(self) -> int:
-        """Bytes on disk, or 0 where the bus is elsewhere."""
+        """Bytes on the local disk; 0 for a bus on other machines."""
         ...
 
     def close(self) -> None:
-        """Finish pending appends and let go. Idempotent."""
+        """Finish pending appends, then release all resources. Idempotent."""
         ...

@@ -1,12 +1,12 @@
 """The one exception tree.
 
-    HeadwaterError                 what went wrong, `hint` for the operator, `retry_after_s` where a retry helps
+    HeadwaterError                 the message says the fault; `hint` for the operator, `retry_after_s` if a retry helps
     ├── ConfigError                a setting, key file or command line that cannot work
     ├── BusError                   nothing was stored; the same call may be retried
-    │   ├── BusFull                the disk or the quota of the bus is exhausted
-    │   ├── TooLarge               a message is larger than its topic takes: sending it again does not help
-    │   ├── OutcomeUnknown         a deadline passed after sending; it may be stored: send it again
-    │   └── OffsetExpired          retention has removed the offset; `first_offset` is what remains
+    │   ├── BusFull                the disk is full or the size limit of the bus is reached
+    │   ├── TooLarge               a message is larger than its topic allows: a retry does not help
+    │   ├── OutcomeUnknown         a deadline passed after sending; the messages may be stored: send them again
+    │   └── OffsetExpired          retention has removed the offset; `first_offset` is the oldest offset left
     ├── StoreError                 hot store or lake cannot answer or cannot write
     └── QueryError                 a query that cannot be run as written; `position` points into its text
 
@@ -17,10 +17,10 @@ from __future__ import annotations
 
 
 class HeadwaterError(Exception):
-    """A failure that says what to do.
+    """A failure with a remedy.
 
     Attributes:
-        hint: One sentence for the operator, or "" when the message says it all.
+        hint: The remedy in one sentence for the operator, or "" when the message contains it.
         retry_after_s: Seconds after which the same call may succeed; None when a retry does not help.
     """
 
@@ -35,23 +35,23 @@ class ConfigError(HeadwaterError):
 
 
 class BusError(HeadwaterError):
-    """The bus could not do it; nothing was stored and the same call may be retried."""
+    """A call of the bus failed; nothing was stored and the same call may be retried."""
 
 
 class BusFull(BusError):
-    """The disk or the size limit of the bus is exhausted; nothing was stored."""
+    """The disk is full or the size limit of the bus is reached; nothing was stored."""
 
 
 class TooLarge(BusError):
-    """A message is larger than its topic takes, and cannot be split; nothing was stored, and a retry does not help."""
+    """A message is larger than its topic allows and cannot be split; nothing was stored, a retry does not help."""
 
 
 class OutcomeUnknown(BusError):
-    """A deadline passed after sending: the messages may or may not be stored. Send them again; repeats are dropped."""
+    """A deadline passed after sending: the messages may be stored. Send them again; the flow drops repeats."""
 
 
 class OffsetExpired(BusError):
-    """Retention has removed the offset that was asked for."""
+    """Retention has removed the requested offset."""
 
     def __init__(self, message: str, *, first_offset: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -66,7 +66,7 @@ class QueryError(HeadwaterError):
     """A query that cannot be run as written.
 
     Attributes:
-        position: Zero-based character index into the query's text, or None when no single place is at fault.
+        position: Zero-based character index of the fault in the query's text, or None for a fault without one place.
         code: Stable machine-readable reason, e.g. "syntax", "too_long", "too_deep", "too_many_clauses", "bad_value".
     """
 

@@ -1,7 +1,7 @@
 """Failpoints: places between two durable steps, named so that a test can kill a process there.
 
-`HEADWATER_FAILPOINT=<name>` makes a process kill itself (SIGKILL) when it comes to that place; `<name>#<n>` when it
-comes there for the n-th time. It is for tests alone and does nothing unless that variable is set.
+`HEADWATER_FAILPOINT=<name>` makes a process kill itself (SIGKILL) at that place; `<name>#<n>` makes it do so the n-th
+time. Failpoints are for tests alone and do nothing unless that variable is set.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ VARIABLE = "HEADWATER_FAILPOINT"
 
 _reached: Counter[str] = Counter()
 
-# Every failpoint and what is durable when it is reached. The kill test goes through all of them.
+# Failpoint -> the steps that are durable when a process reaches it. The kill test visits all of them.
 FAILPOINTS: dict[str, str] = {}
 
 
 def failpoint(name: str, durable: str) -> str:
-    """Register a place; `durable` says what has been done when it is reached.
+    """Register a failpoint; `durable` names the steps that are durable when a process reaches it.
 
     Raises:
         ValueError: The name is taken.
@@ -31,7 +31,7 @@ def failpoint(name: str, durable: str) -> str:
 
 
 def reach(name: str) -> None:
-    """Say that the process has come to the failpoint `name`."""
+    """The process is at the failpoint `name`; kill it if the variable names this failpoint."""
     armed = os.environ.get(VARIABLE)
     if not armed:
         return

@@ -20,11 +20,11 @@ from contracts.tenants import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One stored record as answered.
+    """One stored record in an answer.
 
     Attributes:
         timestamp_ns: Event time.
-        position: Where it stands on the bus; with the timestamp, its place in every page.
+        position: Position of the record on the bus. Pages are sorted by (timestamp, position).
         fields: The record by its public names (timestamp and observed_timestamp as RFC 3339 text in UTC with
             microseconds and "Z", `attributes` as a dict, `id`), identical from either tier.
     """
@@ -40,12 +40,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class HotDay:
-    """A day that has an index here.
+    """A day that has an index in the hot store.
 
     Attributes:
-        size_bytes: Of its files.
-        trusted: Whether it holds all of the day; reads take the lake for a day that is not trusted.
-        rebuilt_ns: When it was rebuilt from the lake, Unix nanoseconds UTC; None: the flow wrote it.
+        size_bytes: Size of the index files.
+        trusted: True if the index holds all records of the day; for other days reads use the lake.
+        rebuilt_ns: Time of the rebuild from the lake, Unix nanoseconds UTC; None if the flow wrote the index.
     """
 
     day: dt.date
@@ -55,34 +55,36 @@ class HotDay:
 
 
 class HotWriter(Protocol):
-    """A writer of a kind: the only one where the engine admits one (Tantivy), else one of several on bus partitions of
-    their own (OpenSearch). Not thread-safe."""
+    """A writer of one kind. Not thread-safe.
+
+    Tantivy admits one writer of a kind. OpenSearch admits several, each on bus partitions of its own.
+    """
 
     def checkpoints(self) -> Mapping[int, int]:
-        """Next offset by bus partition: everything before it is stored. A partition that is absent starts at 0."""
+        """Next offset by bus partition: every record before it is stored. An absent partition starts at 0."""
         ...
 
     def append(self, batches: Sequence[Batch]) -> None:
-        """Buffer rows; a batch before the checkpoint of its day is skipped. Not durable until `commit`.
+        """Buffer rows; skip a batch that lies before the checkpoint of its day. Not durable until `commit`.
 
         Raises:
-            StoreError: Nothing of this call was lost if the caller replays from `checkpoints`.
+            StoreError: The rows may be lost; replay from `checkpoints`.
         """
         ...
 
     def commit(self) -> None:
-        """Make everything appended durable and searchable, together with its checkpoints. Blocks; idempotent."""
+        """Make all appended rows durable and searchable, together with their checkpoints. Blocks; idempotent."""
         ...
 
     def distrust_through(self, day: dt.date) -> None:
-        """Note that days up to `day` may miss rows here (their messages expired unread): reads take the lake."""
+        """Mark days up to `day` as not trusted, as messages of theirs expired unread: reads then use the lake."""
         ...
 
     def forget(self, day: dt.date) -> None:
-        """`HotStore.forget` by the writer that may have the day open; commits before. What comes later for that day
-        begins it anew, and it is not trusted.
+        """Commit, then do `HotStore.forget` for a day that this writer may have open.
 
-        Call it when the lake has what was committed here: what it lacks is not visible until it has it.
+        Later rows of that day begin a new index, which is not trusted. Commit the lake first: after this call reads of
+        the day use only the lake, so rows that the lake lacks are invisible until its next commit.
 
         Raises:
             StoreError: As `commit`.
@@ -90,15 +92,15 @@ class HotWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go without committing. Idempotent."""
+        """Release all resources without a commit. Idempotent."""
         ...
 
 
 class HotRebuild(Protocol):
-    """A day that is built anew, from the lake, beside the one that answers. Not thread-safe.
+    """A second index of one day, built from the lake while the first one answers. Not thread-safe.
 
-    Left without `complete`, or when the process dies, everything is as it was; what was built is removed then, or by
-    the next rebuild, or when a writer is opened. It runs beside the flow's writer, in any process.
+    Without `complete`, or after a kill, the first index stays. The unfinished index is then removed by `__exit__`, by
+    the next rebuild, or when a writer is opened. A rebuild may run beside the flow's writer, in any process.
     """
 
     def __enter__(self) -> Self: ...
@@ -108,7 +110,7 @@ class HotRebuild(Protocol):
     ) -> None: ...
 
     def add(self, batches: Sequence[Batch]) -> None:
-        """Take rows of the day; of one bus message all rows in one batch, each message once.
+        """Add rows of the day. One batch holds all rows of one bus message; add each message once.
 
         Raises:
             StoreError: The rebuild has failed: the store cannot be written, or the day was dropped or forgotten.
@@ -116,40 +118,42 @@ class HotRebuild(Protocol):
         ...
 
     def complete(self, checkpoints: Mapping[int, int]) -> None:
-        """Put the day in the place of the one before, at once for readers, trusted whatever it was: absent, dropped,
-        distrusted, forgotten, of another format or damaged. Blocks until it is durable.
+        """Replace the index of the day with the new one. Blocks until durable; readers see the new index at once.
+
+        The day is trusted afterwards, even if it was absent, dropped, distrusted, forgotten, damaged or of another
+        format before.
 
         Args:
-            checkpoints: Next offset by bus partition: all rows of the day before it were added; what a flow replays
-                from before it is skipped.
+            checkpoints: Next offset by bus partition: all rows of the day before it were added, and the writer skips
+                rows that a flow replays from before it.
 
         Raises:
-            StoreError: Nothing was changed: the day was dropped or forgotten meanwhile, or got rows past `checkpoints`.
+            StoreError: Nothing changed: during the rebuild the day was dropped, forgotten or got later rows.
         """
         ...
 
     def close(self) -> None:
-        """Give up, unless it is complete. Idempotent."""
+        """Discard the new index unless it is complete. Idempotent."""
         ...
 
 
 class HotStore(Protocol):
-    """Reads are thread-safe and see what was committed; the tenant never has a default."""
+    """Reads are thread-safe and see committed rows only. The tenant never has a default."""
 
     def writer(self, kind: Kind) -> HotWriter:
         """Open the writer of `kind`.
 
         Raises:
-            StoreError: Another process writes it already, and the engine admits one writer.
+            StoreError: Another process writes this kind already, and the engine admits one writer.
         """
         ...
 
     def days(self, kind: Kind) -> Sequence[dt.date]:
-        """Arrival days this store answers for, in full, ascending."""
+        """Arrival days that this store answers completely, ascending."""
         ...
 
     def held(self, kind: Kind) -> Sequence[HotDay]:
-        """Every day that has an index, those that are not trusted as well, ascending; dropped ones have none."""
+        """All days that have an index, trusted or not, ascending. A dropped day has no index."""
         ...
 
     def dropped(self, kind: Kind) -> Sequence[dt.date]:
@@ -157,14 +161,14 @@ class HotStore(Protocol):
         ...
 
     def checkpoints(self, kind: Kind) -> Mapping[int, int]:
-        """As of the last commit; the lag of the hot store is measured from it."""
+        """Next offset by bus partition as of the last commit. The lag of the hot store is measured from it."""
         ...
 
     def search(self, tenant: Tenant, query: RecordQuery, days: Sequence[dt.date]) -> Sequence[Found]:
         """Up to `query.limit` records of `days` after `query.after`, sorted as asked.
 
         Raises:
-            StoreError: A day cannot be read (or was dropped meanwhile).
+            StoreError: A day cannot be read, or was dropped during the search.
         """
         ...
 
@@ -182,36 +186,39 @@ class HotStore(Protocol):
         after: Mapping[int, int],
         limit: int,
     ) -> Sequence[Found]:
-        """Records at or past the next-offsets `after` (by bus partition; absent: from 0), in no order.
+        """At most `limit` records at or past the offsets `after` (by bus partition; absent: from 0), in no order.
 
-        What the lake has not committed yet: a few seconds of records. At most `limit`.
+        Meant for the few seconds of records that the lake has not committed yet.
         """
         ...
 
     def drop_day(self, kind: Kind, day: dt.date) -> None:
-        """Remove a day for good; a replay does not bring it back, a rebuild that begins later does. Idempotent.
+        """Remove a day for good: a replay does not restore it, only a later rebuild does. Idempotent.
 
-        A reader in flight finishes or gets StoreError; a rebuild of that day that is under way fails.
+        A running read of the day finishes or raises StoreError; a running rebuild of the day fails.
         """
         ...
 
     def rebuilder(self, kind: Kind, day: dt.date) -> HotRebuild:
-        """Begin to build a closed day anew; reads go on from what is there. Pin the lake after this call, so that a
-        `forget` that this rebuild outlives cannot be undone by it.
+        """Begin to rebuild a closed day; reads continue on the present index.
+
+        Pin the lake version after this call: then a `forget` that happens during the rebuild makes the rebuild fail
+        instead of being undone.
 
         Raises:
-            StoreError: Another process rebuilds a day of this kind (on OpenSearch it is that one that fails, and only
-                when it is the same day), or the store cannot be written.
+            StoreError: Another process rebuilds a day of this kind, or the store cannot be written. On OpenSearch the
+                other rebuild fails instead, and only if it is of the same day.
         """
         ...
 
     def forget(self, kind: Kind, day: dt.date) -> None:
-        """Remove the index of a day and its files now: reads take the lake for that day until it is rebuilt. A rebuild
-        of that day that is under way fails. Idempotent; a day that is dropped stays dropped.
+        """Remove the index files of a day now: reads use the lake for that day until a rebuild. Idempotent.
+
+        A running rebuild of that day fails. A dropped day stays dropped.
 
         Raises:
-            StoreError: A writer has the day open, and the engine admits one process (Tantivy): nothing was changed;
-                `HotWriter.forget` is the way then.
+            StoreError: A writer has the day open, and the engine admits one process (Tantivy). Nothing changed; call
+                `HotWriter.forget` instead.
         """
         ...
 

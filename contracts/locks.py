@@ -1,7 +1,7 @@
-"""Locks: a file -> the one process that holds it. The kernel frees the lock when that process ends, however it ends.
+"""Locks: a file -> the one process that holds it. The kernel frees the lock when that process ends, for any reason.
 
-The file stays when the lock is free: a file that is removed could be locked twice, under its old and its new inode.
-The holder may write a note into the file, so that a second process can name the first.
+The file is never removed: otherwise two processes could lock its old and its new inode at once. The holder may write
+a note into the file, so that a second process can name the first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NOTE_BYTES = 4096
 
 
 def lock(path: Path, mode: int = 0o600) -> int:
-    """Wait until no other process holds `path`, and hold it; the descriptor to close.
+    """Wait until no other process holds `path`, then hold it. Returns the descriptor to close.
 
     Raises:
         OSError: The file cannot be opened or locked.
@@ -31,7 +31,7 @@ def lock(path: Path, mode: int = 0o600) -> int:
 
 
 def try_lock(path: Path, mode: int = 0o600) -> int | None:
-    """Hold `path` now; the descriptor to close, or None when another one holds the file.
+    """Hold `path` now. Returns the descriptor to close, or None if another process holds `path`.
 
     Raises:
         OSError: The file cannot be opened or locked.
@@ -50,7 +50,7 @@ def try_lock(path: Path, mode: int = 0o600) -> int | None:
 
 @contextlib.contextmanager
 def locked(path: Path, mode: int = 0o600) -> Iterator[None]:
-    """Wait for `path`, and hold it for the block."""
+    """Wait for `path`, and hold it during the `with` block."""
     descriptor = lock(path, mode)
     try:
         yield
@@ -59,7 +59,7 @@ def locked(path: Path, mode: int = 0o600) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """True if a process holds `path` now. The look takes a shared lock for an instant; it makes no file."""
+    """True if a process holds `path` now. Takes a shared lock for an instant; creates no file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -74,13 +74,13 @@ def is_locked(path: Path) -> bool:
 
 
 def write_note(descriptor: int, note: bytes) -> None:
-    """Say in the lock file who holds it, in place of the note before."""
+    """Write into the lock file who holds it; replaces the previous note."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, note, 0)
 
 
 def read_note(path: Path) -> bytes:
-    """The note of the last holder; b"" when it cannot be read."""
+    """The note of the last holder; b"" if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(NOTE_BYTES)

@@ -1,10 +1,10 @@
-"""The wire: one accepted request is one bus message, an NDJSON payload with headers.
+"""Bus messages: one accepted request is one message, an NDJSON payload with headers.
 
-The payload holds one JSON record a line. An **empty line holds the place of a record that was rejected**, so that
-the line number always equals the record's index in the request and its sequence number is `sequence + line`.
-The payload may be a zstd frame (`content-encoding: zstd`), exactly as the client sent it.
+The payload holds one JSON record a line. An **empty line stands for a rejected record**, so the line number always
+equals the record's index in the request, and the record's sequence number is `sequence + line`. The payload may be a
+zstd frame (`content-encoding: zstd`), exactly as the client sent it.
 
-A message of somebody else's producer may lack every header; it is then read as `foreign_header` says.
+A foreign message (of a producer that is not ours) may lack all headers; `foreign_header` then gives its header.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 from contracts.tenants import Tenant
 
 FORMAT_VERSION = 1
-ERASED = "erased"  # why a record was dropped: it belongs to a subject whose records were erased
+ERASED = "erased"  # reason of a drop: the record belongs to a subject whose records were erased
 
 
 class Kind(enum.StrEnum):
-    """What a record is. The bus topic is `Kind.topic`, the Delta table and the hot index carry the kind's name."""
+    """Kind of a record. The bus topic is `Kind.topic`; the Delta table and the hot index have the kind's name."""
 
     LOGS = "logs"
     METRICS = "metrics"
@@ -39,10 +39,10 @@ class Message:
     """Opaque bytes on the bus.
 
     Attributes:
-        payload: What was appended, unchanged.
-        headers: Text pairs, unchanged. Empty for a foreign message.
-        offset: Position in its partition, from 0, without gaps while retained; -1 before it is appended.
-        appended_ns: When the bus stored it, Unix nanoseconds UTC; 0 before it is appended.
+        payload: Bytes as appended.
+        headers: Text pairs as appended. Empty for a foreign message.
+        offset: Position in the partition, from 0, without gaps while retained; -1 before the append.
+        appended_ns: Time at which the bus stored the message, Unix nanoseconds UTC; 0 before the append.
     """
 
     payload: bytes
@@ -52,16 +52,16 @@ class Message:
 
 
 class BatchHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What the headers of a message say of its batch. See `to_headers`, `from_headers`.
+    """The description of a batch in the headers of its message. See `to_headers`, `from_headers`.
 
     Attributes:
-        tenant: Whose records these are.
-        kind: What the records are.
+        tenant: Tenant that owns the records.
+        kind: Kind of the records.
         producer: Stable id of the sender. Agents: their own id. `Idempotency-Key` k: "key:k". Neither: "req:" and
-            the request id. Foreign: "bus:" and the topic.
-        epoch: +1 whenever the producer lost its state. 0 where it does not apply.
-        stream: The producer's stream, e.g. one tailed file or "host". "" where it does not apply.
-        sequence: Sequence number of line 0. 0 where it does not apply.
+            the request id. Foreign: "bus:", the topic and the partition.
+        epoch: +1 whenever the producer lost its state. 0 for producers without epochs.
+        stream: The producer's stream, e.g. one tailed file or "host". "" for producers without streams.
+        sequence: Sequence number of line 0. 0 for producers without sequence numbers.
         count: Usable records in the payload (non-empty lines); -1 when unknown (foreign).
         span: Sequence numbers covered (all lines, empty ones included); -1 when unknown (foreign).
         received_ns: Arrival at the API, Unix nanoseconds UTC: the `observed_timestamp` of every record of the batch,
@@ -101,32 +101,32 @@ def to_headers(header: BatchHeader) -> dict[str, str]:
 
 
 def from_headers(headers: Mapping[str, str]) -> BatchHeader | None:
-    """Read them back; None for a foreign message.
+    """The batch header in the headers of a message; None for a foreign message.
 
     Raises:
-        ValueError: The headers claim to be ours and cannot be read (a later version, or damage).
+        ValueError: The batch header is damaged or of a later version.
     """
     text = headers.get(_HEADER)
     if text is None:
         return None
     if headers.get(_VERSION) != str(FORMAT_VERSION):
-        raise ValueError(f'message format version "{headers.get(_VERSION)}" is not known: upgrade this reader')
+        raise ValueError(f'message format version "{headers.get(_VERSION)}" is unknown: upgrade this process')
     return _DECODER.decode(text)
 
 
 def erased_in(headers: Mapping[str, str]) -> int:
-    """How many records were blanked in the message, on the bus, because they were erased."""
+    """Number of records that an erasure blanked in the message on the bus."""
     text = headers.get(_ERASED, "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def with_erased(headers: Mapping[str, str], count: int) -> dict[str, str]:
-    """Headers that say so."""
+    """`headers` with the number of erased records set to `count`."""
     return {**headers, _ERASED: str(count)}
 
 
 def foreign_header(kind: Kind, tenant: Tenant, partition: int, message: Message) -> BatchHeader:
-    """The header of a message without one: identified by (topic, partition, offset), arrived when it was appended."""
+    """A header for a foreign message: its id is (topic, partition, offset), its arrival is the time of the append."""
     return BatchHeader(
         tenant=tenant,
         kind=kind,

@@ -1,4 +1,4 @@
-"""Open files: the limit that the system starts a process with -> the most that it may have."""
+"""Open files: the soft limit of this process -> the hard limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NUMBER = 10_240  # for "unlimited", which macOS refuses; source: its setrlimit(
 
 
 def allow_many_files() -> int:
-    """Raise this process's limit as far as the system lets it; how many files may be open now. Idempotent."""
+    """Raise this process's limit of open files as far as the system allows; return the new limit. Idempotent."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _NUMBER if hard == resource.RLIM_INFINITY else hard
     if 0 <= soft < most:

@@ -1,8 +1,7 @@
-"""Our own logs: what a process has to say -> one JSON object a line on standard error.
+"""Our own logs: records of `logging` -> one JSON object a line on standard error.
 
-Every line has `time` and `level`. A line for people has `message`, a sentence; a line for programs has `event`, a
-stable name, and fields of its own. `exception` is the traceback, without the values of variables: a frame may hold a
-key.
+Every line has `time` and `level`. A line for people has `message`, a sentence. A line for programs has `event`, a
+stable name, and further fields. `exception` is the traceback without the values of variables, as these may hold a key.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-_FIELDS = "headwater_fields"  # attribute of a log record: what goes beside `event`
+_FIELDS = "headwater_fields"  # attribute of a log record: the further fields of an event
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def line(level: str, fields: Mapping[str, object], at_s: float | None = None) -> str:
-    """One line, without its end.
+    """One line, without a newline.
 
     Args:
         at_s: Unix seconds; None is now.
@@ -32,7 +31,7 @@ def line(level: str, fields: Mapping[str, object], at_s: float | None = None) ->
     entry = {"time": stamp, "level": level, **fields}
     try:
         return _encode(entry).decode()
-    except UnicodeEncodeError:  # half a character, as in a path that a client made up
+    except UnicodeEncodeError:  # a lone surrogate, as in a path that a client made up
         return json.dumps(entry, default=str)
 
 
@@ -49,7 +48,7 @@ class JsonLines(logging.Formatter):
 
 
 class _Stderr(logging.StreamHandler[Any]):
-    """Looks `sys.stderr` up at each line, so that a redirection holds."""
+    """Reads `sys.stderr` at each line, so that a later redirection takes effect."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -60,8 +59,8 @@ def configure(level: str, only: Mapping[str, int] | None = None) -> None:
     """Send the logs of this process to standard error. Idempotent.
 
     Args:
-        level: "debug", "info", "warning" or "error": what is below is left out.
-        only: Loggers to send, each with the level that it has at least; None is every logger.
+        level: "debug", "info", "warning" or "error": lines of a lower level are left out.
+        only: Loggers to send, by name, each with its own lowest level; None sends every logger.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     handler = _Stderr()
@@ -79,6 +78,6 @@ def event(log: logging.Logger, level: int, name: str, fields: Mapping[str, objec
     """Log an event with its fields.
 
     Args:
-        exception: Add the traceback of the exception that is being handled.
+        exception: Add the traceback of the current exception.
     """
     log.log(level, name, extra={_FIELDS: fields}, exc_info=exception)

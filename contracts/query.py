@@ -1,4 +1,4 @@
-"""The query model: what both tiers must answer alike. Made from Lucene text by `query_api`, run by `lakehouse`.
+"""The query model, which all tiers answer alike. `query_api` makes it from Lucene text; `lakehouse` runs it.
 
 Fields. *Text* fields (`body`) are split into tokens: runs of Unicode alphanumeric characters, lower-cased. *Keyword*
 fields (service, env, host, severity_text, trace_id, span_id, name, producer, unit, metric_kind) and attributes
@@ -29,7 +29,7 @@ KEYWORD_FIELDS = {
 
 
 class Tier(StrEnum):
-    """Where records are: the index of the last days, the lake's tables, the archive of old days."""
+    """A place of records: the index of the last days, the lake's tables, the archive of old days."""
 
     HOT = "hot"
     LAKE = "lake"
@@ -41,7 +41,7 @@ DEFAULT_TIERS = frozenset({Tier.HOT, Tier.LAKE})
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Everything."""
+    """Matches every record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Wildcard:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """`low`/`high` None: open on that side."""
+    """`low` or `high` None: no bound on that side."""
 
     field: str
     low: str | int | float | None
@@ -92,7 +92,7 @@ Node = All | And | Or | Not | Term | Wildcard | Range | Exists
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Total order of records with equal timestamps: where each stands on the bus."""
+    """Position of a record on the bus; the order of records with equal timestamps."""
 
     partition: int
     offset: int
@@ -112,9 +112,9 @@ class RecordQuery:
     """One page of logs or events, sorted by (timestamp, position).
 
     Attributes:
-        start_ns, end_ns: Event time, inclusive and exclusive; None is open.
+        start_ns, end_ns: Event time, inclusive and exclusive; None is no bound.
         limit: Rows of the page, at least 1.
-        after: Where the previous page ended, None for the first.
+        after: Last record of the previous page; None for the first page.
         newest_first: Descending order.
     """
 
@@ -140,10 +140,10 @@ class MetricQuery:
         group_by: Own fields (service, env, host, name, unit, metric_kind) or attribute keys; "attributes.KEY" is always
             an attribute. () is one series.
         where: Further filter.
-        resolution: "raw", "1m" or "1h": what the answer is made of; "auto": the coarsest rollup that answers exactly,
-            and for percentiles of long ranges one that answers within 1 %.
-        per_series: avg, sum, min, max, last: what each raw series is in a step, before `agg` goes over the series;
-            "": `agg` goes over all points.
+        resolution: Source of the answer: "raw", "1m" or "1h". "auto" takes the coarsest rollup that answers exactly;
+            for percentiles of long ranges, the coarsest that answers within 1 %.
+        per_series: avg, sum, min, max or last: reduces each raw series to one value a step, and `agg` then reduces
+            these values. "": `agg` reduces all points directly.
     """
 
     name: str

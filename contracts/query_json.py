@@ -1,4 +1,4 @@
-"""The query tree -> JSON and back: how a query is kept where it must mean the same years later."""
+"""The query tree -> JSON and back: the form of stored queries, which must mean the same years later."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def to_json(nodes: dict[str, Node]) -> str:
-    """Trees by name, canonical: the same trees give the same text."""
+    """Trees by name as canonical JSON: the same trees give the same text."""
     return _encode({name: _plain(node) for name, node in nodes.items()}).decode()
 
 
 def from_json(text: str) -> dict[str, Node]:
-    """Raises ValueError when the text was not made by `to_json`."""
+    """Trees by name.
+
+    Raises:
+        ValueError: `to_json` did not make this text.
+    """
     try:
         return {name: _node(plain) for name, plain in msgspec.json.decode(text, type=dict[str, list[Any]]).items()}
     except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{error!r} stands in no query tree") from error
+        raise ValueError(f"the text is not a stored query tree: {error!r}") from error
 
 
 def _plain(node: Node) -> list[Any]:

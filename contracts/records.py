@@ -1,8 +1,8 @@
 """Records by the OpenTelemetry log and metric model: as senders write them, and as rows.
 
-Two shapes a kind: `Sent…` is what a client may send (aliases, optional fields, decoded from one NDJSON line), and
-`…Row` is what both stores hold. Rows carry time as `int` nanoseconds since the epoch, UTC, **cut to whole
-microseconds** in the flow, so that hot store and Delta (which holds microseconds) agree on every value.
+Each kind has two shapes. `Sent…` is one NDJSON line of a client (aliases, optional fields); `…Row` is the form in both
+stores. Rows carry time as `int` nanoseconds since the epoch, UTC. The flow **cuts them to whole microseconds**, so that
+hot store and Delta (which holds microseconds) agree on every value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Attributes = dict[str, Any]
 class SentLog(Struct, gc=False, forbid_unknown_fields=True):
     """One log record as sent; only a body is required (`message` and `level` are aliases).
 
-    `observed_timestamp` is when the sender read it: the fallback for `timestamp`, which may be found in the text.
+    `observed_timestamp` is the time at which the sender read the record. It is used if no `timestamp` is sent and the
+    text contains none.
     """
 
     body: str | None = None
@@ -66,16 +67,16 @@ class SentEvent(Struct, gc=False, forbid_unknown_fields=True):
 
 
 class SentDeadLetter(Struct, gc=False):
-    """One record that a flow could not use, as it stands on the topic `dead_letters`.
+    """One record that a flow could not use, as it is on the topic `dead_letters`.
 
     Attributes:
         payload: The record's bytes, base64 (decoded by msgspec into `bytes`).
         reason: Stable code, e.g. "invalid_json".
-        message: What was wrong, in words.
-        stage: Where: "decode", "parse", "hot", "lake".
-        kind: Topic kind it came from.
-        bus_partition, bus_offset, bus_index: Where it stands on that topic (index: line of the payload).
-        producer, epoch, stream, sequence: Who sent it.
+        message: The fault in words.
+        stage: Step that found the fault: "decode", "parse", "hot", "lake".
+        kind: Kind of the topic that held the record.
+        bus_partition, bus_offset, bus_index: Position on that topic (index: line of the payload).
+        producer, epoch, stream, sequence: Identity of the record at its sender.
         arrived_ns: Arrival at the API, Unix nanoseconds UTC.
     """
 
@@ -171,10 +172,10 @@ def attributes_text(attributes: Attributes) -> str:
 
 
 def record_id(tenant: str, producer: str, epoch: int, stream: str, sequence: int) -> str:
-    """The 128-bit id of a record, 32 hex digits; derived wherever it is shown, stored nowhere.
+    """The 128-bit id of a record, 32 hex digits. Answers compute it; no store holds it.
 
-    MD5 of the five parts joined by "/", with "%" and "/" percent-escaped, so that any SQL engine can
-    compute it from the lake's columns. It identifies; it protects nothing.
+    MD5 of the five parts joined by "/", with "%" and "/" percent-escaped, so that any SQL engine can compute the id
+    from the lake's columns. The id is no protection against forgery.
     """
     return hashlib.md5(
         _id_prefix(tenant, producer, epoch, stream) + b"%d" % sequence, usedforsecurity=False

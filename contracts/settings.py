@@ -1,6 +1,6 @@
 """Every setting: environment variables with the prefix `HEADWATER_`, or a file `.env` in the working directory.
 
-Each limit has a default and a unit that ends its name. `docs/settings.md` names them all; a test keeps it so.
+Each limit has a default, and its name ends with its unit. A test checks that `docs/settings.md` names them all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 class Settings(BaseSettings):
-    """One frozen value, made once by each composition root and passed down."""
+    """All settings, frozen. Each composition root makes them once and passes them down."""
 
     model_config = SettingsConfigDict(env_prefix="HEADWATER_", env_file=".env", extra="ignore", frozen=True)
 
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
 
     bus_partitions: int = Field(2, ge=1, le=1023, description="Partitions of a new topic.")
     bus_group_commit_ms: float = Field(
-        3.0, ge=0, le=1000, description="How long an append waits for company before the sync."
+        3.0, ge=0, le=1000, description="Longest time that an append waits for others to share its sync."
     )
     bus_retention_h: float = Field(72.0, gt=0, description="Age after which consumed messages leave the bus.")
     bus_retention_mib: int = Field(
@@ -47,14 +47,14 @@ class Settings(BaseSettings):
     bus_replication: int = Field(
         0, ge=0, le=32, description="Kafka: copies of a new topic; 0 is those of bus/topics.toml, or of all brokers."
     )
-    bus_topics_apply: bool = Field(True, description="Kafka: make a missing topic when it is first used.")
+    bus_topics_apply: bool = Field(True, description="Kafka: create a missing topic at its first use.")
     bus_group: str = Field(
         "headwater", min_length=1, max_length=249, description="Kafka: consumer group that shows progress to tools."
     )
     bus_security_protocol: str = Field(
         "plaintext",
         pattern="^(plaintext|ssl|sasl_plaintext|sasl_ssl)$",
-        description="Kafka: how brokers are spoken to.",
+        description="Kafka: security protocol of the brokers.",
     )
     bus_sasl_mechanism: str = Field(
         "SCRAM-SHA-512", pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="Kafka: SASL mechanism."
@@ -81,15 +81,15 @@ class Settings(BaseSettings):
     agent_batch_wait_s: float = Field(0.5, ge=0, description="Agent: how long a part-filled batch waits.")
     agent_line_kib: int = Field(256, ge=1, description="Agent: a longer line is split, with a flag.")
     agent_partial_line_s: float = Field(5.0, gt=0, description="Agent: how long a last line without newline is held.")
-    agent_poll_s: float = Field(0.25, gt=0, description="Agent: pause between looks at files that gave nothing.")
+    agent_poll_s: float = Field(0.25, gt=0, description="Agent: pause between polls of files without new lines.")
     agent_compression: str = Field(
         "zstd", pattern="^(zstd|gzip|none)$", description="Agent: content encoding of requests."
     )
     agent_retry_max_s: float = Field(30.0, gt=0, description="Agent: longest pause between retries.")
     agent_timeout_s: float = Field(30.0, gt=0, description="Agent: how long a request may take.")
 
-    ingest_body_mib: int = Field(16, ge=1, description="Ingestion: largest body after decompression; more is 413.")
-    ingest_wire_mib: int = Field(16, ge=1, description="Ingestion: largest body as sent; more is 413.")
+    ingest_body_mib: int = Field(16, ge=1, description="Ingestion: largest body after decompression; larger: 413.")
+    ingest_wire_mib: int = Field(16, ge=1, description="Ingestion: largest body as sent; larger: 413.")
     ingest_batch_records: int = Field(10_000, ge=1, le=65_536, description="Ingestion: most records of a request.")
     ingest_record_kib: int = Field(1024, ge=1, description="Ingestion: largest record.")
     ingest_attributes: int = Field(
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         8.0, gt=0, description="Ingestion: deadline from body to bus; past it, 503 outcome_unknown."
     )
     ingest_breaker_failures: int = Field(
-        5, ge=1, description="Ingestion: appends that fail one after the other before the breaker opens."
+        5, ge=1, description="Ingestion: appends in a row that must fail to open the breaker."
     )
     ingest_breaker_open_s: float = Field(
         5.0, gt=0, description="Ingestion: how long an open breaker refuses before it tries one request."
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     future_limit_s: float = Field(
         86_400.0, gt=0, description="An event time further ahead of arrival is kept and flagged."
     )
-    flow_poll_ms: float = Field(50.0, gt=0, description="Flows: pause between looks at a bus that gave nothing.")
+    flow_poll_ms: float = Field(50.0, gt=0, description="Flows: pause between polls of a bus without new messages.")
     flow_workers: int = Field(
         1, ge=1, le=64, description="Flows: workers of a process, threads that share its partitions."
     )
@@ -140,12 +140,12 @@ class Settings(BaseSettings):
         3.0,
         gt=0,
         le=60,
-        description="Flows: how long a store may fail, or take for one write, before the other goes on without it.",
+        description="Flows: longest failure or write of one store; after that the other store continues without it.",
     )
     hot_commit_s: float = Field(0.5, gt=0, description="Flows: most time between commits of the hot store.")
     hot_heap_mib: int = Field(64, ge=15, description="Tantivy: memory of the index writer of one kind.")
     opensearch_prefix: str = Field(
-        "headwater", pattern="^[a-z][a-z0-9_-]{0,62}$", description="OpenSearch: how names of its indexes begin."
+        "headwater", pattern="^[a-z][a-z0-9_-]{0,62}$", description="OpenSearch: prefix of all index names."
     )
     opensearch_user: str = Field("", description="OpenSearch: user; empty is none.")
     opensearch_password: SecretStr = Field(SecretStr(""), description="OpenSearch: password of the user.")
@@ -162,13 +162,13 @@ class Settings(BaseSettings):
     )
     opensearch_timeout_s: float = Field(5.0, gt=0, description="OpenSearch: how long a read may take.")
     opensearch_write_timeout_s: float = Field(
-        30.0, gt=0, description="OpenSearch: how long a write may take, and is tried again while it is overloaded."
+        30.0, gt=0, description="OpenSearch: deadline of a write, with its retries while OpenSearch is overloaded."
     )
     opensearch_bulk_docs: int = Field(2000, ge=1, le=50_000, description="OpenSearch: most documents of a request.")
     opensearch_bulk_mib: int = Field(8, ge=1, le=90, description="OpenSearch: most bytes of a request.")
     opensearch_requests: int = Field(2, ge=1, le=64, description="OpenSearch: write requests in flight.")
     lake_commit_s: float = Field(10.0, gt=0, description="Flows: most time between commits of the lake.")
-    lake_commit_rows: int = Field(  # more cost memory and saved nothing: 250 MiB at 150,000
+    lake_commit_rows: int = Field(  # 150,000 took 250 MiB and were no faster
         50_000, ge=1, description="Flows: rows after which the lake commits at once."
     )
 
@@ -191,37 +191,37 @@ class Settings(BaseSettings):
     )
     retention_file: str = Field("", description="Tiers: the retention policy; empty is <data>/retention.toml.")
 
-    erase_look_s: float = Field(5.0, gt=0, description="Flows: most time between looks for new erasures.")
+    erase_look_s: float = Field(5.0, gt=0, description="Flows: longest time between checks for new erasures.")
     erase_wait_s: float = Field(
-        120.0, gt=0, description="Erasing: how long the flows are waited for until they have landed what was accepted."
+        120.0, gt=0, description="Erasing: longest wait for the flows to land all records accepted before."
     )
     erase_grace_s: float = Field(
-        60.0, ge=0, description="Erasing: how long running queries may go on reading files before they are deleted."
+        60.0, ge=0, description="Erasing: time for running queries to finish before their files are deleted."
     )
 
     dagster_port: int = Field(3070, ge=0, le=65535, description="Batch tiers: port of the UI; 0 takes a free one.")
-    dagster_host: str = Field("127.0.0.1", description="Batch tiers: address of the UI, which asks for no key.")
-    dagster_runs: int = Field(1, ge=1, le=64, description="Batch tiers: runs at work at once, each a process.")
+    dagster_host: str = Field("127.0.0.1", description="Batch tiers: address of the UI, which requires no key.")
+    dagster_runs: int = Field(1, ge=1, le=64, description="Batch tiers: most runs at once, each a process.")
     dagster_short_run_d: int = Field(
-        7, ge=1, description="Batch tiers: how long records of runs are kept that come every few minutes or each hour."
+        7, ge=1, description="Batch tiers: retention of the records of runs that start every hour or more often."
     )
-    dagster_run_d: int = Field(400, ge=1, description="Batch tiers: how long records of all other runs are kept.")
+    dagster_run_d: int = Field(400, ge=1, description="Batch tiers: retention of the records of all other runs.")
     dagster_postgres_url: SecretStr = Field(
         SecretStr(""),
         description="Batch tiers: Postgres that holds Dagster's records; empty is SQLite in <data>/dagster.",
     )
     alert_webhook_url: SecretStr = Field(
-        SecretStr(""), description="Batch tiers: URL that a failed run is posted to as JSON; empty is none."
+        SecretStr(""), description="Batch tiers: webhook that gets each failed run as JSON; empty is none."
     )
-    alert_webhook_timeout_s: float = Field(5.0, gt=0, description="Batch tiers: how long such a post may take.")
+    alert_webhook_timeout_s: float = Field(5.0, gt=0, description="Batch tiers: deadline of one post to the webhook.")
     alert_webhook_retry_h: float = Field(
-        24.0, gt=0, description="Batch tiers: how long an alert is posted again before it is given up."
+        24.0, gt=0, description="Batch tiers: time for which the post of an alert is retried before it is dropped."
     )
     alert_webhook_retry_max_s: float = Field(
-        300.0, gt=0, description="Batch tiers: longest pause between two such posts; the pause doubles from 2 s."
+        300.0, gt=0, description="Batch tiers: longest back-off between two posts; the back-off doubles from 2 s."
     )
     alert_queue: int = Field(
-        1000, ge=1, description="Batch tiers: alerts that wait for webhook or bus; the oldest are given up."
+        1000, ge=1, description="Batch tiers: most alerts that wait for webhook or bus; beyond, the oldest are dropped."
     )
 
     query_chars: int = Field(2048, ge=1, description="Query: longest text.")
@@ -230,13 +230,13 @@ class Settings(BaseSettings):
     query_rows: int = Field(10_000, ge=1, description="Query: most rows of a page.")
     query_points: int = Field(11_000, ge=1, description="Query: most points of a metric series.")
     query_look_back_s: float = Field(
-        300.0, gt=0, description="Query: the longest time between two samples of a sum across which `rate` counts."
+        300.0, gt=0, description="Query: longest gap between two samples across which `rate` counts."
     )
     query_sketch_h: float = Field(
-        24.0, ge=0, description="Query: time range from which percentiles of metrics come from rollups, within 1 %."
+        24.0, ge=0, description="Query: shortest range whose metric percentiles come from rollups, within 1 %."
     )
-    query_timeout_s: float = Field(20.0, gt=0, description="Query: longest run; past it, 504.")
-    query_concurrency: int = Field(4, ge=1, description="Query: lake queries in work at once.")
+    query_timeout_s: float = Field(20.0, gt=0, description="Query: deadline of a query; past it, 504.")
+    query_concurrency: int = Field(4, ge=1, description="Query: most lake queries at once.")
     query_memory_mib: int = Field(256, ge=16, description="Query: memory of one lake query.")
 
     host: str = Field("127.0.0.1", description="Address the services listen on.")

@@ -15,7 +15,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
 def tenant_named(name: str) -> Tenant:
-    """Check `name` (1-63 of a-z, 0-9, "-", "_"; starts with a letter or digit).
+    """The tenant `name` (1-63 of a-z, 0-9, "-", "_"; starts with a letter or digit).
 
     Raises:
         ConfigError: The name breaks the rule.
@@ -26,7 +26,7 @@ def tenant_named(name: str) -> Tenant:
 
 
 class Role(enum.StrEnum):
-    """What a key may do. `admin` includes the other two."""
+    """The rights of a key. `admin` includes the other two."""
 
     INGEST = "ingest"
     READ = "read"
@@ -35,7 +35,7 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a request speaks for; made from its key alone."""
+    """The owner of a request's key."""
 
     tenant: Tenant
     role: Role

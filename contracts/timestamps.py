@@ -1,8 +1,8 @@
-"""Timestamps: what a sender writes (RFC 3339 text, or an epoch number of any unit) -> nanoseconds since the epoch, UTC.
+"""Timestamps: a sender's RFC 3339 text or epoch number of any unit -> nanoseconds since the epoch, UTC.
 
-The answer is a Python `int` without bounds: year 0001 and a number of 400 digits are values too, and the flow
-decides what to flag. Text without an offset is read as UTC. Numbers (and text of digits) are seconds, milliseconds,
-microseconds or nanoseconds by magnitude: seconds up to the year 5138, and so on by factors of 1,000.
+The result is a Python `int` without bounds: the year 0001 and a number of 400 digits are values too, and the flow
+flags those out of range. Text without an offset is UTC. The magnitude of a number (or of text of digits) decides
+between seconds, milliseconds, microseconds and nanoseconds: seconds up to the year 5138, and so on by factors of 1,000.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _UNITS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))  # (below this magn
 def timestamp_ns(value: str | int | float) -> int:
     """Nanoseconds since the epoch, UTC; may lie outside int64 (see `fits_int64`).
 
-    A leap second (":60") is the first instant of the next minute. A float is rounded to whole microseconds, which is
-    all that it holds at today's epoch.
+    A leap second (":60") is the first instant of the next minute. A float is rounded to whole microseconds, the
+    precision of a float at today's epoch.
 
     Raises:
-        ValueError: It is no time; the message says what is allowed.
+        ValueError: `value` is not a time; the message names the allowed forms.
     """
     if type(value) is int:
         return value * _scale(abs(value))
@@ -47,7 +47,7 @@ def timestamp_ns(value: str | int | float) -> int:
 
 
 def is_timestamp(text: str) -> bool:
-    """Whether `timestamp_ns` takes this text; cheaper where only that matters."""
+    """True if `timestamp_ns` accepts `text`; faster than `timestamp_ns`."""
     if text[10:11] in _SEPARATORS and text[4:5] == "-" and not text[26:27].isdigit():
         try:
             dt.datetime.fromisoformat(text)
@@ -62,7 +62,7 @@ def is_timestamp(text: str) -> bool:
 
 
 def fits_int64(time_ns: int) -> bool:
-    """Whether a time can be stored at all (years 1677 to 2262)."""
+    """True if the stores can hold this time (years 1677 to 2262)."""
     return INT64_MIN <= time_ns <= INT64_MAX
 
 
@@ -74,7 +74,7 @@ def _scale(magnitude: int | float) -> int:
 
 
 def _text_ns(text: str) -> int:
-    """The library's own parser for the usual shapes (7 times as fast); the expression for nanoseconds and the rest."""
+    """Usual shapes go to the standard library (7 times as fast); nanoseconds and other shapes to the expression."""
     if text[10:11] in _SEPARATORS and text[4:5] == "-" and not text[26:27].isdigit():
         try:
             moment = dt.datetime.fromisoformat(text)
@@ -119,6 +119,6 @@ def _number_ns(text: str) -> int:
 def _refusal(value: object) -> ValueError:
     shown = repr(value)
     return ValueError(
-        f"{shown if len(shown) <= 80 else shown[:77] + '...'} is no time: "
+        f"{shown if len(shown) <= 80 else shown[:77] + '...'} is not a time: "
         "send RFC 3339 like 2025-01-31T12:00:00.123Z, or an epoch number in s, ms, us or ns"
     )

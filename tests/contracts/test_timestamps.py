@@ -84,7 +84,7 @@ def test_what_is_no_time_is_refused_with_what_to_send(value: str) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), True])
 def test_numbers_that_are_no_time_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="is no time"):
+    with pytest.raises(ValueError, match="is not a time"):
         timestamp_ns(value)
 
 
