@@ -1,1 +1,1 @@
-"""Upkeep: the care of the tables over years, one folder for each kind of care."""
+"""Upkeep: maintenance of the tables over years, one folder for each kind of job."""

@@ -1,4 +1,4 @@
-"""Care: settings and a clock -> the tables of every tier and the hot store, as upkeep opens them."""
+"""Care: settings and a clock -> the lake's tables and the hot store, opened for upkeep."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from lakehouse.s3.store import writing_options
 
 @dataclass(frozen=True)
 class Care:
-    """Opens nothing before it is needed. Not thread-safe.
+    """Opens stores at their first use. Not thread-safe.
 
     Attributes:
-        now_ns: Unix nanoseconds UTC; tests pass a clock of their own.
+        now_ns: Unix nanoseconds UTC; tests pass their own clock.
     """
 
     settings: Settings
     now_ns: Callable[[], int] = time.time_ns
 
     def today(self) -> dt.date:
-        """The open day; it and what lies after it (a clock may have jumped back) is never touched."""
+        """The open day. Upkeep never changes this day or a later one (the clock may have jumped back)."""
         return arrival_day(self.now_ns())
 
     def table(self, name: str) -> Delta:
-        """A new handle of a table of the lake, to write."""
+        """A new handle of a lake table, to write."""
         return Delta(self.settings.lake, name, writing_options(self.settings.lake, self.settings))
 
     @cached_property
@@ -45,7 +45,7 @@ class Care:
         return open_hot(self.settings.hot, self.settings)
 
     def close(self) -> None:
-        """Let go of what was opened. Idempotent."""
+        """Close the stores that were opened. Idempotent."""
         for name in ("hot", "lake"):
             if (opened := self.__dict__.pop(name, None)) is not None:
                 opened.close()

@@ -1,4 +1,4 @@
-"""Pinned: one version of one table -> SQL, bounded in memory, as rows; for upkeep, which has no deadline."""
+"""Pinned: SQL over one version of one table -> rows, in bounded memory; for upkeep, which has no deadline."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from lakehouse.delta.table import Delta, translated
 from lakehouse.lake.view import View, bounded
 from lakehouse.sql.literals import day_literal
 
-MEMORY_MIB = 512  # of one query; past it the engine writes to the system's folder for temporary files
+MEMORY_MIB = 512  # of one query; a query that needs more writes to the system's folder for temporary files
 
 _PLAIN = {"string_view": "string", "large_string": "string", "binary_view": "binary", "large_binary": "binary"}
 
 
 class PinnedRows:
-    """Not thread-safe. Later versions of the table do not move it. Of a view, `every` and `day` have the archive too.
+    """One version of a table; later commits are not seen. Not thread-safe.
+
+    If a view is pinned, `every` and `day` include the rows of the archive.
 
     Attributes:
-        columns: Names and types, as they are in the table, which may be others than `SCHEMAS` says.
+        columns: Names and types in the table; they may differ from `SCHEMAS`.
     """
 
     def __init__(self, pinned: Delta | View) -> None:
@@ -37,7 +39,7 @@ class PinnedRows:
         """Run one SELECT.
 
         Raises:
-            StoreError: It needed too much memory, or a file cannot be read.
+            StoreError: The query needed too much memory, or a file cannot be read.
         """
         with translated(f'lake table "{self.name}" cannot be queried'):
             return pa.RecordBatchReader.from_stream(self._builder.execute(sql)).read_all()
@@ -46,7 +48,7 @@ class PinnedRows:
         return self.table(sql).to_pylist()
 
     def day(self, day: dt.date, names: Sequence[str], schema: pa.Schema) -> str:
-        """The rows of a day as a subquery with these columns; what the table has lost is NULL."""
+        """The rows of a day as a subquery with the columns `names`; a column that the table lacks is NULL."""
         lost = {
             name: f"arrow_cast(NULL, '{_engine_type(schema.field(name).type)}')"
             for name in names
@@ -61,7 +63,7 @@ class PinnedRows:
 
 
 def pinned_rows(table: Delta, sql: str) -> list[dict[str, Any]]:
-    """One SELECT over the version that `table` is at."""
+    """Run one SELECT over the version of `table`."""
     return PinnedRows(table).rows(sql)
 
 

@@ -1,1 +1,1 @@
-"""Archive: closed days of the lake -> the archive's tables, each record visible once throughout."""
+"""Archive: closed days of the lake -> the archive's tables; every record is visible once at every instant."""

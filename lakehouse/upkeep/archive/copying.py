@@ -1,7 +1,7 @@
-"""Copying: rows of one table -> another table, batch by batch, with prints that tell whether they are equal.
+"""Copying: rows of one table -> another table, batch by batch, with checksums that show whether both are equal.
 
-A row's print is a digest of the text of all its columns; those of many rows are added up, so that their order does not
-count. Memory is bounded by the batches, whatever the day holds.
+The print of a row is a digest of the text of all its columns. Prints of many rows are added up, so the order of the
+rows does not count. Memory is bounded by the size of the batches, not by the size of the day.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from lakehouse.delta.schemas import SCHEMAS, sorted_rows
 from lakehouse.delta.table import Delta, translated
 from lakehouse.sql.literals import day_literal
 
-MEMORY_MIB = 128  # of the engine, which sorts nothing here
-WINDOW_ROWS, WINDOW_BYTES = 16_384, 8 << 20  # sorted at once; days are sorted already where they were compacted
-FILE_BYTES = 4 << 30  # of a file, before compression
+MEMORY_MIB = 128  # limit of the query engine, which sorts nothing here
+WINDOW_ROWS, WINDOW_BYTES = 16_384, 8 << 20  # sorted at once; a compacted day is sorted already
+FILE_BYTES = 4 << 30  # largest file, before compression
 
 _PRINT = "print_of_row"
 _WORDS = 4  # 64 bits each
@@ -35,7 +35,7 @@ _WORDS = 4  # 64 bits each
 
 @dataclass(frozen=True, slots=True)
 class Prints:
-    """Of some rows: how many, the sum of their prints, first and last event time."""
+    """Number of rows, the sum of their prints, first and last event time."""
 
     rows: int
     print: str
@@ -43,7 +43,7 @@ class Prints:
     last: dt.datetime | None
 
     def differs(self, other: Prints) -> str:
-        """In words, how this differs from the `other`."""
+        """The difference from `other` in words."""
         if self.rows != other.rows:
             return f"{self.rows:,} rows instead of {other.rows:,}"
         if (self.first, self.last) != (other.first, other.last):
@@ -52,8 +52,6 @@ class Prints:
 
 
 class _Sum:
-    """Adds up prints."""
-
     def __init__(self) -> None:
         self._words: npt.NDArray[np.uint64] = np.zeros(_WORDS, np.uint64)
         self._rows = 0
@@ -80,10 +78,10 @@ def _values_of(column: pa.Array[Any]) -> memoryview:
 
 
 def prints(table: Delta, where: str) -> Prints:
-    """Of the rows of this handle's version that match, read from its files.
+    """Read the rows that match `where` in the version of `table` and return their prints.
 
     Raises:
-        StoreError: They cannot be read.
+        StoreError: The table cannot be read.
     """
     total = _Sum()
     with translated(f"{table.what} cannot be read"):
@@ -100,15 +98,15 @@ def copy(
     numbers: Mapping[str, int],
     scratch: Path | None = None,
 ) -> Prints:
-    """Append a day's rows of `source` to `target`, in one commit that notes `numbers`; what was read.
+    """Append a day's rows of `source` to `target` in one commit that notes `numbers`; return the prints of the rows.
 
     Args:
-        constants: Columns that `target` is partitioned by beside the day.
-        scratch: Folder of a disk that has room for one file that is sent to a bucket.
+        constants: Values of the columns that partition `target` beside the day.
+        scratch: Folder on a disk with room for one file; the file is written there before it goes to a bucket.
 
     Raises:
         CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
-        StoreError: The one cannot be read, or the other not written.
+        StoreError: `source` cannot be read or `target` cannot be written.
     """
     total, files = _Sum(), target.new_files(scratch)
     with translated(f"{source.what} cannot be read"):
@@ -134,7 +132,7 @@ def _batches(source: Delta, windows: Iterator[pa.Table]) -> Iterator[pa.RecordBa
 
 
 def _some(rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """As many as a file may hold."""
+    """The next rows, up to the size of one file."""
     size = 0
     for batch in rows:
         yield batch
@@ -143,7 +141,7 @@ def _some(rows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _trace_ids(window: pa.Table) -> int:
-    """About how many a file has, by its first rows; 0 is none."""
+    """Estimated number of trace ids in a file, by its first rows; 0: none."""
     if "trace_id" not in window.column_names:
         return 0
     return ROW_GROUP_ROWS if len(window.column("trace_id").unique()) > 1 else 0
@@ -166,7 +164,7 @@ def _text_sql(field: pa.Field[pa.DataType]) -> str:
 
 
 def _windows(batches: pa.RecordBatchReader, total: _Sum, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Some batches at once, each window sorted."""
+    """Tables of several batches; the rows of each table are sorted."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         if not batch.num_rows:

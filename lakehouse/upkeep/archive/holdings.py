@@ -18,7 +18,7 @@ HOT_KINDS = tuple(kind for kind in Kind if kind is not Kind.DEAD_LETTERS)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one tier holds of one day."""
+    """Rows, files and bytes of one day in one tier."""
 
     rows: int
     files: int
@@ -29,12 +29,12 @@ Days = Mapping[dt.date, Held]
 
 
 def lake_days(table: Delta) -> Days:
-    """Of a table of the lake, as of its version; ascending."""
+    """The days of a lake table in the version of the handle, ascending."""
     return _by_day(table.files())
 
 
 def archive_days(care: Care, kind: Kind, warm: Delta) -> Days:
-    """Of the archive, what a reader of `warm`'s version sees; ascending. A copy not switched to is no part."""
+    """The archived days that a reader of `warm`'s version sees, ascending; copies of unfinished moves do not count."""
     return _by_day(View.pin(warm, lambda: archive_table(care, kind)).archived_files())
 
 

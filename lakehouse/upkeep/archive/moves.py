@@ -1,9 +1,9 @@
-"""Archive: one closed day of a table of the lake -> the archive's table, each record visible once at every instant.
+"""Archive: one closed day of a lake table -> the archive's table; every record is visible once at every instant.
 
-A move is: claim it, clear what an unfinished one left, copy, read the copy back and compare, then delete the day in the
-lake and note, in that same commit, that the move is finished (`lakehouse.lake.archive`). Killed anywhere, the next run
-completes it: until the last commit readers have the lake's rows, from then on the archive's. The lake's files stay
-until vacuum. Two moves of one table at once: the later claim makes the earlier one fail before it can do harm.
+Steps of a move: claim the move, remove leftovers of an unfinished move, copy, read the copy back and compare. The last
+commit deletes the day in the lake and notes that the move is finished (`lakehouse.lake.archive`). Readers use the
+lake's rows until that commit and the archive's rows after it. The next run completes a move that was killed. The lake's
+files stay until vacuum. If two moves of one table run, the later claim makes the earlier move fail before its commit.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from lakehouse.sql.literals import day_literal
 from lakehouse.upkeep.archive import copying
 from lakehouse.upkeep.care import Care
 
-CLAIM = "moves:claim"  # app transaction of both tables: who moves now
-LAKE = "moves:lake"  # of the archive: the identity of the lake's table whose days are there
-FINISHED = "moves:finished"  # of the archive: the number of a finished move, the last one or the one before
+CLAIM = "moves:claim"  # app transaction of both tables: number of the current move's claim
+LAKE = "moves:lake"  # app transaction of the archive: identity of the lake table whose days are there
+FINISHED = "moves:finished"  # app transaction of the archive: number of the last finished move, or of the one before
 
 CLAIMED = failpoint("archive.claimed", "the move is claimed in both tables")
-CLEARED = failpoint("archive.cleared", "what an unfinished move had left in the archive is gone")
+CLEARED = failpoint("archive.cleared", "leftovers of an unfinished move are removed from the archive")
 COPIED = failpoint("archive.copied", "the copy is in the archive, and the lake still has the day")
 VERIFIED = failpoint("archive.verified", "the copy was read back and is equal, and the lake still has the day")
-SWITCHED = failpoint("archive.switched", "the day is the archive's")
+SWITCHED = failpoint("archive.switched", "the day belongs to the archive")
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a move did; of a day without rows in the lake, nothing.
+    """Result of a move; all numbers are 0 if the lake had no rows of the day.
 
     Attributes:
-        bytes_before: Of the day's files in the lake.
-        bytes_after: Of its files in the archive that this move made.
-        move: Its number; 0 when there was nothing to move.
+        bytes_before: Size of the day's files in the lake.
+        bytes_after: Size of the files that this move wrote to the archive.
+        move: Number of the move; 0: nothing was moved.
     """
 
     kind: Kind
@@ -62,13 +62,13 @@ class Moved:
 
 
 def archive_table(care: Care, kind: Kind) -> Delta:
-    """The archive's table of a kind, to write. Rows with a `move` above the lake's "moves" are not there yet.
+    """The archive's table of a kind, to write. Rows with a `move` above the lake's "moves" are not visible yet.
 
-    It is made when it is missing, unless days were moved there: then somebody else has to bring it back.
+    A missing table is created, unless days were moved there before: then the operator has to bring the table back.
 
     Raises:
         ConfigError: HEADWATER_ARCHIVE_URL cannot work.
-        StoreError: It cannot be opened, or has days that this lake knows nothing of.
+        StoreError: The table cannot be opened, or holds days of moves that this lake does not know.
     """
     return _archive_of(care, kind, care.table(kind.value))
 
@@ -77,23 +77,23 @@ def _archive_of(care: Care, kind: Kind, warm: Delta) -> Delta:
     url, first = archive_url(care.settings), not finished_moves(warm)
     archive = Delta(url, kind.value, writing_options(url, care.settings), ARCHIVE, create=first)
     if _is_unknown(archive, warm):
-        warm.refresh()  # a move may have ended since
+        warm.refresh()  # a move may have finished since the handle was opened
     if _is_unknown(archive, warm):
         raise StoreError(
-            f"{archive.what} has days of another lake, or of a later state of this one: {archive.url}",
-            hint="nothing there is changed; give this lake an archive of its own by HEADWATER_ARCHIVE_URL",
+            f"{archive.what} holds days of another lake, or of a later state of this lake: {archive.url}",
+            hint="nothing was changed; set HEADWATER_ARCHIVE_URL to an archive that only this lake uses",
         )
     return archive
 
 
 def _is_unknown(archive: Delta, warm: Delta) -> bool:
-    """Whether the archive has moves that the lake does not know of: they would be taken for unfinished and removed."""
+    """True if the archive has moves that the lake does not know; a move would remove them as unfinished."""
     later = (archive.noted(FINISHED) or 0) > finished_moves(warm)
     return later or archive.noted(LAKE) not in (None, warm.identity)
 
 
 def moved_note(day: dt.date) -> str:
-    """App transaction of the lake's table: the number of the last finished move of a day."""
+    """Name of the lake table's app transaction that holds the number of the day's last finished move."""
     return f"moved:{day.isoformat()}"
 
 
@@ -102,17 +102,17 @@ def day_sql(day: dt.date) -> str:
 
 
 def archive_day(care: Care, kind: Kind, day: dt.date) -> Moved:
-    """Move what the lake has of a day to the archive. Blocks for the time of a copy; idempotent.
+    """Move the lake's rows of a day to the archive. Blocks until the copy is done; idempotent.
 
-    A day whose late rows landed after its move is moved again.
+    If late rows land after a move, the next call moves them too.
 
     Raises:
         ConfigError: HEADWATER_ARCHIVE_URL cannot work.
         StoreError: The day is open; lake or archive cannot be read or written; the copy is not equal; another move of
-            this table took over. The lake has the day still, and the same call may be repeated.
+            this table took over. The lake still has the day, and the same call may be repeated.
     """
     if day >= care.today():
-        raise StoreError(f"{day} is not over: it cannot be moved to the archive", hint="see that the clock is right")
+        raise StoreError(f"{day} is not over: it cannot be moved to the archive", hint="check the clock")
     url = archive_url(care.settings)
     check_lake(url, care.settings)
     warm = care.table(kind.value)
@@ -130,14 +130,14 @@ def archive_day(care: Care, kind: Kind, day: dt.date) -> Moved:
         took_s = time.perf_counter() - started_s
         return Moved(kind, day, rows, len(before), len(after), bytes_before, bytes_after, move, took_s)
 
-    return retried(warm, moved, hint="nothing is lost; the same call may be repeated")
+    return retried(warm, moved, hint="nothing is lost; try again")
 
 
 def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
-    """One attempt, from the versions that the claim made; the number of the move.
+    """Try the move once, from the versions that the claim made; return the number of the move.
 
     Raises:
-        CommitFailedError: Somebody changed the day meanwhile; the lake has it still.
+        CommitFailedError: Another process changed the day meanwhile; the lake still has the day.
     """
     began_s = time.time()
     claim = _claim(warm, archive)
@@ -156,13 +156,13 @@ def _move(care: Care, warm: Delta, archive: Delta, day: dt.date) -> int:
         _check_claim(warm, claim)
         raise
     reach(SWITCHED)
-    with contextlib.suppress(CommitFailedError, StoreError):  # the next claim says so too
+    with contextlib.suppress(CommitFailedError, StoreError):  # the next claim notes the number too
         archive.note({FINISHED: move})
     return move
 
 
 def _claim(warm: Delta, archive: Delta) -> int:
-    """Note in both tables that a move begins; whoever claimed before cannot commit to either from now on."""
+    """Note in both tables that a move begins; from now on earlier claims cannot commit to either table."""
     claim = max(warm.noted(CLAIM) or 0, archive.noted(CLAIM) or 0) + 1
     for table, more in ((warm, {}), (archive, {LAKE: warm.identity, FINISHED: finished_moves(warm)})):
         table.note({CLAIM: claim, **more})
@@ -179,7 +179,7 @@ def _check_claim(warm: Delta, claim: int) -> None:
 
 
 def _taken_over(table: Delta) -> StoreError:
-    return StoreError(f"another move of {table.what} took over", hint="let one run at a time", retry_after_s=60)
+    return StoreError(f"another move of {table.what} took over", hint="run one move at a time", retry_after_s=60)
 
 
 def _copy(care: Care, warm: Delta, archive: Delta, day: dt.date, move: int, claim: int) -> copying.Prints:
@@ -202,10 +202,10 @@ def _switch(warm: Delta, day: dt.date, move: int, claim: int) -> None:
 
 
 def _delete_uncommitted(care: Care, archive: Delta, day: dt.date, move: int, before_s: float) -> None:
-    """Files that a killed copy, or one that found the disk full, left without a commit. A bucket's wait for vacuum.
+    """Delete files that an earlier copy wrote and never committed. In a bucket such files stay until vacuum.
 
     Args:
-        before_s: What was written later is of a move that took over, and that this one does not know of yet.
+        before_s: Younger files stay: a move that took over may have written them.
     """
     url = archive_url(care.settings)
     if object_store(url, care.settings) is not None:
@@ -217,7 +217,7 @@ def _delete_uncommitted(care: Care, archive: Delta, day: dt.date, move: int, bef
 
 
 def remove_leftovers(care: Care, kind: Kind) -> int:
-    """Remove what an unfinished move left in the archive; how many rows that were. A move that runs now fails.
+    """Remove the rows that an unfinished move left in the archive; return their number. A running move fails.
 
     Raises:
         StoreError: The archive cannot be read or written, or another move took over.
@@ -234,24 +234,24 @@ def remove_leftovers(care: Care, kind: Kind) -> int:
 
 
 def end_moves(care: Care, kind: Kind, archive: Delta) -> None:
-    """Make a move to `archive` that runs now fail: what it has read must not come to stand there.
+    """Make a running move to `archive` fail, so that the rows it has read are not written there.
 
     Raises:
-        StoreError: Lake or archive cannot be read or written, or others claim them all the time.
+        StoreError: Lake or archive cannot be read or written, or other moves claim them all the time.
     """
     warm = care.table(kind.value)
 
     def claimed() -> None:
         warm.refresh()
         archive.refresh()
-        if not _is_unknown(archive, warm):  # there, no move of this lake can be
+        if not _is_unknown(archive, warm):  # else no move of this lake can write there
             _claim(warm, archive)
 
     retried(warm, claimed)
 
 
 def archived_days(care: Care, kind: Kind) -> tuple[dt.date, ...]:
-    """Days that the archive holds rows of, ascending; without a move, it is not asked.
+    """Days of the rows in the archive, ascending. The archive is opened only if the lake has noted a move.
 
     Raises:
         StoreError: Lake or archive cannot be read.
