@@ -1,4 +1,4 @@
-"""Provenance: a record's id, or its place on the bus -> the row of lake or archive, who sent it, and what made it."""
+"""Provenance: a record's id or bus position -> its row in lake or archive, with sender and pipeline version."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Provenance:
 
     Attributes:
         tier: "lake" or "archive".
-        version: Of that tier's Delta table.
-        files: The files, from the table on, that can hold the row by their statistics; mostly one.
-        row: Day, tenant, times, producer, epoch, stream, sequence, place on the bus, pipeline version.
+        version: Version of that tier's Delta table.
+        files: Paths below the table of the files that may hold the row by their statistics; mostly one.
+        row: Day, tenant, times, producer, epoch, stream, sequence, bus position, pipeline version.
     """
 
     id: str
@@ -44,11 +44,12 @@ class Provenance:
 
 
 def provenance(care: Care, kind: Kind, wanted: str | Position, tenant: str = "") -> Sequence[Provenance]:
-    """Every row with that id, or at that place; the newest days are looked at first, the archive last.
+    """The rows with an id or at a bus position. The search begins with the newest day and ends with the archive.
 
     Args:
-        wanted: An id is derived of every row, day by day, until it is found: 5 s for 2.5 million on two busy cores.
-        tenant: "" is all.
+        wanted: Id or bus position. An id is computed for every row, day by day, until it matches: 5 s for 2.5 million
+            rows on two busy cores.
+        tenant: "" means all tenants.
 
     Raises:
         StoreError: Lake or archive cannot be read.
@@ -66,7 +67,7 @@ def provenance(care: Care, kind: Kind, wanted: str | Position, tenant: str = "")
 
 
 def _parts(care: Care, kind: Kind) -> Iterator[PinnedTable]:
-    """The archive is opened when the lake has been looked through: one that is away hides no row of the lake."""
+    """The lake first. The archive is opened after the lake was searched, so an archive outage hides no lake row."""
     warm = care.table(kind.value)
     yield from View(warm).parts()
     yield from View.pin(warm, lambda: archive_table(care, kind)).archived()

@@ -1,7 +1,7 @@
-"""Scratch: a data folder -> folders below `<data>/tmp` for what a process lays down while it works.
+"""Scratch: a data folder -> temporary folders below `<data>/tmp`, one for each piece of work.
 
-They may hold plain rows. Each is held by a lock that goes with its process, so what a killed one left is known, and
-`sweep` removes it.
+They may hold plain rows. Each folder has a lock that ends with its process, so `sweep` knows and removes the folders
+of killed processes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _HELD = ".held"
 
 @contextlib.contextmanager
 def scratch(data: Path, name: str) -> Iterator[Path]:
-    """A new folder, of this process alone; gone at the end.
+    """A new folder that only this process uses; removed at the end.
 
     Args:
-        name: How the folder's name begins.
+        name: Prefix of the folder's name.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The folder cannot be created.
     """
-    with _alone(data / "tmp"):  # else a sweep may find the folder before it is held
+    with _alone(data / "tmp"):  # else a sweep may find the folder before it is locked
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=data / "tmp"))
         held = try_lock(folder / _HELD)
     try:
@@ -41,10 +41,10 @@ def scratch(data: Path, name: str) -> Iterator[Path]:
 
 
 def sweep(data: Path) -> list[str]:
-    """Remove the folders that no living process holds; their names. Idempotent.
+    """Remove the folders that no living process holds; return their names. Idempotent.
 
     Raises:
-        OSError: One cannot be removed.
+        OSError: A folder cannot be removed.
     """
     if not (data / "tmp").is_dir():
         return []
@@ -62,6 +62,6 @@ def sweep(data: Path) -> list[str]:
 
 
 def _alone(folder: Path) -> AbstractContextManager[None]:
-    """Wait until no other process makes or sweeps here, and be the one that does."""
+    """Wait until no other process creates or sweeps folders here, and keep others out."""
     folder.mkdir(parents=True, exist_ok=True)
     return locked(folder / ".lock")

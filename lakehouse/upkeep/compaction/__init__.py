@@ -1,1 +1,1 @@
-"""Compaction: one arrival day in many small files -> few large ones, sorted."""
+"""Compaction: one arrival day in many small files -> few large files, sorted."""

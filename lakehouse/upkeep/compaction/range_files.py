@@ -1,4 +1,4 @@
-"""Range files: rows dealt out to numbered ranges -> a file of each, with few of them open."""
+"""Range files: rows of numbered ranges -> one file for each range, with few files open at a time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pyarrow as pa
 
-SHARE = 4  # of the files that may be open: one in so many is ours
+SHARE = 4  # a compaction opens at most a quarter of the files that the process may have open
 LEAST, MOST = 8, 2048
 
 
 def most_open(limit: int, workers: int) -> int:
-    """Files that each of `workers` may hold open where the process may have `limit` of them."""
+    """Number of files that each of `workers` may hold open if the process may have `limit` open files."""
     return min(MOST, max(LEAST, limit // SHARE // workers))
 
 
 class RangeFiles:
     """Files of one worker. Not thread-safe. Close it.
 
-    At most `most` are open: the one that was written to longest ago makes room, and a range that comes again goes on
-    behind what its file holds, as another stream. Rows that come in order of time touch few ranges at a time.
+    At most `most` files are open: the least recently written file is closed first, and a closed file continues with
+    another stream at its end. Rows in order of time touch few ranges at a time.
     """
 
     def __init__(self, folder: Path, worker: int, most: int) -> None:

@@ -1,9 +1,9 @@
-"""Ordering: one day of a table in any order -> its rows sorted by (tenant, service, timestamp), in bounded memory.
+"""Sort: one day of a table in any order -> its rows sorted by (tenant, service, timestamp), in bounded memory.
 
-The day is read once and dealt out to files of disjoint ranges of the order, of about `RANGE_ROWS` rows each; then each
-range is sorted by itself. A sort that spills its runs and merges them costs twice as much. Two threads share the work;
-Arrow and the compression leave Python free. Not handled: a service that has millions of rows of one and the same
-microsecond makes one large range.
+The day is read once and dealt out to files; each file holds one range of the sort order with about `RANGE_ROWS` rows.
+Then each range is sorted alone. An external merge sort would cost twice as much. Two threads share the work, as Arrow
+and the compression release Python's lock. Not handled: millions of rows of one service with the same microsecond make
+one large range.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from lakehouse.upkeep.compaction.range_files import RangeFiles, file_of, most_op
 from lakehouse.upkeep.compaction.repeated_ids import RUNS, Seen
 
 THREADS = 2
-NICE = 5  # a query gets three times the share of a thread here
+NICE = 5  # a thread of a query gets three times the CPU share of a thread here
 RANGE_ROWS = 65_536
-DEALT_ROWS = 65_536  # rows that are dealt out at once
-HELD_BYTES = 48 << 20  # of both, when rows are long
-SAMPLED_ROWS = 1_000_000  # to divide the day evenly
+DEALT_ROWS = 65_536  # rows of one batch that is dealt out
+HELD_BYTES = 48 << 20  # limit of a range and of a batch with long rows
+SAMPLED_ROWS = 1_000_000  # size of the sample that divides the day evenly
 WITHIN_EQUALS = ("bus_partition", "bus_offset", "bus_index")
 
 _LAST = np.iinfo(np.int64).max
@@ -45,7 +45,7 @@ _Longs = npt.NDArray[np.int64]
 
 
 def workers() -> ThreadPoolExecutor:
-    """Threads that give way to those of queries, where the system knows such a thing of one thread."""
+    """Threads with a lower CPU priority than those of queries, where the system supports that (Linux)."""
     return ThreadPoolExecutor(THREADS, "headwater-upkeep", _give_way)
 
 
@@ -73,8 +73,8 @@ class Day:
         most_runs: Of record ids, that repeats are counted of; see `Seen`.
 
     Attributes:
-        rows: By the footers.
-        seen: What passed, once the day is dealt.
+        rows: Number of rows, from the footers.
+        seen: Repeated ids and trace ids; complete after `deal`.
     """
 
     def __init__(self, files: Files, paths: Sequence[str], most_runs: int = RUNS) -> None:
@@ -93,7 +93,7 @@ class Day:
         self.seen = Seen(most_runs)
 
     def deal(self, folder: Path) -> Dealt:
-        """Read the day and deal it out to files of `folder`."""
+        """Read the day and write its rows to the range files in `folder`."""
         ranges = self._ranges()
         waiting: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
         for piece in self._pieces:
@@ -141,7 +141,7 @@ def _next(waiting: queue.SimpleQueue[_Piece]) -> _Piece | None:
 
 
 class Ranges:
-    """Disjoint ranges of the order, about `wanted` equal ones by what a sample of the keys says."""
+    """Disjoint ranges of the sort order: about `wanted`, of about equal size by a sample of the keys."""
 
     def __init__(self, sample: pa.Table, keys: Sequence[str], wanted: int) -> None:
         self._keys = keys
@@ -155,7 +155,7 @@ class Ranges:
         self.count = len(pairs) + 1
 
     def _of(self, rows: pa.Table | pa.RecordBatch) -> tuple[_Longs, _Longs]:
-        """Of each row: the rank of its keys, and its time. What is NULL is last, as when Arrow sorts."""
+        """For each row the rank of its keys, and its time. NULL is last, as in Arrow's sort."""
         groups: _Longs = np.zeros(rows.num_rows, np.int64)
         for key, places in zip(self._keys, self._places, strict=True):
             groups = groups * (len(places) + 1) + _ranks(rows.column(key), places)
@@ -164,7 +164,7 @@ class Ranges:
         return groups, np.asarray(_flat(rows.column(SORTED_BY[2])).cast(pa.int64()).fill_null(_LAST))
 
     def divided(self, rows: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """The rows of each range that has some."""
+        """The rows of each range, without empty ranges."""
         groups, times = self._of(rows)
         numbers = np.searchsorted(self._groups, groups, "left")
         for group in np.intersect1d(self._groups, groups):
@@ -197,14 +197,14 @@ def _ranks(column: pa.Array[Any] | pa.ChunkedArray[Any], places: Mapping[str, in
 
 @dataclass(frozen=True)
 class Dealt:
-    """Files of a folder that hold one range each, which is ended when it was read."""
+    """The range files in a folder; `sorted` deletes each file after it was read."""
 
     folder: Path
     count: int
     keys: Sequence[str] = field(default_factory=list)
 
     def sorted(self, first: int, end: int) -> Iterator[pa.RecordBatch]:
-        """The rows of ranges `first` to before `end`, in order, equal keys in bus order."""
+        """The rows of the ranges from `first` to before `end`, in order, equal keys in bus order."""
         for number in range(first, end):
             paths = [path for worker in range(THREADS) if (path := file_of(self.folder, number, worker)).exists()]
             if paths:
