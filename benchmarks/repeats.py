@@ -2,8 +2,8 @@
 
     python -m benchmarks.repeats [--hours 2]
 
-No bus and no flow: headers as they would come, saved every ten seconds into a folder. The floors: 1 KiB written per 1,000
-records of agents, 32 MiB read at the full limits of keys and streams.
+No bus and no flow: headers as they would come, saved every ten seconds into a folder. The floors: 1 KiB written per
+1,000 records of agents, 32 MiB read at the full limits of keys and streams.
 """
 
 from __future__ import annotations
