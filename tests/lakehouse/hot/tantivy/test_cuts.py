@@ -60,7 +60,7 @@ def test_a_batch_of_many_files_has_few_blocks_for_one_instant(rows: int) -> None
         documents += blocks.add(batch(*lines, offset=offset))
     documents += blocks.rest()
 
-    spans = [(one.get_first("first_ns"), one.get_first("last_ns")) for one in documents]
+    spans = [(int(one.get_first("first_ns") or 0), int(one.get_first("last_ns") or 0)) for one in documents]
     instant = NOON_NS + 5 * HOUR_NS + HOUR_NS // 2  # between two files
     assert sum(first <= instant <= last for first, last in spans) == 0
     assert len(documents) <= 1.2 * len(times) / ROWS
