@@ -6,7 +6,6 @@ Own fields of the kind stand as they are; `message` is `body`, `level` and `seve
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -14,25 +13,19 @@ from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import KEYWORD_FIELDS, NUMBER_FIELDS, All, Exists, Node, Range, Term, Wildcard
 from query_api.times import parse_span
+from text.levels import band_of
+from text.numbers import number_in
+from text.words import word_pattern, words
 
 _SEVERITY = "severity_number"
 _TIMESTAMP = "timestamp"
-_LEVEL_HINT = "use trace, debug, info, warn, error, fatal or a number 0-24"
+_LEVEL_HINT = (
+    "use trace, debug, info, warn, error, fatal, a word that programs send, such as crit or dbg, or a number 0-24"
+)
 _UNSEARCHABLE = {"id", "observed_timestamp"}
-
-# Source: OpenTelemetry logs data model, severity ranges; the further words are what syslog and loggers write.
-LEVELS = {
-    **dict.fromkeys(("trace", "finest", "verbose"), (1, 4)),
-    **dict.fromkeys(("debug", "fine"), (5, 8)),
-    **dict.fromkeys(("info", "information", "informational", "notice"), (9, 12)),
-    **dict.fromkeys(("warn", "warning"), (13, 16)),
-    **dict.fromkeys(("error", "err", "severe"), (17, 20)),
-    **dict.fromkeys(("fatal", "critical", "crit", "alert", "emerg", "emergency", "panic"), (21, 24)),
-}
 
 _Value = str | int | float | None
 
-_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,3})?\Z")
 _COMPARISON = re.compile(r"\s*(>=|<=|>|<|)\s*(\S+)\s*\Z")
 
 
@@ -88,6 +81,10 @@ class Fields:
             return _levels("", value)
         if field == _TIMESTAMP or field in NUMBER_FIELDS:
             return self.between(field, value, value, True, True)
+        if field == "body" and not words(value.text):
+            hint = "name a letter, a digit or a symbol beyond ASCII: punctuation alone is in every text"
+            message = f'"{value.text[:40]}" has no word in it'
+            raise QueryError(message, code="bad_value", position=value.position, hint=hint)
         return Term(field, value.text)
 
     def matches(self, field: str, pattern: str, position: int | None) -> Node:
@@ -97,7 +94,7 @@ class Fields:
         if field == _TIMESTAMP or field in NUMBER_FIELDS:
             hint = f"use a range, such as {field}:[a TO b]"
             raise QueryError(f"{field} takes no wildcards", code="bad_value", position=position, hint=hint)
-        if field == "body" and not all(char.isalnum() or char in "*?" for char in pattern):
+        if field == "body" and word_pattern(pattern) is None:
             hint = "a wildcard matches within one word, and only letters and digits make words: conn AND re*"
             raise QueryError("a wildcard across words", code="bad_value", position=position, hint=hint)
         return Wildcard(field, pattern)
@@ -135,16 +132,6 @@ class Fields:
         return (None, None) if bound is None else parse_span(bound.text, self.now_ns, position=bound.position)
 
 
-def number_in(text: str) -> int | float | None:
-    """The number that `text` is, or None. Whole numbers beyond int64 become floats; infinities are none."""
-    if not _NUMBER.match(text):
-        return None
-    if text.lstrip("-").isdigit() and abs(int(text)) < 2**63:
-        return int(text)
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
 def parse_level(text: str) -> Node:
     """`error`, `>=warn`, `17`: a severity band, or what lies above or below it.
 
@@ -169,23 +156,35 @@ def _level_range(low: Bound | None, high: Bound | None, with_low: bool, with_hig
     start = _band(low) if low else None
     end = _band(high) if high else None
     # A band has an inside: above warn starts after all of warn, and below warn ends before all of it.
-    first = start[0] if start and (with_low or start[0] == start[1]) else start and start[1] + 1
-    last = end[1] if end and (with_high or end[0] == end[1]) else end and end[0] - 1
-    by_name = start is None and end is not None and end[0] != end[1]
-    keep_low = with_low or (start is not None and start[0] != start[1])
-    keep_high = with_high or (end is not None and end[0] != end[1])
-    return Range(_SEVERITY, 1 if by_name else first, last, keep_low, keep_high)
+    first = None if start is None else start.first if with_low or not start.is_wide else start.last + 1
+    last = None if end is None else end.last if with_high or not end.is_wide else end.first - 1
+    if start is None and end is not None and end.is_name:
+        first = 1  # below a level by its name is no record without one
+    keep_low = with_low or start is None or start.is_wide
+    return Range(_SEVERITY, first, last, keep_low, with_high or (end is not None and end.is_wide))
 
 
-def _band(level: Bound) -> tuple[int | float, int | float]:
-    named = LEVELS.get(level.text.lower())
-    if named:
-        return named
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """Severity numbers of a level, both included."""
+
+    first: int | float
+    last: int | float
+    is_name: bool
+
+    @property
+    def is_wide(self) -> bool:
+        return self.first != self.last
+
+
+def _band(level: Bound) -> _Band:
+    if (named := band_of(level.text)) is not None:
+        return _Band(*named, True)
     number = number_in(level.text)
     if number is None:
         message = f'"{level.text[:40]}" is not a level'
         raise QueryError(message, code="bad_value", position=level.position, hint=_LEVEL_HINT)
-    return number, number
+    return _Band(number, number, False)
 
 
 def _number(bound: Bound | None) -> int | float | None:

@@ -1,8 +1,9 @@
 """Lucene text -> tokens for luqum's grammar, with what that grammar lacks written into them.
 
 `&&`, `||` and `!` become operators, a blank between two operands becomes AND (so that it binds like AND), and a
-minus that touches a number after `:`, `>`, `<` or inside a range belongs to the number. What Headwater does not
-support is refused here, where its place is known; so is nesting, before any code recurses over it.
+minus that touches a number belongs to it after `:`, `>` and `<`, inside a range, and in a group of a field's values.
+What Headwater does not support is refused here, where its place is known; so is nesting, before any code recurses
+over it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from luqum.head_tail import TokenValue
 from luqum.tree import Item, Word
 
 from contracts.errors import QueryError
+from text.numbers import number_in
 
 _ENDS_OPERAND = {"TERM", "PHRASE", "RPAREN", "RBRACKET", "TO"}
 _STARTS_OPERAND = {"TERM", "PHRASE", "LPAREN", "LBRACKET", "LESSTHAN", "GREATERTHAN", "PLUS", "MINUS", "NOT", "TO"}
 _BEFORE_NUMBER = {"COLUMN", "LESSTHAN", "GREATERTHAN", "LBRACKET"}
+_TEXTS = {"body", "message"}
 _OPERATORS = {"&&": "AND_OP", "||": "OR_OP"}
 
 _UNSUPPORTED = {
@@ -85,12 +88,18 @@ def _unexpected(token: Token | None, text: str) -> QueryError:
 
 def _tokens(text: str, max_depth: int) -> list[Token]:
     tokens: list[Token] = []
+    groups: list[bool] = []  # of every open parenthesis: whether it is a group of a field's values
     in_range = False
     for token in _balanced(_lexed(text), max_depth):
         before = tokens[-1] if tokens else None
+        if token.type == "LPAREN":
+            groups.append(_is_field(tokens) if before and before.type == "COLUMN" else bool(groups) and groups[-1])
+        elif token.type == "RPAREN":
+            groups.pop()
         if before and before.type == "MINUS" and token.type == "TERM" and token.lexpos == before.lexpos + 1:
             owner = tokens[-2].type if len(tokens) > 1 else ""
-            if owner in _BEFORE_NUMBER or (in_range and owner == "TO"):
+            in_group = bool(groups) and groups[-1] and number_in(token.value.value) is not None
+            if owner in _BEFORE_NUMBER or (in_range and owner == "TO") or in_group:
                 tokens[-1] = _negative(token)
                 continue
         if before and not in_range and before.type in _ENDS_OPERAND and token.type in _STARTS_OPERAND:
@@ -98,6 +107,11 @@ def _tokens(text: str, max_depth: int) -> list[Token]:
         tokens.append(token)
         in_range = token.type == "LBRACKET" or (in_range and token.type != "RBRACKET")
     return tokens
+
+
+def _is_field(tokens: list[Token]) -> bool:
+    """Whether the colon that stands last follows a field other than the text, in which a sign is no part of a word."""
+    return len(tokens) > 1 and str(tokens[-2].value) not in _TEXTS
 
 
 def _lexed(text: str) -> list[Token]:

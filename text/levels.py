@@ -70,6 +70,19 @@ def named(text: str) -> Severity:
     return known
 
 
+def band_of(word: str) -> tuple[int, int] | None:
+    """The severity numbers that a level's word means in a question, both included; None when it is none.
+
+    The word of one of the six levels, in any of its forms (`err`, `E`), means all four numbers of that level; any other
+    word (`crit`, `notice`) its own number.
+    """
+    name = word.strip().lower()
+    number = _BY_NAME.get(name, UNKNOWN)[0]
+    if not number:
+        return None
+    return (number, number + 3) if number % 4 == 1 and not name[-1].isdigit() else (number, number)
+
+
 def of_syslog(priority: int) -> Severity:
     """A syslog priority (facility times 8 plus severity)."""
     number = _SYSLOG[priority & 7]

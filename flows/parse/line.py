@@ -18,6 +18,7 @@ from contracts.timestamps import timestamp_ns
 from flows.parse import access_log
 from flows.parse.attributes import flatten, is_flat, within
 from text import logfmt, times
+from text.escapes import without_colours
 from text.levels import BY_LETTER, Severity, of_syslog, spoken, valued
 
 
@@ -210,6 +211,7 @@ class Finder:
         self._last: dict[str, Form] = {}
 
     def find(self, line: str, arrival_ns: int) -> LineFacts:
+        line = without_colours(line)
         first = line[:1]
         last = self._last.get(first)
         if last is not None:

@@ -9,6 +9,7 @@ another's; none that mentions it stays.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,16 +17,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-import re2
 import zstandard
 
 from contracts.messages import Kind
 from contracts.query import And, Exists, Node, Not, Or, Range, Term, Wildcard
 from contracts.tenants import Tenant
-from lakehouse.hot.tantivy.schema import tokens
 from lakehouse.match import Match, matcher
+from text.patterns import compiled, escape
+from text.wildcards import as_regex
+from text.words import words
 
 TESTED = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
+_EPOCH, _MICROSECOND = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.timedelta(microseconds=1)
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _UNPACKED_BYTES = 64 << 20
 DEEPEST = 256  # objects in objects that become dotted keys: the most that HEADWATER_INGEST_DEPTH may say
 _TEXTS = ("service", "env", "host", "severity_text", "trace_id", "span_id", "name", "unit", "metric_kind", "body")
@@ -50,8 +54,15 @@ class Tests:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.rows: dict[Kind, Match] = {kind: matcher(node) for kind, node in subject.where.items()}
+        self.rows: dict[Kind, Match] = {kind: matcher(node, kind) for kind, node in subject.where.items()}
         self._mentions = [_mention(node) for node in subject.where.values()]
+
+    def row(self, kind: Kind, row: Mapping[str, Any]) -> bool:
+        """Whether a row of a lake table, by its columns, is the subject's."""
+        stored = SimpleNamespace(**row)
+        stored.attributes = _decode(row["attributes"])
+        stored.timestamp_ns = (row["timestamp"] - _EPOCH) // _MICROSECOND * 1000
+        return self.rows[kind](stored, stored)
 
     def letter(self, source_kind: str, producer: str, payload: bytes) -> bool:
         """Whether a dead letter may be the subject's; `source_kind` is what it was sent as."""
@@ -105,7 +116,7 @@ def letter_text(payload: bytes) -> LetterText:
         parts += _texts(value)
         record = value if isinstance(value, dict) else record
     whole = "\n".join(parts)
-    return LetterText(whole, tokens(whole), record)
+    return LetterText(whole, words(whole), record)
 
 
 def _unpacked(payload: bytes) -> bytes:
@@ -177,12 +188,14 @@ def _or(parts: list[Mention]) -> Mention:
 
 
 def _holds(value: str) -> Mention:
-    words, folded = tokens(value), value.lower()
+    wanted, folded = words(value), value.lower()
 
     def said(text: LetterText) -> Said:
-        if not words:
+        if not wanted:
             return Said.YES if folded in text.whole.lower() else Said.NO
-        found = any(text.words[at : at + len(words)] == words for at, word in enumerate(text.words) if word == words[0])
+        found = any(
+            text.words[at : at + len(wanted)] == wanted for at, word in enumerate(text.words) if word == wanted[0]
+        )
         return Said.YES if found else Said.NO
 
     return said
@@ -190,17 +203,8 @@ def _holds(value: str) -> Mention:
 
 def _fits(pattern: str) -> Mention:
     """Anywhere: a value stands in the midst of a line."""
-    escaped, inside = False, ""
-    for char in pattern.lower():
-        if escaped or char not in "*?\\":
-            inside += re2.escape(char)
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        else:
-            inside += "[^\n]*?" if char == "*" else "[^\n]"
-    compiled = re2.compile(inside)
-    return lambda text: Said.YES if compiled.search(text.whole.lower()) else Said.NO
+    found = compiled(as_regex(pattern.lower(), "[^\n]", escape)).search
+    return lambda text: Said.YES if found(text.whole.lower()) else Said.NO
 
 
 def lenient_row(record: Mapping[str, Any]) -> SimpleNamespace:

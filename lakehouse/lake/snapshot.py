@@ -93,6 +93,7 @@ class Snapshot:
         version: Of the Delta table.
         landed: Next bus offset by partition in this very version, of the kind that was asked for.
         moves: How many moves to the archive are finished in this version.
+        timeout_s: Deadline of each query.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Snapshot:
         self.version = table.version
         self.landed = landed
         self.moves = moves
+        self.timeout_s = settings.query_timeout_s
         self._what = table.what
         self._pool = pool
         self._builder = QueryBuilder()

@@ -17,12 +17,14 @@ from contracts.messages import Kind
 from contracts.query import All, And, MetricQuery, Node, Not, Or
 from contracts.settings import Settings
 from contracts.tenants import Tenant
+from lakehouse.conditions import ATTRIBUTE
 from lakehouse.delta.schemas import ROLLUPS, SERIES
 from lakehouse.lake.snapshot import Snapshot
 from lakehouse.lake.store import Lake
+from lakehouse.read.settled import settled_sql
 from lakehouse.sql.coverage import past_sql
 from lakehouse.sql.literals import text_literal
-from lakehouse.sql.query import ATTRIBUTE, time_sql, where_sql
+from lakehouse.sql.query import time_sql
 from lakehouse.sql.sketch import key_sql, quantile
 
 RAW, AUTO = "raw", "auto"
@@ -233,7 +235,8 @@ def windows_sql(pin: Pinned, tenant: Tenant, query: MetricQuery, labels: Sequenc
         most: Rows, or for percentiles keys of all rows; there is one more when there are more.
     """
     conditions = [f"tenant = {text_literal(tenant)}", f"name = {text_literal(query.name)}"]
-    conditions += [f"({_spans_sql(pin.spans)})", where_sql(query.where, Kind.METRICS)]
+    conditions.append(f"({_spans_sql(pin.spans)})")
+    conditions.append(settled_sql(query.where, Kind.METRICS, pin.snapshot, pin.name, conditions))
     key, n = ("unnest(sketch_keys)", "unnest(sketch_counts)") if is_sketched(query) else ("0", '"count"')
     rows = (
         f'SELECT *, {key} AS key, {n} AS points, "sum" AS total, "min" AS low, "max" AS high '

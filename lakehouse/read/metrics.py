@@ -19,13 +19,12 @@ from contracts.messages import Kind
 from contracts.query import DEFAULT_TIERS, KEYWORD_FIELDS, And, MetricQuery, Term, Tier
 from contracts.settings import Settings
 from contracts.tenants import Tenant
+from lakehouse.conditions import ATTRIBUTE
 from lakehouse.lake.store import Lake
 from lakehouse.read.metric_rates import rate_sql, widened
 from lakehouse.read.metric_windows import RAW_SERIES, Windows, added_up, is_sketched, pin, points_sql, windows_sql
 from lakehouse.read.tail import Answer, Ask, ask
 from lakehouse.sql.attributes import value_sql
-from lakehouse.sql.literals import text_literal
-from lakehouse.sql.query import ATTRIBUTE, time_sql, where_sql
 
 MOST_POINTS = 500_000  # of all series together
 MOST_KEYS = 2_000_000  # of the sketches of all points together
@@ -131,14 +130,8 @@ def _ask(
 ) -> Answer:
     """Run `sql` over the raw points of the lake and the hot store's tail that match the query and `which`."""
     where = And((Term("name", query.name), query.where))
-    question = Ask(tenant, Kind.METRICS, where, query.start_ns, query.end_ns, tiers)
-    times = time_sql(query.start_ns, query.end_ns)
-    conditions = [f"tenant = {text_literal(tenant)}", *times, where_sql(where, Kind.METRICS)]
-    columns = (*_COLUMNS, *_PLACE)
-    table = f"SELECT {', '.join(columns)} FROM metrics WHERE {' AND '.join([*conditions, which])}"
-    return ask(
-        hot, lake, question, columns, lambda tail: sql(f"{table} UNION ALL SELECT * FROM ({tail}) WHERE {which}")
-    )
+    question = Ask(tenant, Kind.METRICS, where, query.start_ns, query.end_ns, tiers, which)
+    return ask(hot, lake, question, (*_COLUMNS, *_PLACE), sql)
 
 
 def _check(points: int, most: int) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from contracts.answers import TierUse
 from contracts.errors import StoreError
 from contracts.hot import Found
@@ -20,7 +22,7 @@ from contracts.tenants import Tenant
 from lakehouse.lake.archive import days_of, table_name, visible_sql
 from lakehouse.lake.snapshot import Snapshot
 from lakehouse.lake.store import Lake
-from lakehouse.read.records import COLUMNS, found_records
+from lakehouse.read.records import COLUMNS, matching_page
 from lakehouse.sql.query import records_sql
 
 
@@ -89,8 +91,11 @@ class Below:
         started = time.perf_counter()
         if self.snapshot is None:
             return Share(error=self.error)
-        sql = records_sql(tenant, query, not_days, COLUMNS[query.kind])
-        return _asked(started, lambda snapshot: found_records(query.kind, snapshot.query(sql)), self.snapshot)
+
+        def rows(snapshot: Snapshot, asked: RecordQuery) -> pa.Table:
+            return snapshot.query(records_sql(tenant, asked, not_days, COLUMNS[query.kind]))
+
+        return _asked(started, query, rows, self.snapshot)
 
     def archive_page(self, tenant: Tenant, query: RecordQuery, not_days: Sequence[dt.date]) -> Share | None:
         """None: it has no part in this question. Not to be called twice."""
@@ -99,17 +104,22 @@ class Below:
         if share is None or share.skipped or share.error or not share.days:
             return share
         started = time.perf_counter() - share.took_ms / 1000
-        columns, table = COLUMNS[query.kind], table_name(query.kind)
-        sql = records_sql(tenant, query, not_days, columns, table, visible_sql(snapshot.moves))
-        what = archive_name(query.kind)
-        found = _asked(started, lambda pinned: found_records(query.kind, pinned.query(sql, what)), snapshot)
+        columns, table, moved = COLUMNS[query.kind], table_name(query.kind), visible_sql(snapshot.moves)
+
+        def rows(pinned: Snapshot, asked: RecordQuery) -> pa.Table:
+            return pinned.query(records_sql(tenant, asked, not_days, columns, table, moved), archive_name(query.kind))
+
+        found = _asked(started, query, rows, snapshot)
         found.days = share.days
         return found
 
 
-def _asked(started: float, ask: Callable[[Snapshot], list[Found]], snapshot: Snapshot) -> Share:
+def _asked(
+    started: float, query: RecordQuery, rows: Callable[[Snapshot, RecordQuery], pa.Table], snapshot: Snapshot
+) -> Share:
     try:
-        return Share(ask(snapshot), (), since(started))
+        found = matching_page(query, snapshot.timeout_s, lambda asked: rows(snapshot, asked))
+        return Share(found, (), since(started))
     except StoreError as error:
         return Share(took_ms=since(started), error=str(error))
 

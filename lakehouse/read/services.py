@@ -11,8 +11,6 @@ from contracts.query import DEFAULT_TIERS, All
 from contracts.tenants import Tenant
 from lakehouse.lake.store import Lake
 from lakehouse.read.tail import Ask, ask
-from lakehouse.sql.literals import text_literal
-from lakehouse.sql.query import time_sql
 
 ERROR_SEVERITY = 17
 _COLUMNS = ("service", "env", "host", "timestamp", "severity_number")
@@ -31,14 +29,12 @@ def answer(
     Raises:
         StoreError: No tier could answer.
     """
-    conditions = [f"tenant = {text_literal(tenant)}", *time_sql(start_ns, end_ns)]
 
-    def sql(tail: str) -> str:
+    def sql(records: str) -> str:
         return (
             f"SELECT service, env, count(*) AS n, CAST(max(timestamp) AS BIGINT) AS last_us, "
             f"count(*) FILTER (WHERE severity_number >= {ERROR_SEVERITY}) AS errors, array_agg(DISTINCT host) AS hosts "
-            f"FROM (SELECT {', '.join(_COLUMNS)} FROM logs WHERE {' AND '.join(conditions)} UNION ALL {tail}) "
-            f"GROUP BY service, env ORDER BY service, env"
+            f"FROM ({records}) GROUP BY service, env ORDER BY service, env"
         )
 
     found = ask(hot, lake, Ask(tenant, Kind.LOGS, All(), start_ns, end_ns, tiers), _COLUMNS, sql)

@@ -23,8 +23,9 @@ from lakehouse.lake.archive import table_name, visible_sql
 from lakehouse.lake.snapshot import Snapshot
 from lakehouse.lake.store import Lake
 from lakehouse.read.pages import Below, archive_name, check_any, since, use_of
-from lakehouse.sql.literals import text_literal
-from lakehouse.sql.query import days_sql, time_sql, where_sql
+from lakehouse.read.settled import settled_sql
+from lakehouse.sql.literals import TRUE, text_literal
+from lakehouse.sql.query import days_sql, time_sql
 
 TAIL_ROWS = 50_000  # a few seconds of records; more means that the lake is behind, and is said
 _FIRST_SEPARATOR = 0xE000
@@ -51,6 +52,12 @@ class Ask:
     start_ns: int
     end_ns: int
     tiers: Collection[str] = DEFAULT_TIERS
+    which: str = TRUE  # a further condition, as SQL over the columns
+
+    def conditions(self) -> list[str]:
+        """As SQL, all but `where`."""
+        times = time_sql(self.start_ns, self.end_ns)
+        return [f"tenant = {text_literal(self.tenant)}", *times, *([] if self.which == TRUE else [self.which])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +68,14 @@ class Answer:
 
 
 def ask(hot: HotStore | None, lake: Lake, question: Ask, columns: Sequence[str], sql: Callable[[str], str]) -> Answer:
-    """Run `sql(more)` over the newest version of the table, with what the other tiers that are asked for have.
+    """Run `sql(records)` over the records of all tiers that are asked for: a SELECT of `columns`.
 
-    `more` is a SELECT of `columns`, to be joined by UNION ALL: the hot store's records past the lake's, and the
-    archive's. Without the lake, that is all there is: the relation of the table is then empty.
+    Each record stands in it once: those of the newest version of the lake's table, those of the hot store past them,
+    and those of the archive.
 
     Raises:
         StoreError: No tier could answer.
+        QueryError: The query has no answer as written.
     """
     started, tiers = time.perf_counter(), dict[str, TierUse]()
     below = Below(lake, question.kind, question.tiers, with_landed=True)
@@ -82,10 +90,10 @@ def ask(hot: HotStore | None, lake: Lake, question: Ask, columns: Sequence[str],
     if archive is not None:
         tiers[Tier.ARCHIVE] = use_of(archive, 0)
     failed = check_any(tiers)
-    more = _relation(tail, columns)
-    rows = _with_archive(question, source, below, days, columns, lambda old: sql(f"{more} UNION ALL {old}"), tiers)
+    records = f"{_matching(question, source, columns)} UNION ALL {_relation(tail, columns, question.which)}"
+    rows = _with_archive(question, source, below, days, columns, lambda old: sql(f"{records} UNION ALL {old}"), tiers)
     if rows is None:
-        rows = source.query(sql(more)).to_pylist()
+        rows = source.query(sql(records)).to_pylist()
     if lake_asked:
         others = len(tail) + (tiers[Tier.ARCHIVE].rows if archive is not None else 0)
         spent_ms = since(started) - sum(use.took_ms for use in tiers.values())
@@ -93,6 +101,12 @@ def ask(hot: HotStore | None, lake: Lake, question: Ask, columns: Sequence[str],
         tiers[Tier.LAKE] = replace(tiers[Tier.LAKE], rows=max(total - others, 0), took_ms=round(spent_ms, 3))
     failed = failed or any(use.error and not use.skipped for use in tiers.values())
     return Answer(rows, failed, tiers)
+
+
+def _matching(question: Ask, source: Snapshot, columns: Sequence[str], table: str = "", *more: str) -> str:
+    table, conditions = table or question.kind.value, [*more, *question.conditions()]
+    where = settled_sql(question.where, question.kind, source, table, conditions)
+    return f"SELECT {', '.join(columns)} FROM {table} WHERE {' AND '.join([*conditions, where])}"
 
 
 def _with_archive(
@@ -109,14 +123,12 @@ def _with_archive(
     if below.snapshot is None or use is None or use.skipped or use.error or not use.days:
         return None
     started, kind = time.perf_counter(), question.kind
-    times = time_sql(question.start_ns, question.end_ns)
-    conditions = [visible_sql(below.snapshot.moves), f"tenant = {text_literal(question.tenant)}", *times]
-    conditions += [*days_sql(not_days), where_sql(question.where, kind)]
-    matching = f"FROM {table_name(kind)} WHERE {' AND '.join(conditions)}"
+    more = [visible_sql(below.snapshot.moves), *days_sql(not_days)]
     try:
-        (count,) = source.query(f"SELECT count(*) AS n {matching}", archive_name(kind)).to_pylist()
+        matching = _matching(question, source, columns, table_name(kind), *more)
+        (count,) = source.query(f"SELECT count(*) AS n FROM ({matching})", archive_name(kind)).to_pylist()
         took_ms = use.took_ms + since(started)
-        rows = source.query(sql(f"SELECT {', '.join(columns)} {matching}"), archive_name(kind)).to_pylist()
+        rows = source.query(sql(matching), archive_name(kind)).to_pylist()
     except StoreError as error:
         tiers[Tier.ARCHIVE] = replace(use, took_ms=use.took_ms + since(started), error=str(error))
         return None
@@ -162,7 +174,7 @@ def behind(messages: int) -> str:
     return f"the hot store is {messages} messages behind the lake; records of the last seconds may be missing"
 
 
-def _relation(tail: Sequence[Found], columns: Sequence[str]) -> str:
+def _relation(tail: Sequence[Found], columns: Sequence[str], which: str) -> str:
     parts = []
     for name in columns:
         dtype, read = _READ.get(name, ("Utf8View", None))
@@ -174,7 +186,8 @@ def _relation(tail: Sequence[Found], columns: Sequence[str]) -> str:
         else:
             number = "Float64" if dtype == "Float64" else "Int64"
             parts.append(f"arrow_cast(arrow_cast({split}, '{number}'), '{dtype}') AS {name}")
-    return f"SELECT {', '.join(parts)}" + ("" if tail else " WHERE FALSE")
+    relation = f"SELECT {', '.join(parts)}" + ("" if tail else " WHERE FALSE")
+    return relation if which == TRUE else f"SELECT * FROM ({relation}) WHERE {which}"
 
 
 def _separator(texts: Sequence[str]) -> str:

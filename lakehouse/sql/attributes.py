@@ -1,100 +1,148 @@
 r"""Conditions on one attribute -> SQL over the canonical JSON text of the column `attributes`.
 
-The text is flat with sorted keys and no spaces: `{"a":"x","b":1.5}`. A quote inside a string is escaped, so `{"key":`
-or `,"key":` stands nowhere but before that key's value.
+The text has sorted keys and no spaces: `{"a":"x","b":1.5}`. A quote inside a string is escaped, so in a *simple* text,
+one without lists and objects in it, `{"key":` or `,"key":` stands nowhere but before that key's value. Of any other
+SQL only says whether its value may match.
 """
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from contracts.errors import QueryError
-from contracts.query import Exists, Range, Term, Wildcard
-from lakehouse.sql.literals import between, double_literal, text_literal
-from lakehouse.sql.text import escape, number_of, split_wildcard, whole_pattern
+from lakehouse.conditions import (
+    AddressRange,
+    Clause,
+    Condition,
+    Equal,
+    Like,
+    Never,
+    NumberRange,
+    Present,
+    TextRange,
+)
+from lakehouse.sql.literals import FALSE, TRUE, between, double_bounds, text_literal
+from lakehouse.sql.text import escape, matches, whole_pattern
+from text.addresses import Span, dotted
+from text.numbers import LARGEST, PATTERN
+from text.wildcards import as_regex, literals
 
 _ANY = r'(?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])'  # one character inside a JSON string
 _STRING = rf'"({_ANY}*)"'
+_BARE = r"(true|false|-?[0-9][-+.0-9eE]*)"  # null is an absent value
 _LIST = rf'\[(?:[^"\[\]{{}}]|"{_ANY}*")*\]'
-_BARE = rf"(true|false|-?[0-9][-+.0-9eE]*|{_LIST}|\{{\}})"  # null is an absent value
-_NUMBER = r"(-?[0-9][-+.0-9eE]*)"
+_NUMBER = rf'(?:(-?[0-9][-+.0-9eE]*)[,}}]|"({PATTERN})")'
+_NESTED = matches("attributes", r"[\[:,][\[{]")
 _ESCAPES = {'\\"': '"', "\\n": "\n", "\\r": "\r", "\\t": "\t", "\\b": "\b", "\\f": "\f"}
-# The other control characters stay as they are written, "\\u0001": they only matter to the order of a text range.
+_PLAIN = re.compile(r"[^\"\\\x00-\x1f]*")
 
 
 def _json(text: str) -> str:
     """`text` as it stands in canonical JSON, with its quotes."""
-    try:
-        return msgspec.json.encode(text).decode()
-    except UnicodeEncodeError as error:
-        raise QueryError("a value of the query is not valid Unicode", code="bad_value") from error
+    return msgspec.json.encode(text).decode()
 
 
-def sql(node: Term | Wildcard | Range | Exists, key: str) -> str:
-    """The condition `node` on the attribute `key`; never NULL."""
-    if isinstance(node, Exists):
-        return _exists(key)
-    if isinstance(node, Term):
-        return _equals(key, node.value)
-    if isinstance(node, Wildcard):
-        return _like(key, node.pattern)
-    return _within(key, node)
+def written(condition: Condition, key: str) -> Clause[str]:
+    """The condition on the attribute `key`; neither part is ever NULL."""
+    if isinstance(condition, Never):
+        return Clause(FALSE)
+    sure, possible, held = _simple(condition, key)
+    may = [f"strpos(attributes, {text_literal(part)}) > 0" for part in (_last(key), *held) if part]
+    return Clause(f"({sure} AND NOT {_NESTED})", f"({' AND '.join([*may, f'({possible} OR {_NESTED})'])})")
 
 
-def _exists(key: str) -> str:
-    head = f"{_json(key)}:"
-    present = _contains("{" + head, "," + head)
-    empty = _contains(*(f"{before}{head}{value}" for before in "{," for value in ('""', "null")))
-    return f"({present} AND NOT {empty})"
+def _last(key: str) -> str:
+    """What stands wherever there is a value of the attribute, also of objects in a list, or in the text of one."""
+    name = key.rpartition(".")[2]
+    return name if _PLAIN.fullmatch(name) else ""
 
 
-def _equals(key: str, value: str) -> str:
-    head = f"{_json(key)}:"
-    texts = [f"{before}{head}{_json(value)}" for before in "{,"]
-    if _is_bare(value):
-        texts += [f"{before}{head}{value}{after}" for before in "{," for after in ",}"]
-    return _contains(*texts)
+def _simple(condition: Condition, key: str) -> tuple[str, str, list[str]]:
+    """Of a simple text: whether it matches surely, whether possibly; and what any text that matches holds."""
+    match condition:
+        case Equal(_, number) if number is not None:
+            return _simple(NumberRange(number, number), key)
+        case Equal(text, _, span):
+            if span is None:
+                same = _same(key, text)
+                return same, same, [text] if _PLAIN.fullmatch(text) else []
+            sure, possible = _addresses(key, span)
+            return f"({_same(key, text)} OR {sure})", f"({_same(key, text)} OR {possible})", []
+        case Like(pattern):
+            like = _like(key, pattern)
+            return like, like, [text for text in literals(pattern) if _PLAIN.fullmatch(text)]
+        case TextRange():
+            inside = _texts(key, condition)
+            return inside, f"({inside} OR {_at(key, _ESCAPED)})", []
+        case NumberRange():
+            return *_numbers(key, condition), []
+        case AddressRange(span):
+            return *_addresses(key, span), []
+        case Present():
+            present = _present(key)
+            return present, present, []
+    return TRUE, TRUE, []
 
 
-def _is_bare(value: str) -> bool:
-    """Is `value` the JSON form of something other than text?"""
-    try:
-        read = msgspec.json.decode(value)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return read is not None and not isinstance(read, str) and value.strip() == value
+_ESCAPED = r'"[^"\\]*\\'  # a string with an escape in it
 
 
 def _contains(*texts: str) -> str:
     return f"({' OR '.join(f'strpos(attributes, {text_literal(text)}) > 0' for text in texts)})"
 
 
-def _like(key: str, pattern: str) -> str:
-    inside = ""
-    for wild, text in split_wildcard(pattern):
-        inside += (f"{_ANY}*" if text == "*" else _ANY) if wild else escape(_json(text)[1:-1])
-    string = rf'[{{,]{escape(_json(key))}:"{inside}"'
-    bare = f"regexp_match(attributes, {text_literal(rf'[{{,]{escape(_json(key))}:{_BARE}[,}}]')})[1]"
-    return (
-        f"(regexp_like(attributes, {text_literal(string)}) "
-        f"OR coalesce(regexp_like({bare}, {text_literal(whole_pattern(pattern))}), FALSE))"
-    )
+def _pattern(key: str, value_pattern: str) -> str:
+    return f"[{{,]{escape(_json(key))}:{value_pattern}"
 
 
-def _within(key: str, node: Range) -> str:
-    bounds = [bound for bound in (node.low, node.high) if bound is not None]
-    if bounds and not any(isinstance(bound, str) for bound in bounds):
-        found = f"try_cast({_extract(key, _NUMBER + '[,}]')} AS DOUBLE)"
-        inside = between(node, found, lambda bound: double_literal(number_of(bound) or 0.0))
-    else:
-        found = _unescaped(_extract(key, _STRING))
-        inside = between(node, found, lambda bound: text_literal(str(bound)))
+def _at(key: str, value_pattern: str) -> str:
+    return matches("attributes", _pattern(key, value_pattern))
+
+
+def _present(key: str) -> str:
     head = f"{_json(key)}:"
-    return f"({_contains('{' + head, ',' + head)} AND coalesce({inside if bounds else f'{found} IS NOT NULL'}, FALSE))"
+    empty = _contains(*(f"{before}{head}{value}" for before in "{," for value in ('""', "null")))
+    return f"({_contains('{' + head, ',' + head)} AND NOT {empty})"
+
+
+def _same(key: str, text: str) -> str:
+    head = f"{_json(key)}:"
+    texts = [f"{before}{head}{_json(text)}" for before in "{,"]
+    if text in ("true", "false"):
+        texts += [f"{before}{head}{text}{after}" for before in "{," for after in ",}"]
+    return _contains(*texts)
+
+
+def _like(key: str, pattern: str) -> str:
+    inside = as_regex(pattern, _ANY, lambda text: escape(_json(text)[1:-1]))
+    bare = _extract(key, f"{_BARE}[,}}]")
+    return f"({_at(key, f'{chr(34)}{inside}{chr(34)}')} OR coalesce({matches(bare, whole_pattern(pattern))}, FALSE))"
+
+
+def _texts(key: str, wanted: TextRange) -> str:
+    found = _extract(key, r'"([^"\\]*)"')
+    inside = between(found, wanted.low, wanted.high, wanted.with_low, wanted.with_high)
+    return f"coalesce({inside if inside != TRUE else f'{found} IS NOT NULL'}, FALSE)"
+
+
+def _numbers(key: str, wanted: NumberRange) -> tuple[str, str]:
+    number = f"try_cast({_extract(key, _NUMBER)} AS DOUBLE)"
+    sure, possible = (" AND ".join(double_bounds(number, wanted, surely)) for surely in (True, False))
+    finite = f"abs({number}) <= {LARGEST!r}"
+    return f"coalesce({sure} AND {finite}, FALSE)", f"coalesce({possible}, FALSE)"
+
+
+def _addresses(key: str, span: Span) -> tuple[str, str]:
+    colons = _at(key, r'"[0-9A-Fa-f.]*:')
+    if span.version == 6:
+        return FALSE, colons
+    inside = _at(key, f'"(?:{"|".join(parts)})"') if (parts := dotted(span)) else FALSE
+    return inside, f"({inside} OR {colons})"
 
 
 def _extract(key: str, value_pattern: str) -> str:
-    return f"regexp_match(attributes, {text_literal(f'[{{,]{escape(_json(key))}:{value_pattern}')})[1]"
+    return f"regexp_match(attributes, {text_literal(_pattern(key, value_pattern))})[1]"
 
 
 def _unescaped(text: str) -> str:
@@ -108,5 +156,7 @@ def _unescaped(text: str) -> str:
 
 def value_sql(key: str) -> str:
     """The attribute's value as text ("" when absent): strings as they are, the rest in JSON form."""
-    string, bare = _unescaped(_extract(key, _STRING)), _extract(key, _BARE + "[,}]")
+    string, bare = _unescaped(_extract(key, _STRING)), _extract(
+        key, rf"(true|false|-?[0-9][-+.0-9eE]*|{_LIST}|\{{\}})[,}}]"
+    )
     return f"coalesce({string}, {bare}, '')"

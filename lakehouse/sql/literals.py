@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 
 from contracts.errors import QueryError
-from contracts.query import Range
+from lakehouse.conditions import NumberRange
+from text.numbers import as_double, is_sure
 
+TRUE, FALSE = "TRUE", "FALSE"
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
@@ -38,11 +39,32 @@ def double_literal(value: float) -> str:
     return f"CAST('{value!r}' AS DOUBLE)"  # also NaN and the infinities
 
 
-def between(node: Range, value: str, literal: Callable[[str | int | float], str]) -> str:
-    """The bounds of `node` on the SQL expression `value`; TRUE without any."""
+def between(value: str, low: str | None, high: str | None, with_low: bool, with_high: bool) -> str:
+    """The text bounds on the SQL expression `value`; TRUE without any."""
     parts = []
-    if node.low is not None:
-        parts.append(f"{value} {'>=' if node.include_low else '>'} {literal(node.low)}")
-    if node.high is not None:
-        parts.append(f"{value} {'<=' if node.include_high else '<'} {literal(node.high)}")
-    return f"({' AND '.join(parts)})" if parts else "TRUE"
+    if low is not None:
+        parts.append(f"{value} {'>=' if with_low else '>'} {text_literal(low)}")
+    if high is not None:
+        parts.append(f"{value} {'<=' if with_high else '<'} {text_literal(high)}")
+    return f"({' AND '.join(parts)})" if parts else TRUE
+
+
+def double_bounds(value: str, wanted: NumberRange, surely: bool) -> list[str]:
+    """The bounds on a double that is the nearest to a number: such that the number is inside `surely`, or possibly.
+
+    To the engine -0.0 is less than 0.0.
+    """
+    parts = [f"{value} IS NOT NULL"]
+    if wanted.low is not None:
+        low = as_double(wanted.low)
+        meets = wanted.with_low if is_sure(low) and low == wanted.low else not surely
+        parts.append(
+            f"{value} {'>=' if meets else '>'} {double_literal((-0.0 if meets else 0.0) if low == 0 else low)}"
+        )
+    if wanted.high is not None:
+        high = as_double(wanted.high)
+        meets = wanted.with_high if is_sure(high) and high == wanted.high else not surely
+        parts.append(
+            f"{value} {'<=' if meets else '<'} {double_literal((0.0 if meets else -0.0) if high == 0 else high)}"
+        )
+    return parts

@@ -1,7 +1,7 @@
-"""The query tree -> SQL over a lake table. Every literal goes through one of the quoting functions here.
+"""Conditions of a query -> SQL over a lake table. Every literal goes through one of the quoting functions here.
 
-Semantics are those of `contracts.query`; `lake_text` holds the regular expressions. No expression made here is ever
-NULL, so that `NOT` is the plain complement.
+No expression made here is ever NULL, so that `NOT` is the plain complement. Where SQL cannot be sure of a row, its
+answer is `possible`, and `match` decides by the row itself.
 """
 
 from __future__ import annotations
@@ -9,121 +9,110 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from contracts.errors import QueryError
 from contracts.messages import Kind
-from contracts.query import (
-    KEYWORD_FIELDS,
-    NUMBER_FIELDS,
-    TEXT_FIELDS,
-    All,
-    And,
-    Cursor,
-    Exists,
-    Node,
-    Not,
-    Or,
-    Range,
-    RecordQuery,
-    Term,
-    Wildcard,
-)
+from contracts.query import Cursor, Node, RecordQuery
 from contracts.tenants import Tenant
-from lakehouse.delta.schemas import SCHEMAS
-from lakehouse.sql import attributes as lake_attributes
-from lakehouse.sql import text as lake_text
-from lakehouse.sql.literals import between, day_literal, double_literal, text_literal, time_literal
+from lakehouse.conditions import (
+    ATTRIBUTES,
+    TIMESTAMP,
+    AddressRange,
+    Always,
+    Clause,
+    Equal,
+    Leaf,
+    Like,
+    NumberRange,
+    Phrase,
+    Present,
+    TextRange,
+    WordLike,
+    Writer,
+    compiled,
+)
+from lakehouse.sql import attributes, text
+from lakehouse.sql.literals import FALSE, TRUE, between, day_literal, double_bounds, text_literal, time_literal
+from text.addresses import Span, dotted
 
-ATTRIBUTE = "attributes."
-FALSE, TRUE = "FALSE", "TRUE"
-
-Leaf = Term | Wildcard | Range | Exists
+SURE = "sure"  # a column of a page: whether the row matches surely
 
 
-def where_sql(node: Node, kind: Kind) -> str:
-    """`node` as a boolean SQL expression over the table of `kind`.
+def where_sql(node: Node, kind: Kind) -> Clause[str]:
+    """`node` as boolean SQL expressions over the table of `kind`.
 
     Raises:
-        QueryError: An unknown field, a question its type has no answer to, or a value that is no text.
+        QueryError: See `conditions.compiled`.
     """
-    if isinstance(node, All):
-        return TRUE
-    if isinstance(node, And):
-        return f"({' AND '.join(where_sql(part, kind) for part in node.nodes)})" if node.nodes else TRUE
-    if isinstance(node, Or):
-        return f"({' OR '.join(where_sql(part, kind) for part in node.nodes)})" if node.nodes else FALSE
-    if isinstance(node, Not):
-        return f"({where_sql(node.node, kind)} IS NOT TRUE)"  # the engine plans nested NOTs in exponential time
-    return _leaf(node, kind)
+    return WRITER.write(compiled(node, kind))
 
 
-def _leaf(node: Leaf, kind: Kind) -> str:
-    field = node.field
-    if field.startswith(ATTRIBUTE):
-        return lake_attributes.sql(node, field[len(ATTRIBUTE) :])
-    if field == "timestamp":
-        return _timestamp(node)
-    if field in SCHEMAS[kind.value].names:
-        if field in TEXT_FIELDS:
-            return _text(node)
-        if field in NUMBER_FIELDS:
-            return _number(node)
-        if field in KEYWORD_FIELDS.get(kind, ()):
-            return _keyword(node)
-    raise QueryError(f'{kind.value} have no field "{field[:80]}"', code="unknown_field")
+def written_leaf(leaf: Leaf) -> Clause[str]:
+    """A leaf as boolean SQL."""
+    if leaf.field == ATTRIBUTES and not isinstance(leaf.condition, Always):
+        return attributes.written(leaf.condition, leaf.key)
+    match leaf.condition:
+        case Always():
+            return Clause(TRUE)
+        case Present():
+            return Clause(f"{leaf.field} <> ''")
+        case Equal(value, _, span):
+            same = f"{leaf.field} = {text_literal(value)}"
+            return Clause(same) if span is None else _any_of([Clause(same), _addresses(leaf.field, span)])
+        case Like(pattern):
+            return Clause(text.matches(leaf.field, text.whole_pattern(pattern)))
+        case TextRange(low, high, with_low, with_high):
+            return Clause(between(leaf.field, low, high, with_low, with_high))
+        case NumberRange():
+            return Clause(_time(leaf.condition) if leaf.field == TIMESTAMP else _number(leaf.field, leaf.condition))
+        case AddressRange(span):
+            return _addresses(leaf.field, span)
+        case Phrase(words):
+            letters = [text.letters_pattern(word) for word in words]
+            return _words(leaf.field, text.phrase_pattern(words), letters)
+        case WordLike(pattern):
+            return _words(leaf.field, text.word_like_pattern(pattern), text.letters_of(pattern))
+    return Clause(FALSE)
 
 
-def _text(node: Leaf) -> str:
-    match node:
-        case Term(field, value):
-            return _matches(field, lake_text.phrase_pattern(value))
-        case Wildcard(field, pattern):
-            return _matches(field, lake_text.token_pattern(pattern))
-        case Exists(field):
-            return f"{field} <> ''"
-        case Range(field):
-            raise QueryError(f'text field "{field}" has no ranges', code="bad_value")
+def _all(parts: Sequence[str]) -> str:
+    return f"({' AND '.join(parts)})" if parts else TRUE
 
 
-def _matches(column: str, pattern: str | None) -> str:
-    return FALSE if pattern is None else f"regexp_like({column}, {text_literal(pattern)})"
+def _any(parts: Sequence[str]) -> str:
+    return f"({' OR '.join(parts)})" if parts else FALSE
 
 
-def _keyword(node: Leaf) -> str:
-    match node:
-        case Term(field, value):
-            return f"{field} = {text_literal(value)}"
-        case Wildcard(field, pattern):
-            return _matches(field, lake_text.whole_pattern(pattern))
-        case Exists(field) | Range(field, None, None):
-            return f"{field} <> ''"
-        case Range(field):
-            return between(node, field, lambda bound: text_literal(str(bound)))
+def _any_of(clauses: Sequence[Clause[str]]) -> Clause[str]:
+    return Clause(_any([clause.sure for clause in clauses]), _any([clause.upper for clause in clauses]))
 
 
-def _number(node: Leaf) -> str:
-    match node:
-        case Term(field, value):
-            number = lake_text.number_of(value)
-            return FALSE if number is None else f"{field} = {double_literal(number)}"
-        case Wildcard(field):
-            raise QueryError(f'number field "{field}" has no wildcards', code="bad_value")
-        case Exists():
-            return TRUE
-        case Range(field, low, high):
-            if any(bound is not None and lake_text.number_of(bound) is None for bound in (low, high)):
-                return FALSE
-            return between(node, field, lambda bound: double_literal(lake_text.number_of(bound) or 0.0))
+# The engine plans nested NOTs in exponential time.
+WRITER = Writer(written_leaf, _all, _any, lambda sql: f"({sql} IS NOT TRUE)")
 
 
-def _timestamp(node: Leaf) -> str:
-    match node:
-        case Exists():
-            return TRUE
-        case Range(_, int() | None as low, int() | None as high):
-            start = None if low is None else low + (not node.include_low)
-            end = None if high is None else high + node.include_high
-            return f"({' AND '.join(time_sql(start, end) or [TRUE])})"
-    raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
+def _words(column: str, plain: str | None, letters: Sequence[str]) -> Clause[str]:
+    """Of a plain text, exactly; of an odd one, whether it has the letters."""
+    odd, has = text.odd(column), [text.matches(column, pattern) for pattern in letters]
+    exactly = FALSE if plain is None else text.matches(column, plain)
+    return Clause(f"({exactly} AND NOT {odd})", _all([*has, f"({exactly} OR {odd})"]))
+
+
+def _addresses(column: str, span: Span) -> Clause[str]:
+    colons = f"strpos({column}, ':') > 0"
+    if span.version == 6:
+        return Clause(FALSE, colons)
+    parts = dotted(span)
+    inside = text.matches(column, f"^(?:{'|'.join(parts)})$") if parts else FALSE
+    return Clause(inside, f"({inside} OR {colons})")
+
+
+def _number(column: str, wanted: NumberRange) -> str:
+    """Of a column of doubles or small integers, which are their own nearest doubles."""
+    return _all(double_bounds(column, wanted, surely=True))
+
+
+def _time(wanted: NumberRange) -> str:
+    low, high = wanted.integers()
+    return _all(time_sql(low, None if high is None else high + 1))
 
 
 def time_sql(start_ns: int | None, end_ns: int | None) -> list[str]:
@@ -157,16 +146,19 @@ def records_sql(
     table: str = "",
     which: str = TRUE,
 ) -> str:
-    """One page of `query` over all arrival days but `not_days`, of `table` ("" is the kind's own), of rows `which`."""
+    """One page of the rows that possibly match `query`, over all arrival days but `not_days`, of `table` ("" is the
+    kind's own), of rows `which`; the column `SURE` says which of them match surely."""
     conditions = [which] if which != TRUE else []
     conditions += [f"tenant = {text_literal(tenant)}", *time_sql(query.start_ns, query.end_ns), *days_sql(not_days)]
     if query.after is not None:
         conditions.append(_after_sql(query.after, query.newest_first))
-    conditions.append(where_sql(query.where, query.kind))
+    clause = where_sql(query.where, query.kind)
+    conditions.append(clause.upper)
+    shown = [*columns, f"{TRUE if clause.possible is None else clause.sure} AS {SURE}"]
     way = "DESC" if query.newest_first else "ASC"
     order = ", ".join(f"{column} {way}" for column in ("timestamp", "bus_partition", "bus_offset", "bus_index"))
     return (
-        f"SELECT {', '.join(columns)} FROM {table or query.kind.value} WHERE {' AND '.join(conditions)} "
+        f"SELECT {', '.join(shown)} FROM {table or query.kind.value} WHERE {' AND '.join(conditions)} "
         f"ORDER BY {order} LIMIT {query.limit:d}"
     )
 

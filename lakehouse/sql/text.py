@@ -1,116 +1,107 @@
-r"""Text and wildcards -> regular expressions of the lake's engine (Rust `regex`), by the hot store's tokens.
+r"""Words and wildcards -> regular expressions of the lake's engine (Rust `regex`).
 
-A token is a run of characters that are \p{Alphabetic} or \p{N}, lower-cased character by character. Instead of a
-case-insensitive flag (which folds more than lower-casing does), each character of a token is matched by the set of
-characters whose lower case it is.
+SQL splits texts only where they are plain (`text.words`). Of an *odd* one, which may not be, it says whether the words
+may be in it: each of their letters stands there in some form, in order.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import re
-from collections.abc import Iterator
+import unicodedata
 
-from lakehouse.hot.tantivy.schema import LONGEST_TOKEN_BYTES, tokens
+from lakehouse.sql.literals import text_literal
+from text.wildcards import as_regex, literals
+from text.words import WordPattern
 
-ALPHANUMERIC = r"[\p{Alphabetic}\p{N}]"
-OTHER = r"[^\p{Alphabetic}\p{N}]"
 _SPECIAL = re.compile(r"[^0-9A-Za-z_\u0080-\U0010ffff]")
-_LAST_CASED = 0x1E943
+_EDGE = "[^0-9a-z]"
+_BETWEEN = r"[\p{M}\x{1160}-\x{11ff}]*"  # marks, and the further letters of a Hangul syllable
+_ODD = r"[^\x{0}-\x{7f}]|\x{1b}|\x{5c}"
+_HANGUL = range(0xAC00, 0xD7A4)
+# Where characters stand whose composed form (NFC) is another one. Source: Unicode, NFC_Quick_Check=No.
+_OTHERS = (range(0x340, 0x2ADD), range(0xF900, 0xFB4F), range(0x1D15E, 0x1D1C1), range(0x2F800, 0x2FA1E))
 
 
 def escape(text: str) -> str:
-    """`text` as a literal in a pattern. Control characters by number, the rest of ASCII punctuation by backslash."""
+    """`text` as a literal in a pattern. ASCII that is no letter or digit by number."""
     return _SPECIAL.sub(lambda match: f"\\x{{{ord(match[0]):x}}}", text)
 
 
-@functools.cache
-def _written_as() -> dict[str, str]:
-    """Lower-cased text of one character -> the characters that give it, itself included where it does."""
-    sources: dict[str, str] = {}
-    for code in range(_LAST_CASED + 1):
-        character = chr(code)
-        lowered = character.lower()
-        if lowered != character:
-            sources[lowered] = sources.get(lowered, "") + character
-    return sources
+def matches(column: str, pattern: str) -> str:
+    return f"regexp_like({column}, {text_literal(pattern)})"
 
 
-_DOTTED_I = "i\u0307"  # the only lower case of two characters; "İ" alone gives it
-
-
-def _lowered(literal: str) -> Iterator[str]:
-    """Patterns that match, in a row, whatever lower-cases to `literal`."""
-    position = 0
-    while position < len(literal):
-        if literal.startswith(_DOTTED_I, position):
-            yield "\u0130"
-            position += 2
-            continue
-        character = literal[position]
-        others = _written_as().get(character, "")
-        itself = character if character.lower() == character else ""
-        yield f"[{escape(itself + others)}]" if others else escape(character)
-        position += 1
-
-
-def phrase_pattern(text: str) -> str | None:
-    """A pattern for all tokens of `text`, adjacent and in order; None when it can match nothing."""
-    words = tokens(text)
-    if not words or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in words):
-        return None
-    inner = f"{OTHER}+".join("".join(_lowered(word)) for word in words)
-    return f"(?:^|{OTHER}){inner}(?:$|{OTHER})"
-
-
-_WILDCARD_PART = re.compile(r"\\[*?\\]|.", re.DOTALL)
-
-
-def split_wildcard(pattern: str) -> list[tuple[bool, str]]:
-    """`pattern` as (True, "*" or "?") and (False, literal text) in a row. A lone backslash stands for itself."""
-    parts: list[tuple[bool, str]] = []
-    for part in _WILDCARD_PART.findall(pattern):
-        if part in ("*", "?"):
-            parts.append((True, part))
-        elif parts and not parts[-1][0]:
-            parts[-1] = (False, parts[-1][1] + part[-1])
-        else:
-            parts.append((False, part[-1]))
-    return parts
-
-
-def token_pattern(pattern: str) -> str | None:
-    """A pattern for one token that matches the wildcard `pattern`; None when no token can."""
-    inner = ""
-    for wild, text in split_wildcard(pattern):
-        if wild:
-            inner += f"{ALPHANUMERIC}*" if text == "*" else ALPHANUMERIC
-            continue
-        lowered = "".join(character.lower() for character in text)
-        if len(tokens(text)) != 1 or tokens(text)[0] != lowered:
-            return None  # holds a character that no token holds
-        inner += "".join(_lowered(lowered))
-    if not inner:
-        return None
-    if not inner.replace(f"{ALPHANUMERIC}*", ""):
-        inner = f"{ALPHANUMERIC}+"
-    return f"(?:^|{OTHER}){inner}(?:$|{OTHER})"
+def odd(column: str) -> str:
+    return matches(column, _ODD)
 
 
 def whole_pattern(pattern: str) -> str:
-    """A pattern for whole values that match the wildcard `pattern`, case-sensitive."""
-    inner = "".join((".*" if text == "*" else ".") if wild else escape(text) for wild, text in split_wildcard(pattern))
-    return f"(?s)^(?:{inner})$"
+    """A pattern for whole values that match the wildcard, case-sensitive."""
+    return f"(?s)^(?:{as_regex(pattern, '.', escape)})$"
 
 
-def number_of(value: object) -> float | None:
-    """`value` as a double; None when it is no number."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+def phrase_pattern(words: tuple[str, ...]) -> str | None:
+    """Of plain texts that have the words in a row; None: none has."""
+    if not all(word.isascii() for word in words):
         return None
-    try:
-        return float(value)
-    except ValueError:
+    return f"(?i)(?:^|{_EDGE}){f'{_EDGE}+'.join(words)}(?:$|{_EDGE})"
+
+
+def word_like_pattern(wanted: WordPattern) -> str | None:
+    """Of plain texts with a word that matches; None: none has."""
+    if not wanted.pattern.isascii():
         return None
-    except OverflowError:
-        return math.inf if isinstance(value, int) and value > 0 else -math.inf
+    if not wanted.pattern.strip("*"):
+        return "[0-9A-Za-z]"
+    return f"(?i)(?:^|{_EDGE}){as_regex(wanted.pattern, '[0-9a-z]', escape)}(?:$|{_EDGE})"
+
+
+def letters_of(wanted: WordPattern) -> list[str]:
+    """Patterns of the literal parts. The lower case of one letter, "İ", is two: an "i" and a mark."""
+    return [letters_pattern(text) if "i" not in text else f"(?i){_written(text)}" for text in literals(wanted.pattern)]
+
+
+def letters_pattern(folded: str) -> str:
+    """Of every text that, composed and lower-cased, has `folded` (of letters, digits, marks and symbols) in it."""
+    if folded.isascii():
+        return f"(?i){folded}"
+    return f"(?i){_written(folded)}"
+
+
+def _written(folded: str) -> str:
+    letters = (letter for letter in folded if unicodedata.category(letter)[0] != "M")
+    return "".join(f"[{escape(_forms(letter))}]{_BETWEEN}" for letter in letters)
+
+
+def _forms(character: str) -> str:
+    """What a text may begin with that composes to `character`."""
+    base = unicodedata.normalize("NFD", character)[0]
+    forms = {character, base} | _compose_to().get(character, set())
+    if ord(character) in _HANGUL:
+        forms.add(chr(ord(character) - (ord(character) - _HANGUL.start) % 28))
+    elif base != character or character == "i":
+        forms |= _made_of().get(base, set())
+    return "".join(sorted(forms))
+
+
+@functools.cache
+def _made_of() -> dict[str, set[str]]:
+    """Character -> those that are it with marks, which other marks may stand between in a text."""
+    found: dict[str, set[str]] = {}
+    for code in (*range(0xC0, 0x3400), *range(0x11000, 0x12000)):
+        base = unicodedata.normalize("NFD", chr(code))[0]
+        if base != chr(code):
+            found.setdefault(base.lower(), set()).add(chr(code))
+    return found
+
+
+@functools.cache
+def _compose_to() -> dict[str, set[str]]:
+    """First character of a composed form -> the characters that are written otherwise in it."""
+    found: dict[str, set[str]] = {}
+    for code in (code for block in _OTHERS for code in block):
+        composed = unicodedata.normalize("NFC", chr(code))
+        if composed != chr(code):
+            found.setdefault(composed[0].lower(), set()).add(chr(code))
+    return found

@@ -189,7 +189,7 @@ def test_names_are_fields_of_their_kind() -> None:
         ("a b^3", "unsupported", 3),
         ("a /b+/", "unsupported", 2),
         ("path:/api/v1", "unsupported", 5),
-        ("a level:eror", "bad_value", 8),
+        ("a level:errr", "bad_value", 8),
         ("level:er*", "bad_value", 6),
         ("a conn-re*", "bad_value", 2),
         ("a body:[b TO c]", "bad_value", 8),

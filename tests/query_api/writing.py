@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from contracts.query import All, And, Exists, Node, Not, Or, Range, Term, Wildcard
+from text.words import words
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 # A backslash before a line feed escapes nothing in luqum: such text is written in quotes only.
@@ -45,7 +46,8 @@ def _bounds_of(field: str) -> st.SearchStrategy[str | int | float]:
 
 LEAVES: st.SearchStrategy[Node] = st.one_of(
     st.just(All()),
-    st.builds(Term, st.one_of(st.just("body"), FIELDS), WORDS),
+    st.builds(Term, FIELDS, WORDS),
+    st.builds(Term, st.just("body"), WORDS.filter(words)),  # a text without a word is refused
     st.builds(lambda a, b, joker: Wildcard("body", f"{a}{joker}{b}?"), ALNUM, ALNUM, st.sampled_from("*?")),
     st.builds(lambda field, a, b: Wildcard(field, f"{a}*{b}"), FIELDS, PATTERN_TEXT, PATTERN_TEXT),
     st.builds(Exists, st.one_of(st.just("body"), FIELDS)),

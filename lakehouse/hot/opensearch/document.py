@@ -24,6 +24,7 @@ from contracts.records import attributes_text
 from contracts.tenants import Tenant
 from lakehouse.hot.opensearch.terms import LONGEST, attribute_terms, long_term
 from lakehouse.record_view import public_fields
+from text.words import index_word, is_plain, words
 
 _encode = msgspec.json.Encoder().encode
 
@@ -137,9 +138,7 @@ def _keywords(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[bytes, l
 
 
 def _log(row: Any) -> bytes:
-    own = b',"severity_number":%d' % row.severity_number
-    if row.body:
-        own += b',"body":' + _encode(row.body)
+    own = b',"severity_number":%d' % row.severity_number + _body(row.body)
     if 0 < len(row.trace_id) <= LONGEST:
         own += b',"trace_id":' + _encode(row.trace_id)
     if 0 < len(row.span_id) <= LONGEST:
@@ -147,8 +146,17 @@ def _log(row: Any) -> bytes:
     return own
 
 
+def _body(body: str) -> bytes:
+    """A text that the engine can split; or one that it cannot, unindexed, with its words."""
+    if not body:
+        return b""
+    if is_plain(body):
+        return b',"body":' + _encode(body)
+    return b',"unsplit":%b,"words":%b' % (_encode(body), _encode(" ".join(map(index_word, words(body)))))
+
+
 def _event(row: Any) -> bytes:
-    return b',"body":' + _encode(row.body) if row.body else b""
+    return _body(row.body)
 
 
 def _metric(row: Any) -> bytes:
@@ -175,6 +183,7 @@ def columns(kind: Kind, tenant: Tenant, source: Mapping[str, Any]) -> dict[str, 
     record = dict.fromkeys((*KEYWORD_FIELDS[kind], "body"), "") | {"severity_number": 0, "value": None}
     record |= source
     record |= source.get("long", {})
+    record["body"] = source.get("unsplit", record["body"])
     attributes = source.get("attributes", {})
     if isinstance(attributes, str):
         attributes = msgspec.json.decode(attributes)

@@ -1,31 +1,35 @@
-"""The query tree -> OpenSearch's query language. No text of a user is ever parsed by the engine.
+"""Conditions of a query -> OpenSearch's query language. No text of a user is ever parsed by the engine.
 
-Each node becomes a `Clause`: what matches surely, and what matches possibly. They differ only where a value is too
-long for a term of the index (`hot_opensearch_terms.LONGEST`): such a record is then looked at itself.
+Each leaf becomes a `Clause`: what matches surely, and what matches possibly. They differ where a value or a word is too
+long for a term of the index, where two integers are one double, and of addresses: such a record is then looked at
+itself.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contracts.errors import QueryError
 from contracts.messages import Kind
-from contracts.query import (
-    KEYWORD_FIELDS,
-    All,
-    And,
-    Exists,
-    Node,
-    Not,
-    Or,
-    Position,
-    Range,
-    Term,
-    Wildcard,
+from contracts.query import Node, Position
+from lakehouse.conditions import (
+    ATTRIBUTES,
+    TIMESTAMP,
+    AddressRange,
+    Always,
+    Clause,
+    Equal,
+    Leaf,
+    Like,
+    NumberRange,
+    Phrase,
+    Present,
+    TextRange,
+    WordLike,
+    Writer,
+    compiled,
 )
 from lakehouse.hot.opensearch.document import pack
 from lakehouse.hot.opensearch.terms import (
@@ -40,30 +44,17 @@ from lakehouse.hot.opensearch.terms import (
     long_term,
     name_of,
 )
-from lakehouse.hot.opensearch.words import LONGEST_TOKEN_BYTES, indexed, lowered, tokens
-from lakehouse.hot.tantivy.terms import as_double, number_text
-from lakehouse.match import NUMBERS, TEXTS, Leaf
+from text.addresses import Span, dotted
+from text.numbers import as_double, is_sure, sortable
+from text.wildcards import as_regex, beginning, parts_of
+from text.words import CUT, LONGEST_BYTES, WordPattern, cut_beginning, index_word
 
 Query = dict[str, Any]
 
-ATTRIBUTE = "attributes."
 NOTHING: Query = {"match_none": {}}
 EVERYTHING: Query = {"match_all": {}}
 _LONGEST_BOUND = 128  # characters
-_DEEPEST = 200  # far above what the parser lets through
 _INT64, _BYTE = range(-(1 << 63), 1 << 63), range(-128, 128)
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """`possible` None: exactly what is sure."""
-
-    sure: Query
-    possible: Query | None = None
-
-    @property
-    def upper(self) -> Query:
-        return self.sure if self.possible is None else self.possible
 
 
 def all_of(queries: Sequence[Query]) -> Query:
@@ -78,56 +69,44 @@ def none_of(query: Query) -> Query:
     return {"bool": {"must_not": [query]}}
 
 
-def build(node: Node, kind: Kind, depth: int = 0) -> Clause:
+def build(node: Node, kind: Kind) -> Clause[Query]:
     """`node` over the indexes of `kind`.
 
     Raises:
-        QueryError: A field that the kind does not have, or a condition that its field cannot have.
+        QueryError: See `conditions.compiled`.
     """
-    if depth > _DEEPEST:
-        raise QueryError(f"the query is nested deeper than {_DEEPEST}", code="too_deep")
-    match node:
-        case All():
+    return _WRITER.write(compiled(node, kind))
+
+
+def _leaf(leaf: Leaf) -> Clause[Query]:
+    match leaf.condition:
+        case Always():
             return Clause(EVERYTHING)
-        case And(nodes):
-            return _joined(all_of, [build(inner, kind, depth + 1) for inner in nodes])
-        case Or(nodes):
-            return _joined(any_of, [build(inner, kind, depth + 1) for inner in nodes])
-        case Not(inner):
-            clause = build(inner, kind, depth + 1)
-            return Clause(none_of(clause.upper), None if clause.possible is None else none_of(clause.sure))
-    return _leaf(node, kind)
+        case NumberRange() as wanted if leaf.field == TIMESTAMP:
+            return Clause(_whole("timestamp_ns", *wanted.integers()))
+        case NumberRange() as wanted if leaf.field == "severity_number":
+            return Clause(_whole(leaf.field, *wanted.integers(), _BYTE))
+        case NumberRange() as wanted if leaf.field != ATTRIBUTES:
+            return Clause(_doubles(leaf.field, wanted))
+        case Phrase(words):
+            return Clause(_phrase(leaf.field, words))
+        case WordLike(pattern):
+            return _word_like(leaf.field, pattern)
+        case Present() if leaf.field == "body":
+            return Clause(any_of([{"exists": {"field": name}} for name in ("body", "words")]))
+    return _attribute(leaf) if leaf.field == ATTRIBUTES else _keyword(leaf)
 
 
-def _joined(join: Callable[[Sequence[Query]], Query], clauses: Sequence[Clause]) -> Clause:
-    sure = join([clause.sure for clause in clauses])
-    if all(clause.possible is None for clause in clauses):
-        return Clause(sure)
-    return Clause(sure, join([clause.upper for clause in clauses]))
-
-
-def _leaf(node: Leaf, kind: Kind) -> Clause:
-    field = node.field
-    if field.startswith(ATTRIBUTE):
-        return _attribute(node, name_of(field.removeprefix(ATTRIBUTE)))
-    if field == "timestamp":
-        return Clause(_timestamp(node))
-    if field in KEYWORD_FIELDS[kind]:
-        return _keyword(node)
-    if field in TEXTS[kind]:
-        return Clause(_text(node))
-    if field in NUMBERS[kind]:
-        return Clause(_number(node))
-    raise QueryError(f'{kind.value} have no field "{field[:80]}"', code="unknown_field")
+_WRITER = Writer(_leaf, all_of, any_of, none_of)
 
 
 def _between(field: str, **bounds: Any) -> Query:
     return {"range": {field: bounds}}
 
 
-def _beginning(head: str) -> Query:
+def _beginning(head: str, field: str = "terms") -> Query:
     """There is a term that begins with `head`."""
-    return _between("terms", gte=head, lt=_after(head))
+    return _between(field, gte=head, lt=_after(head))
 
 
 def _after(head: str) -> str:
@@ -139,36 +118,84 @@ def _after(head: str) -> str:
     return ""
 
 
-def _attribute(node: Leaf, name: str) -> Clause:
-    match node:
-        case Term(_, value):
-            if len(value) > LONGEST:
-                return Clause({"terms": {"terms": [long_term(name, value, kind) for kind in (LONG_TEXT, LONG_BARE)]}})
-            return Clause({"terms": {"terms": [f"{name}{TEXT}{value}", f"{name}{BARE}{value}"]}})
-        case Wildcard(_, "*"):
+def _joined(clauses: Sequence[Clause[Query]]) -> Clause[Query]:
+    """One of them, or both."""
+    return Clause(any_of([clause.sure for clause in clauses]), any_of([clause.upper for clause in clauses]))
+
+
+def _attribute(leaf: Leaf) -> Clause[Query]:
+    name = name_of(leaf.key)
+    match leaf.condition:
+        case Equal(text, number, span):
+            clauses = [Clause({"terms": {"terms": _whole_terms(name, text)}})]
+            clauses += [] if number is None else [_numbers(name, NumberRange(number, number))]
+            clauses += [] if span is None else [_addresses("terms", name + TEXT, span)]
+            return clauses[0] if len(clauses) == 1 else _joined(clauses)
+        case Like("*"):
             return Clause(_between("terms", gte=name + TEXT, lt=name + END))
-        case Wildcard(_, pattern):
+        case Like(pattern):
             matching = any_of([_like("terms", name + kind, pattern) for kind in (TEXT, BARE)])
             return Clause(matching, any_of([matching, _beginning(name + LONG)]))
-        case Exists():
-            return Clause(_between("terms", gt=name + TEXT, lt=name + END))
-        case Range(_, low, high):
-            bounds = [bound for bound in (low, high) if bound is not None]
-            if bounds and not any(isinstance(bound, str) for bound in bounds):
-                return _within(node, "terms", name + NUMBER, name + LONG, number_text)
-            texts = _within(node, "terms", name + TEXT, name + BARE)
+        case NumberRange() as wanted:
+            return _numbers(name, wanted)
+        case AddressRange(span):
+            return _addresses("terms", name + TEXT, span)
+        case TextRange() as wanted:
+            texts = _within(wanted, "terms", name + TEXT, name + BARE)
             return Clause(texts.sure, any_of([texts.upper, _beginning(name + LONG_TEXT)]))
+        case Present():
+            return Clause(_between("terms", gt=name + TEXT, lt=name + END))
+    return Clause(NOTHING)
 
 
-def _within(node: Range, field: str, head: str, end: str, written: Callable[[Any], str] = str) -> Clause:
-    """Terms between the bounds of `node`, `head` before each; `end` is past all that begin so, "" is open."""
+def _whole_terms(name: str, text: str) -> list[str]:
+    if len(text) > LONGEST:
+        return [long_term(name, text, kind) for kind in (LONG_TEXT, LONG_BARE)]
+    return [f"{name}{TEXT}{text}", f"{name}{BARE}{text}"]
+
+
+def _numbers(name: str, wanted: NumberRange) -> Clause[Query]:
+    """By the nearest double of each: numbers that share one with a bound may be on either side of it."""
+    sure: Query = {"gte": name + NUMBER, "lt": name + LONG}
+    possible = dict(sure)
+    for bound, inside, edge, dropped in (
+        (wanted.low, wanted.with_low, "gt", "gte"),
+        (wanted.high, wanted.with_high, "lt", "lt"),
+    ):
+        if bound is None:
+            continue
+        double, term = as_double(bound), name + NUMBER + sortable(bound)
+        known = is_sure(double) and double == bound
+        del sure[dropped], possible[dropped]
+        sure[edge + "e" if known and inside else edge] = term
+        possible[edge if known and not inside else edge + "e"] = term
+    return Clause(_between("terms", **sure), None if possible == sure else _between("terms", **possible))
+
+
+def _addresses(field: str, head: str, span: Span) -> Clause[Query]:
+    """Of IPv4 as they are written with dots; any with a colon is looked at."""
+    parts = dotted(span) if span.version == 4 else ()
+    inside = any_of([_regexp(field, f"{_literal(head)}{part}") for part in parts])
+    return Clause(inside, any_of([inside, _like(field, head, "*:*")]))
+
+
+def _regexp(field: str, pattern: str) -> Query:
+    return {"regexp": {field: {"value": pattern, "flags": "NONE"}}}
+
+
+def _literal(text: str) -> str:
+    return "".join(character if character.isalnum() else f"\\{character}" for character in text)
+
+
+def _within(wanted: TextRange, field: str, head: str, end: str) -> Clause[Query]:
+    """Terms between the bounds, `head` before each; `end` is past all that begin so, "" is open."""
     sure: Query = {"gte": head, "lt": end} if end else {}
     possible = dict(sure)
-    if node.low is not None:
-        inner, outer = _bound(head, written(node.low), "gte" if node.include_low else "gt", is_low=True)
+    if wanted.low is not None:
+        inner, outer = _bound(head, wanted.low, "gte" if wanted.with_low else "gt", is_low=True)
         sure, possible = _without(sure, "gte") | inner, _without(possible, "gte") | outer
-    if node.high is not None:
-        inner, outer = _bound(head, written(node.high), "lte" if node.include_high else "lt", is_low=False)
+    if wanted.high is not None:
+        inner, outer = _bound(head, wanted.high, "lte" if wanted.with_high else "lt", is_low=False)
         sure, possible = _without(sure, "lt") | inner, _without(possible, "lt") | outer
     return Clause(_between(field, **sure), None if possible == sure else _between(field, **possible))
 
@@ -188,113 +215,91 @@ def _without(bounds: Query, name: str) -> Query:
     return {key: value for key, value in bounds.items() if key != name}
 
 
-def _keyword(node: Leaf) -> Clause:
-    field = node.field
-    present = any_of([{"exists": {"field": field}}, _beginning(field + LONG)])
-    match node:
-        case Term(_, value):
-            if not value:
-                return Clause(none_of(present))
-            if len(value) > LONGEST:
-                return Clause({"term": {"terms": long_term(field, value)}})
-            return Clause({"term": {field: value}})
-        case Wildcard(_, pattern):
-            if not pattern.strip("*"):
-                return Clause(EVERYTHING if pattern else none_of(present))
+def _keyword(leaf: Leaf) -> Clause[Query]:
+    field = leaf.field
+    present, long = any_of([{"exists": {"field": field}}, _beginning(field + LONG)]), _beginning(field + LONG)
+    match leaf.condition:
+        case Equal(""):
+            return Clause(none_of(present))
+        case Equal(text, _, span):
+            whole = Clause(
+                {"term": {"terms": long_term(field, text)}} if len(text) > LONGEST else {"term": {field: text}}
+            )
+            return whole if span is None else _joined([whole, _addresses(field, "", span)])
+        case Like(pattern) if not pattern.strip("*"):
+            return Clause(EVERYTHING if pattern else none_of(present))
+        case Like(pattern):
             matching = _like(field, "", pattern)
-            return Clause(matching, any_of([matching, _beginning(field + LONG)]))
-        case Range(_, low, high) if low is not None or high is not None:
-            between = _within(node, field, "", "")
-            empty = [none_of(present)] if _takes_empty(node) else []
-            return Clause(any_of([between.sure, *empty]), any_of([between.upper, *empty, _beginning(field + LONG)]))
-        case _:
+            return Clause(matching, any_of([matching, long]))
+        case TextRange() as wanted:
+            between = _within(wanted, field, "", "")
+            empty = [none_of(present)] if wanted.takes_empty else []
+            return Clause(any_of([between.sure, *empty]), any_of([between.upper, *empty, long]))
+        case AddressRange(span):
+            return _addresses(field, "", span)
+        case Present():
             return Clause(present)
-
-
-def _takes_empty(node: Range) -> bool:
-    """Whether the empty text is in a range of texts."""
-    from_start = node.low is None or (node.low == "" and node.include_low)
-    return from_start and (node.high is None or node.high != "" or node.include_high)
+    return Clause(NOTHING)
 
 
 _SPECIAL = re.compile(r"[*?\\]")
 
 
-def _like(field: str, head: str, pattern: str, written: Callable[[str], str] = str) -> Query:
-    """`head` as it is, then `pattern`; `written` is how a part without wildcards stands in the index."""
-    parts = []
-    for wild, plain in re.findall(r"([*?])|((?:\\.|[^*?\\]|\\$)+)", pattern, re.DOTALL):
-        text = re.sub(r"\\(.)", r"\1", plain, flags=re.DOTALL)
-        parts.append(wild or _SPECIAL.sub(r"\\\g<0>", written(text)))
-    value = _SPECIAL.sub(r"\\\g<0>", head) + "".join(parts)
-    return {"wildcard": {field: {"value": value}}}
+def _like(field: str, head: str, pattern: str) -> Query:
+    """`head` as it is, then `pattern`."""
+    parts = (text if wild else _SPECIAL.sub(r"\\\g<0>", text) for wild, text in parts_of(pattern))
+    return {"wildcard": {field: {"value": _SPECIAL.sub(r"\\\g<0>", head) + "".join(parts)}}}
 
 
-def _text(node: Leaf) -> Query:
-    match node:
-        case Term(field, value):
-            words = tokens(value)
-            if not words or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in words):
-                return NOTHING
-            if len(words) == 1:
-                return {"term": {field: indexed(words[0])}}
-            phrase = " ".join(map(indexed, words))
-            return {"match_phrase": {field: {"query": phrase, "analyzer": "headwater_spaced"}}}
-        case Wildcard(field, pattern):
-            return _like(field, "", pattern, lambda text: indexed(lowered(text)))
-        case Exists(field):
-            return {"exists": {"field": field}}
-        case Range(field):
-            raise QueryError(f'text field "{field}" has no ranges', code="bad_value")
+def _phrase(field: str, words: Sequence[str]) -> Query:
+    """In a text that the engine split, or in the words of one that it did not."""
+    plain = all(word.isascii() and len(word) <= LONGEST_BYTES for word in words)
+    return any_of([_in_a_row(name, words) for name in ((field, "words") if plain else ("words",))])
 
 
-def number_in(value: str | int | float) -> float | None:
-    """`value` as a double, or None when it is no number."""
-    try:
-        number = as_double(value) if not isinstance(value, str) else float(value)
-    except ValueError:
-        return None
-    return None if math.isnan(number) else number
+def _in_a_row(field: str, words: Sequence[str]) -> Query:
+    if len(words) == 1:
+        return {"term": {field: index_word(words[0])}}
+    return {"match_phrase": {field: {"query": " ".join(map(index_word, words)), "analyzer": "headwater_spaced"}}}
 
 
-def _number(node: Leaf) -> Query:
-    match node:
-        case Term(field, value):
-            number = number_in(value)
-            return NOTHING if number is None else _doubles(Range(field, number, number))
-        case Wildcard(field):
-            raise QueryError(f'number field "{field}" has no wildcards', code="bad_value")
-        case Exists():
-            return EVERYTHING
-        case Range():
-            return _doubles(node)
+def _word_like(field: str, wanted: WordPattern) -> Clause[Query]:
+    if wanted.within:
+        return Clause(NOTHING, all_of([_like("words", "", f"{letter}*") for letter in wanted.alone()]))
+    fields = (field, "words") if wanted.pattern.isascii() else ("words",)
+    matching = any_of([_whole_word(name, wanted.pattern) for name in fields])
+    cut = cut_beginning(beginning(wanted.pattern))
+    return Clause(matching, any_of([matching, _beginning(cut, "words")]))
 
 
-def _doubles(node: Range) -> Query:
-    """A range over a number field; a bound that is no number matches nothing."""
-    low, high = (None if bound is None else number_in(bound) for bound in (node.low, node.high))
-    if (low is None) != (node.low is None) or (high is None) != (node.high is None):
-        return NOTHING
-    if low == math.inf or high == -math.inf:  # no number is infinite
-        return NOTHING
-    low, high = (None if bound is None or math.isinf(bound) else bound for bound in (low, high))
-    if node.field == "severity_number":
-        return _whole(node.field, *_rounded(low, high, node), _BYTE)
+def _whole_word(field: str, pattern: str) -> Query:
+    """A word that is not cut, or any at all."""
+    wild, first = parts_of(pattern)[0]
+    if field != "words" or not wild or not pattern.strip("*"):
+        return _like(field, "", pattern)
+    start = f"[^{CUT}]" if first == "?" else f"([^{CUT}].*)?"
+    return _regexp(field, start + as_regex(pattern[1:], ".", _literal))
+
+
+def _doubles(field: str, wanted: NumberRange) -> Query:
+    """A range over a field of doubles. To the engine -0.0 is less than 0.0, and no number is infinite."""
     bounds = {}
-    if low is not None:  # to the engine -0.0 is less than 0.0
-        bounds["gte" if node.include_low else "gt"] = (-0.0 if node.include_low else 0.0) if low == 0 else low
-    if high is not None:
-        bounds["lte" if node.include_high else "lt"] = (0.0 if node.include_high else -0.0) if high == 0 else high
-    if low is not None and high is not None and low > high:
+    if wanted.low is not None:
+        low = as_double(wanted.low)
+        meets = wanted.with_low if low == wanted.low else low > wanted.low
+        if low == math.inf:
+            return NOTHING
+        bounds["gte" if meets else "gt"] = (-0.0 if meets else 0.0) if low == 0 else low
+    if wanted.high is not None:
+        high = as_double(wanted.high)
+        meets = wanted.with_high if high == wanted.high else high < wanted.high
+        if high == -math.inf:
+            return NOTHING
+        bounds["lte" if meets else "lt"] = (0.0 if meets else -0.0) if high == 0 else high
+    bounds = {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
+    if wanted.low is not None and wanted.high is not None and wanted.low > wanted.high:
         return NOTHING
-    return _between(node.field, **bounds) if bounds else EVERYTHING
-
-
-def _rounded(low: int | float | None, high: int | float | None, node: Range) -> tuple[int | None, int | None]:
-    """The whole numbers between, both included."""
-    first = low if low is None else math.ceil(low) if node.include_low else math.floor(low) + 1
-    last = high if high is None else math.floor(high) if node.include_high else math.ceil(high) - 1
-    return first, last
+    return _between(field, **bounds) if bounds else {"exists": {"field": field}}
 
 
 def _whole(field: str, low: int | None, high: int | None, holds: range = _INT64) -> Query:
@@ -308,14 +313,6 @@ def _whole(field: str, low: int | None, high: int | None, holds: range = _INT64)
     if high is not None and high < holds.stop - 1:
         bounds["lte"] = high
     return _between(field, **bounds) if bounds else EVERYTHING
-
-
-def _timestamp(node: Leaf) -> Query:
-    if isinstance(node, Exists):
-        return EVERYTHING
-    if not isinstance(node, Range) or isinstance(node.low, str) or isinstance(node.high, str):
-        raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
-    return _whole("timestamp_ns", *_rounded(node.low, node.high, node))
 
 
 def time_range(start_ns: int | None, end_ns: int | None) -> Query:

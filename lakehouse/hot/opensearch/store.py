@@ -98,7 +98,7 @@ class OpenSearchHotStore:
         where = all_of([*base, clause.sure if is_exact else clause.upper])
         after = [query.after.timestamp_ns, pack(query.after.position)] if query.after else None
         sort = _NEWEST if query.newest_first else _OLDEST
-        hits, matches = list[Found](), record_matcher(query.where)
+        hits, matches = list[Found](), record_matcher(query.where, kind)
         for looked_at, record in enumerate(self._records(kind, tenant, aliases, where, sort, after, query.limit)):
             if is_exact or matches(record):
                 hits.append(found(kind, record))
@@ -118,7 +118,7 @@ class OpenSearchHotStore:
         if clause.possible is None:
             return counted
         unsure = all_of([*base, clause.upper, none_of(clause.sure)])
-        matches = record_matcher(where)
+        matches = record_matcher(where, kind)
         for looked_at, record in enumerate(self._records(kind, tenant, aliases, unsure, _OLDEST, None, PAGE_ROWS)):
             counted += matches(record)
             _bound(looked_at, is_exact=False)
@@ -142,7 +142,7 @@ class OpenSearchHotStore:
         beyond = past({IMPORTED: LAST_OFFSET, **after})  # imported rows come by a rebuild, from the lake
         filters = [{"term": {"tenant": tenant}}, time_range(start_ns, end_ns), beyond, clause.upper]
         aliases = self._readable(names, tenant, there)
-        hits, matches = list[Found](), record_matcher(where)
+        hits, matches = list[Found](), record_matcher(where, kind)
         for record in self._records(kind, tenant, aliases, all_of(filters), _IN_ORDER_OF_THE_BUS, None, limit):
             if clause.possible is None or matches(record):
                 hits.append(found(kind, record))

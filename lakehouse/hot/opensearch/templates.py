@@ -20,7 +20,7 @@ from contracts.settings import Settings
 if TYPE_CHECKING:
     from lakehouse.hot.opensearch.client import Client
 
-FORMAT = 1  # of the documents; stands in the mapping of every index that we made
+FORMAT = 2  # of the documents; stands in the mapping of every index that we made
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
 _FOLDER = Path(__file__).with_name("index_templates")
 _COMPONENTS = ("words", "records")

@@ -2,7 +2,7 @@ r"""Attributes -> the terms of one keyword field, so that no attribute ever beco
 
     @user\x7fu-42              a text
     @http.status\x80200        any other JSON value
-    @http.status\x81c069...    a number once more, as 16 hex digits that sort as numbers do
+    @http.status\x81c069...    a number, or a text that is one, once more, as 16 hex digits that sort as numbers do
     @stack\x82T5d41...         what is longer than `LONGEST`: T (text) or B, and a hash: found as a whole, and named
     producer\x82T5d41...       a keyword field whose value is that long, and which then has no value of its own
 
@@ -18,16 +18,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
-from lakehouse.hot.tantivy.terms import number_text
+from lakehouse.match import attribute_leaves, text_of
+from text.numbers import number_of, sortable
 
 TEXT, BARE, NUMBER, LONG, END = "\x7f", "\x80", "\x81", "\x82", "\x83"
 LONG_TEXT, LONG_BARE = f"{LONG}T", f"{LONG}B"
 LONGEST = 7_000  # characters; a term has at most 32,766 bytes
 _LONGEST_KEY = 64  # characters of a name; the engine takes bounds of a range of up to a thousand bytes
-
-_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def digest(text: str) -> str:
@@ -50,20 +47,27 @@ def _heads(key: str) -> tuple[str, str, str]:
 
 
 def attribute_terms(attributes: Mapping[str, Any]) -> list[str]:
-    """The terms of all attributes; null has none."""
-    terms = []
+    """The terms of all attributes, of a list those of its elements; null has none."""
+    terms: list[str] = []
     for key, value in attributes.items():
-        text, bare, number = _heads(key)
-        if type(value) is str:
-            terms.append(text + value if len(value) <= LONGEST else long_term(name_of(key), value, LONG_TEXT))
-            continue
-        if value is None or (type(value) is float and not math.isfinite(value)):  # JSON writes both as null
-            continue
-        written = str(value) if type(value) is int else _encode(value).decode()
-        terms.append(bare + written if len(written) <= LONGEST else long_term(name_of(key), written, LONG_BARE))
-        if type(value) is int or type(value) is float:
-            terms.append(number + number_text(value))
+        if type(value) is int or (type(value) is str and value[:1] != "["):
+            terms += _terms(key, value)
+        else:
+            terms += (term for name, each in attribute_leaves(key, value) for term in _terms(name, each))
     return terms
+
+
+def _terms(key: str, value: Any) -> list[str]:
+    text, bare, number = _heads(key)
+    found = number_of(value)
+    if type(value) is str:
+        term = text + value if len(value) <= LONGEST else long_term(name_of(key), value, LONG_TEXT)
+    elif type(value) is float and not math.isfinite(value):  # JSON writes it as null
+        return []
+    else:
+        written = str(value) if type(value) is int else text_of(value)
+        term = bare + written if len(written) <= LONGEST else long_term(name_of(key), written, LONG_BARE)
+    return [term] if found is None else [term, number + sortable(found)]
 
 
 def long_term(name: str, text: str, kind: str = LONG_TEXT) -> str:

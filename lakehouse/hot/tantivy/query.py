@@ -1,7 +1,7 @@
-"""The query tree -> a query of the hot index for the blocks that may hold a row that matches.
+"""Conditions of a query -> a query of the hot index for the blocks that may hold a row that matches.
 
 A block is left out only when none of its rows can match: what the index cannot tell is every block (a negation, an
-absent or empty value). `hot_match` decides by row. No text of a user is ever parsed here.
+absent or empty value). `match` decides by row. No text of a user is ever parsed here.
 """
 
 from __future__ import annotations
@@ -10,81 +10,138 @@ import math
 
 from tantivy import Query
 
-from contracts.errors import QueryError
 from contracts.messages import Kind
-from contracts.query import (
-    KEYWORD_FIELDS,
-    All,
-    And,
-    Exists,
-    Node,
-    Not,
-    Or,
-    Range,
-    Term,
-    Wildcard,
+from contracts.query import Node
+from lakehouse.conditions import (
+    ATTRIBUTES,
+    TIMESTAMP,
+    AddressRange,
+    Always,
+    AnyOf,
+    Equal,
+    Every,
+    Leaf,
+    Like,
+    Never,
+    NoneOf,
+    NumberRange,
+    Phrase,
+    Present,
+    TextRange,
+    Tree,
+    WordLike,
+    compiled,
 )
-from lakehouse.hot.tantivy import regex as hot_regex
+from lakehouse.hot.tantivy import regex
 from lakehouse.hot.tantivy.clause import all_of, any_of, overlapping
-from lakehouse.hot.tantivy.schema import LONGEST_TOKEN_BYTES, schema, tokens
+from lakehouse.hot.tantivy.schema import schema
 from lakehouse.hot.tantivy.terms import (
     BARE,
     ESCAPES,
-    EXACT,
+    LONG,
     MARKED,
     NUMBER,
     TEXT,
-    as_double,
-    cut,
+    WORD,
     escaped,
+    kept,
     name_of,
     number_term,
-    sortable_bits,
+    valued,
+    word_term,
 )
-from lakehouse.match import NUMBERS, TEXTS, Leaf, double_of
+from text.addresses import Span, dotted
+from text.digits import hex_between, integers_between
+from text.numbers import EXACT, Number, as_double, sortable_bits
+from text.wildcards import as_regex, beginning
+from text.words import LONGEST_BYTES, WordPattern, cut_beginning
 
-_PREFIX = "attributes."
-_DEEPEST = 200  # far above what the parser lets through; the engine recurses
-_ANY_ESCAPED = f"(?:[{ESCAPES}]{hot_regex.ANY}|[^{ESCAPES}])"  # one character as `hot_terms` writes it
-_NOT_EMPTY = hot_regex.ANY + hot_regex.REST
+_ANY_ESCAPED = f"(?:[{ESCAPES}]{regex.ANY}|[^{ESCAPES}])"  # one character as `terms` writes it
+_NOT_EMPTY = regex.ANY + regex.REST
+_COLONS = "[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*"  # an IPv6 address may be
+_OTHER_NUMBERS = "\\-?[0-9]+(?:\\.[0-9]+)?[eE][+\\-]?[0-9]+|\\-?[0-9]+\\.[0-9]+|\\-0"  # of texts
 _SEVERITIES = 24
-_LONGEST_BOUND = 64  # each character is one more expression to compile, about 1 ms
+_LONGEST_BOUND = 64  # of a bound that is written out: each character is one more expression to compile, about 1 ms
+_LARGEST_IN_TEXT = 10**41
 
 
-def build(node: Node, kind: Kind, depth: int = 0) -> Query:
+def build(node: Node, kind: Kind) -> Query:
     """`node` as a query for blocks of `kind`.
 
     Raises:
-        QueryError: A field that the kind does not have, or a condition that its field cannot have.
+        QueryError: See `conditions.compiled`.
     """
-    if depth > _DEEPEST:
-        raise QueryError(f"the query is nested deeper than {_DEEPEST}", code="too_deep")
-    match node:
-        case All():
-            return Query.all_query()
-        case And(nodes):
-            return all_of(build(inner, kind, depth + 1) for inner in nodes)
-        case Or(nodes):
-            return any_of(build(inner, kind, depth + 1) for inner in nodes)
-        case Not(inner):
-            build(inner, kind, depth + 1)  # refuses what cannot be asked
-            return Query.all_query()
-    return _leaf(node, kind)
+    return _blocks(compiled(node, kind))
 
 
-def _leaf(node: Leaf, kind: Kind) -> Query:
-    field = node.field
-    if field.startswith(_PREFIX):
-        return _attribute(node, name_of(field.removeprefix(_PREFIX)))
-    if field == "timestamp":
-        return _timestamp(node)
-    if field in KEYWORD_FIELDS[kind]:
-        return _keyword(node)
-    if field in TEXTS[kind]:
-        return _text(node)
-    if field in NUMBERS[kind]:
-        return _number(node)
-    raise QueryError(f'{kind.value} have no field "{field[:80]}"', code="unknown_field")
+def _blocks(tree: Tree) -> Query:
+    match tree:
+        case Every(parts):
+            return all_of(map(_blocks, parts))
+        case AnyOf(parts):
+            return any_of(map(_blocks, parts))
+        case NoneOf():
+            return Query.all_query()
+    return _leaf(tree)
+
+
+def _leaf(leaf: Leaf) -> Query:
+    name = name_of(leaf.key) if leaf.field == ATTRIBUTES else leaf.field
+    if leaf.field != ATTRIBUTES and _takes_empty(leaf):
+        return Query.all_query()
+    match leaf.condition:
+        case Always():
+            return Query.all_query()
+        case Never():
+            return Query.empty_query()
+        case Phrase(words):
+            return all_of(_word(word) for word in set(words))
+        case WordLike(pattern):
+            return _word_like(pattern)
+        case NumberRange() as wanted if leaf.field == TIMESTAMP:
+            return overlapping(*wanted.integers())
+        case NumberRange() as wanted if leaf.field != ATTRIBUTES:
+            return _severities(wanted) if leaf.field == "severity_number" else Query.all_query()
+        case Present() if leaf.field in MARKED:
+            return _exactly(leaf.field)
+    return _value(leaf, name)
+
+
+def _takes_empty(leaf: Leaf) -> bool:
+    """Whether a field that is empty, of which the index has nothing, may match."""
+    match leaf.condition:
+        case Equal(text):
+            return not text
+        case Like(pattern):
+            return not pattern.strip("*")
+        case TextRange() as wanted:
+            return wanted.takes_empty
+        case Present():
+            return leaf.field == "body"
+    return False
+
+
+def _value(leaf: Leaf, name: str) -> Query:
+    head = regex.literal(name)
+    match leaf.condition:
+        case Equal(text, number, span):
+            queries = [_exactly(*(valued(name, kind, text) for kind in (TEXT, BARE)))]
+            queries += [] if number is None else [_numbers(head, NumberRange(number, number))]
+            return any_of([*queries, *([] if span is None else [_addresses(head, span)])])
+        case Like(pattern):
+            whole = f"{head}[{TEXT}{BARE}]{as_regex(pattern, _ANY_ESCAPED, _written)}"
+            return any_of([_regex("terms", whole), _long(head, kept(beginning(pattern)))])
+        case TextRange():
+            return any_of([_texts(head + TEXT, leaf.condition), _long(head)])
+        case NumberRange():
+            return _numbers(head, leaf.condition)
+        case AddressRange(span):
+            return _addresses(head, span)
+    return any_of([_regex("terms", f"{head}[{TEXT}{BARE}]{_NOT_EMPTY}"), _long(head)])
+
+
+def _written(text: str) -> str:
+    return regex.literal(escaped(text))
 
 
 def _exactly(*terms: str) -> Query:
@@ -94,152 +151,77 @@ def _exactly(*terms: str) -> Query:
 def _regex(field: str, pattern: str) -> Query:
     try:
         return Query.regex_query(schema(), field, pattern)
-    except ValueError as error:
-        raise QueryError("a wildcard or range is too long or too complex: shorten it", code="bad_value") from error
+    except ValueError:  # too complex for the engine: any block may
+        return Query.all_query()
 
 
-def _wildcard(pattern: str) -> str:
-    return hot_regex.wildcard(pattern, _ANY_ESCAPED, escaped)
+def _long(head: str, start: str = "") -> Query:
+    """Values that are too long for a term, and begin so."""
+    return _regex("terms", f"{head}{LONG}{regex.literal(start)}{regex.REST}")
 
 
-def _attribute(node: Leaf, name: str) -> Query:
-    head = hot_regex.literal(name)
-    match node:
-        case Term(_, value):
-            text = escaped(cut(value))
-            return _exactly(f"{name}{TEXT}{text}", f"{name}{BARE}{text}")
-        case Wildcard(_, pattern):
-            return _regex("terms", f"{head}[{TEXT}{BARE}]{_wildcard(pattern)}")
-        case Exists():
-            return _regex("terms", f"{head}[{TEXT}{BARE}]{_NOT_EMPTY}")
-        case Range(_, low, high):
-            bounds = [bound for bound in (low, high) if bound is not None]
-            if bounds and not any(isinstance(bound, str) for bound in bounds):
-                return _numbers_between(node, head)
-            return _texts_between(node, f"{head}{TEXT}")
-
-
-def _numbers_between(node: Range, head: str) -> Query:
-    """Integers by their text, all other numbers by the bits of their double."""
-    low, high = (None if bound is None else as_double(_number_of(bound)) for bound in (node.low, node.high))
-    first, last = 0, (1 << 64) - 1
-    if low is not None:
-        first = sortable_bits(low) + (not node.include_low)
-    if high is not None:
-        last = sortable_bits(high) - (not node.include_high)
+def _numbers(head: str, wanted: NumberRange) -> Query:
+    """Integers by their text, all other numbers by the bits of their double; of texts, what may be one."""
+    low, high = wanted.low, wanted.high
+    first = 0 if low is None else sortable_bits(as_double(low))
+    last = (1 << 64) - 1 if high is None else sortable_bits(as_double(high))
     if first > last:
         return Query.empty_query()
-    patterns = [NUMBER + hot_regex.hex_between(first, last)]
-    smallest, largest = _rounded_up(_near(low), node.include_low), _rounded_down(_near(high), node.include_high)
-    smallest = None if smallest is None else max(smallest, -EXACT)  # what is open may take larger ones as well
-    largest = None if largest is None else min(largest, EXACT)
-    if (-EXACT if smallest is None else smallest) <= (EXACT if largest is None else largest):
-        patterns.append(BARE + hot_regex.integers_between(smallest, largest))
-    return _regex("terms", f"{head}(?:{'|'.join(patterns)})")
+    parts = [f"{NUMBER}{hex_between(first, last)}"]
+    parts += [f"{BARE}{integers}" for integers in _integers(low, high, EXACT)]
+    parts += [f"{TEXT}{integers}(?:\\.0+)?" for integers in _integers(low, high, _LARGEST_IN_TEXT)]
+    return _regex("terms", f"{head}(?:{'|'.join(parts)}|{TEXT}(?:{_OTHER_NUMBERS}))")
 
 
-def _near(number: float | None) -> float | None:
-    """`number`, or something on the same side of all exact integers."""
-    return None if number is None else max(-EXACT - 1.0, min(EXACT + 1.0, number))
+def _integers(low: Number | None, high: Number | None, most: int) -> list[str]:
+    """A pattern of the integers between, as JSON writes those that are not above `most`."""
+    first = None if low is None else math.ceil(max(-most, min(low, most + 1)))
+    last = None if high is None else math.floor(min(most, max(high, -most - 1)))
+    if first is not None and last is not None and first > last:
+        return []
+    return [integers_between(first, last)]
 
 
-def _number_of(bound: str | int | float) -> int | float:
-    assert not isinstance(bound, str)
-    return bound
+def _addresses(head: str, span: Span) -> Query:
+    parts = [*(dotted(span) if span.version == 4 else ()), _COLONS]
+    return _regex("terms", f"{head}{TEXT}(?:{'|'.join(parts)})")
 
 
-def _texts_between(node: Range, head: str) -> Query:
-    parts = []
-    if node.low is not None:
-        patterns = hot_regex.above(_bound(node.low), node.include_low)
-        parts.append(any_of(_regex("terms", head + pattern) for pattern in patterns))
-    if node.high is not None:
-        patterns = hot_regex.below(_bound(node.high), node.include_high)
-        parts.append(any_of(_regex("terms", head + pattern) for pattern in patterns))
-    return all_of(parts) if parts else _regex("terms", head + hot_regex.REST)
+def _texts(head: str, wanted: TextRange) -> Query:
+    sides = []
+    if wanted.low is not None:
+        bound, whole = _bound(wanted.low)
+        sides.append(list(regex.above(bound, wanted.with_low or not whole)))
+    if wanted.high is not None:
+        bound, whole = _bound(wanted.high)
+        beyond = [] if whole else [regex.literal(bound) + regex.REST]
+        sides.append([*regex.below(bound, wanted.with_high or not whole), *beyond])
+    if not sides:
+        return _regex("terms", head + regex.REST)
+    return all_of(any_of(_regex("terms", head + pattern) for pattern in patterns) for patterns in sides)
 
 
-def _bound(bound: str | int | float) -> str:
-    text = escaped(str(bound))
-    if len(text) > _LONGEST_BOUND:
-        raise QueryError(f"a bound of a range has at most {_LONGEST_BOUND} characters: shorten it", code="bad_value")
-    return text
+def _bound(text: str) -> tuple[str, bool]:
+    """As much of a bound as is written out, and whether that is all of it."""
+    whole = escaped(text)
+    return (whole, True) if len(whole) <= _LONGEST_BOUND else (whole[:_LONGEST_BOUND].rstrip(ESCAPES), False)
 
 
-def _keyword(node: Leaf) -> Query:
-    head = f"{node.field}{TEXT}"
-    pattern = hot_regex.literal(head)
-    match node:
-        case Term(_, value):
-            return _exactly(f"{head}{escaped(cut(value))}") if value else Query.all_query()
-        case Wildcard(_, wanted):
-            if not wanted.strip("*"):
-                return Query.all_query()
-            return _regex("terms", pattern + _wildcard(wanted))
-        case Range(_, low, high) if low is not None or high is not None:
-            between = _texts_between(node, pattern)
-            return Query.all_query() if _takes_empty(node) else between
-        case _:
-            return _present(node.field, pattern)
+def _word(word: str) -> Query:
+    whole = [Query.term_query(schema(), "words", word)] if word.isascii() and len(word) <= LONGEST_BYTES else []
+    return any_of([*whole, _exactly(word_term(word))])
 
 
-def _present(field: str, pattern: str) -> Query:
-    return _exactly(field) if field in MARKED else _regex("terms", pattern + _NOT_EMPTY)
+def _word_like(wanted: WordPattern) -> Query:
+    if wanted.within:
+        return all_of(_regex("terms", f"{WORD}{regex.literal(letter)}{regex.REST}") for letter in wanted.alone())
+    pattern = as_regex(wanted.pattern, regex.ANY, regex.literal)
+    cut = regex.literal(cut_beginning(beginning(wanted.pattern)))
+    plain = [_regex("words", pattern)] if wanted.pattern.isascii() else []
+    return any_of([*plain, _regex("terms", f"{WORD}(?:{pattern}|{cut}{regex.REST})")])
 
 
-def _takes_empty(node: Range) -> bool:
-    """Whether the empty text is in a range of texts."""
-    from_start = node.low is None or (node.low == "" and node.include_low)
-    return from_start and (node.high is None or node.high != "" or node.include_high)
-
-
-def _text(node: Leaf) -> Query:
-    match node:
-        case Term(_, value):
-            return _words(tokens(value))
-        case Wildcard(_, pattern):
-            return _regex("words", hot_regex.wildcard(pattern, hot_regex.ANY, str.lower))
-        case Exists():
-            return Query.all_query()
-        case Range(field):
-            raise QueryError(f'text field "{field}" has no ranges', code="bad_value")
-
-
-def _words(wanted: list[str]) -> Query:
-    if not wanted or any(len(word.encode()) > LONGEST_TOKEN_BYTES for word in wanted):
-        return Query.empty_query()
-    return all_of(Query.term_query(schema(), "words", word) for word in set(wanted))
-
-
-def _number(node: Leaf) -> Query:
-    match node:
-        case Wildcard(field):
-            raise QueryError(f'number field "{field}" has no wildcards', code="bad_value")
-        case Term(field, value):
-            node = Range(field, value, value)
-        case Exists():
-            return Query.all_query()
-    low, high = (None if bound is None else double_of(bound) for bound in (node.low, node.high))
-    if node.field != "severity_number" or (low is None) != (node.low is None) or (high is None) != (node.high is None):
-        return Query.all_query()
-    smallest, largest = _rounded_up(low, node.include_low), _rounded_down(high, node.include_high)
-    known = range(max(smallest or 0, 0), min(_SEVERITIES if largest is None else largest, _SEVERITIES) + 1)
-    return _exactly(*(number_term(node.field, number) for number in known))
-
-
-def _rounded_up(low: int | float | None, inclusive: bool) -> int | None:
-    """The smallest integer that is in a range from `low`."""
-    return low if low is None else math.ceil(low) if inclusive else math.floor(low) + 1
-
-
-def _rounded_down(high: int | float | None, inclusive: bool) -> int | None:
-    return high if high is None else math.floor(high) if inclusive else math.ceil(high) - 1
-
-
-def _timestamp(node: Leaf) -> Query:
-    if isinstance(node, Exists):
-        return Query.all_query()
-    if not isinstance(node, Range) or isinstance(node.low, str) or isinstance(node.high, str):
-        raise QueryError("timestamp takes a range of integers, nanoseconds", code="bad_value")
-    low, high = _rounded_up(node.low, node.include_low), _rounded_down(node.high, node.include_high)
-    return overlapping(low, high)
+def _severities(wanted: NumberRange) -> Query:
+    low, high = wanted.integers()
+    known = range(max(low or 0, 0), min(_SEVERITIES if high is None else high, _SEVERITIES) + 1)
+    return _exactly(*(number_term("severity_number", number) for number in known))

@@ -1,4 +1,4 @@
-"""The hot index: its fields, its tokens, and a bus position as one sortable integer."""
+"""The hot index: its fields, its words, and a bus position as one sortable integer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import tantivy
 
 from contracts.errors import StoreError
 from contracts.query import Position
+from text.words import LONGEST_BYTES
 
 _WORDS = "words"  # analyzer of texts
 _SPACED = "spaced"  # analyzer of terms
-_FORMAT = 3  # of what the terms of a record are and how its source is written; another number is another schema
+_FORMAT = 4  # of what the terms of a record are and how its source is written; another number is another schema
 MARK = f"mark{_FORMAT}"
-LONGEST_TOKEN_BYTES = 255
-_SPACES = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 _PARTITION_BITS, _OFFSET_BITS, _INDEX_BITS = 10, 38, 16
 PARTITIONS = 1 << _PARTITION_BITS
@@ -43,19 +42,8 @@ def schema() -> tantivy.Schema:
 @functools.cache
 def _words() -> tantivy.TextAnalyzer:
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    long_filter = tantivy.Filter.remove_long(LONGEST_TOKEN_BYTES + 1)
+    long_filter = tantivy.Filter.remove_long(LONGEST_BYTES + 1)
     return builder.filter(long_filter).filter(tantivy.Filter.lowercase()).build()
-
-
-@functools.cache
-def _analyzer() -> tantivy.TextAnalyzer:
-    """Runs of alphanumeric characters, lower-cased; the engine's default would also drop tokens from 40 bytes on."""
-    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).build()
-
-
-def tokens(text: str) -> list[str]:
-    """The tokens of `text`, those that are too long for the index included."""
-    return text.lower().translate(_SPACES).split() if text.isascii() else list(_analyzer().analyze(text))
 
 
 def register_analyzers(index: tantivy.Index) -> None:

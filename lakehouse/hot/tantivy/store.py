@@ -107,7 +107,7 @@ class TantivyHotStore:
     def _filter(self, tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None) -> Filter:
         blocks = (tenant_query(tenant), time_query(start_ns, end_ns), build(where, kind))
         ends = time.monotonic() + self._settings.query_timeout_s
-        return Filter(kind, blocks, matcher(where), start_ns, end_ns, ends)
+        return Filter(kind, blocks, matcher(where, kind), start_ns, end_ns, ends)
 
     def drop_day(self, kind: Kind, day: dt.date) -> None:
         self._folder(kind).drop(day)

@@ -9,29 +9,33 @@ dictionary, which the engine's JSON fields do not offer.
     @http.status\x80200         any other JSON value
     @load\x813fe0...            a number that is no integer or a large one once more, as 16 hex digits that sort as
                                 numbers do
+    @stack\x82Traceback...\x82  a value that is too long: its beginning, and a hash of it
     severity_number\x8017       a number field of few values
+    \x84été                     a word of a text that the engine cannot split (`text.words`)
 
     trace_id                    the record has one, see `MARKED`
 
-Nothing stands for what is absent, and nothing for a keyword field that is empty; an empty attribute has a term.
+A list has the terms of its elements. Nothing stands for what is absent, and nothing for a keyword field that is empty;
+an empty attribute has a term.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import msgspec
+from lakehouse.match import attribute_leaves, text_of
+from text.numbers import EXACT, sortable
+from text.words import index_word, words
 
-TEXT, BARE, NUMBER = "\x7f", "\x80", "\x81"
+TEXT, BARE, NUMBER, LONG, WORD = "\x7f", "\x80", "\x81", "\x82", "\x84"
 ATTRIBUTE = "@"
 LONGEST_BYTES = 256
+KEPT_BYTES = 220
 _KEY_BYTES = 128
-_KEPT_BYTES = 220
 _SHORT_CHARACTERS = LONGEST_BYTES // 4  # no text of so few characters is longer than LONGEST_BYTES
 
 ESCAPES = "\x08\x0b\x1f"
@@ -48,19 +52,25 @@ _ESCAPED = {
 _ESCAPED_TABLE = str.maketrans(_ESCAPED)
 _BLANK = _ESCAPED[" "]
 MARKED = ("trace_id", "span_id")  # values seldom repeat: the bare name tells that there is one
-EXACT = (1 << 53) - 1  # integers up to here are doubles of their own
-_ENCODE = msgspec.json.Encoder(order="deterministic").encode
 
 
-def cut(text: str, longest_bytes: int = LONGEST_BYTES, kept_bytes: int = _KEPT_BYTES) -> str:
-    """`text`, or when longer its beginning and a hash: equality stays exact, prefixes are found, the rest is not."""
-    if len(text) <= _SHORT_CHARACTERS or (len(text) <= longest_bytes and text.isascii()):
-        return text
+def kept(text: str) -> str:
+    """The beginning of a value that is too long, as it stands in its term."""
+    return escaped(text.encode()[:KEPT_BYTES].decode(errors="ignore"))
+
+
+def valued(head: str, kind: str, text: str) -> str:
+    """The term of a value: whole, or when it is too long, its beginning and a hash. Equality stays exact."""
+    if len(text) <= _SHORT_CHARACTERS or (len(text) <= LONGEST_BYTES and text.isascii()):
+        return head + kind + escaped(text)
     raw = text.encode()
-    if len(raw) <= longest_bytes:
-        return text
-    digest = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    return f"{raw[:kept_bytes].decode(errors='ignore')}{BARE}{digest}"
+    if len(raw) <= LONGEST_BYTES:
+        return head + kind + escaped(text)
+    return f"{head}{LONG}{kept(text)}{LONG}{kind}{_digest(raw)}"
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.md5(raw, usedforsecurity=False).hexdigest()
 
 
 def escaped(text: str) -> str:
@@ -71,33 +81,13 @@ def escaped(text: str) -> str:
 @lru_cache(maxsize=8192)
 def name_of(key: str) -> str:
     """An attribute's name as it begins its terms; no name is the beginning of another up to a separator."""
-    plain = key.replace("~", "~0").replace(TEXT, "~1").replace(BARE, "~2").replace(NUMBER, "~3")
-    return ATTRIBUTE + escaped(cut(plain, _KEY_BYTES, _KEY_BYTES - 36))
-
-
-def sortable_bits(number: float) -> int:
-    """A double as 64 bits in the order of numbers."""
-    bits: int = struct.unpack(">Q", struct.pack(">d", number + 0.0))[0]  # + 0.0 makes -0.0 and 0.0 one
-    return bits ^ 0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else bits | 1 << 63
-
-
-def as_double(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return float("inf") if number > 0 else float("-inf")
-
-
-@lru_cache(maxsize=65_536, typed=True)
-def number_text(number: float) -> str:
-    """A number, as the double that it is compared as, in 16 hex digits that sort as numbers do."""
-    return f"{sortable_bits(as_double(number)):016x}"
-
-
-@lru_cache(maxsize=8192)
-def heads_of(key: str) -> tuple[str, str]:
-    """What the terms of an attribute begin with: that of a text, and that of any other value."""
-    return name_of(key) + TEXT, name_of(key) + BARE
+    plain = key
+    for place, special in enumerate(("~", TEXT, BARE, NUMBER, LONG)):
+        plain = plain.replace(special, f"~{place}")
+    raw = plain.encode()
+    if len(raw) > _KEY_BYTES:
+        plain = f"{raw[: _KEY_BYTES - 36].decode(errors='ignore')}~9{_digest(raw)}"
+    return ATTRIBUTE + escaped(plain)
 
 
 def attributes_terms(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -108,23 +98,25 @@ def attributes_terms(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     for attributes in rows:
         for item in attributes.items():
             value = item[1]
-            if type(value) is str:
+            if type(value) is str and value[:1] != "[":
                 texts.add(item)
             elif type(value) is int and -EXACT <= value <= EXACT:
                 integers.add(item)
             elif value is not None:
                 others += _other_terms(*item)
-    terms = [heads_of(key)[0] + escaped(cut(value)) for key, value in texts]
-    terms += [f"{heads_of(key)[1]}{value}" for key, value in integers]
+    terms = [valued(name_of(key), TEXT, value) for key, value in texts]
+    terms += [f"{name_of(key)}{BARE}{value}" for key, value in integers]
     return terms + others
 
 
 def _other_terms(key: str, value: Any) -> list[str]:
-    if type(value) is float and not math.isfinite(value):  # JSON writes it as null
-        return []
-    terms = [heads_of(key)[1] + escaped(cut(_ENCODE(value).decode()))]
-    if type(value) is float or type(value) is int:
-        terms.append(f"{name_of(key)}{NUMBER}{number_text(value)}")
+    terms = []
+    for name, each in attribute_leaves(key, value):
+        if type(each) is float and not math.isfinite(each):  # JSON writes it as null
+            continue
+        terms.append(valued(name_of(name), TEXT if type(each) is str else BARE, text_of(each)))
+        if type(each) is float or type(each) is int:
+            terms.append(f"{name_of(name)}{NUMBER}{sortable(each)}")
     return terms
 
 
@@ -135,7 +127,16 @@ def keyword_terms(fields: tuple[str, ...], values: tuple[str, ...]) -> str:
 
 
 def keyword_term(field: str, value: str) -> str:
-    return f"{field}{TEXT}{escaped(cut(value))}"
+    return valued(field, TEXT, value)
+
+
+def word_terms(text: str) -> list[str]:
+    """The terms of a text that is not plain."""
+    return [word_term(word) for word in set(words(text))]
+
+
+def word_term(word: str) -> str:
+    return WORD + index_word(word)
 
 
 def number_term(field: str, value: int) -> str:

@@ -8,14 +8,11 @@ what a writer may be about to commit, stay.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from contracts.failpoints import failpoint, reach
@@ -28,9 +25,6 @@ from lakehouse.s3.store import ObjectStore, object_store
 from lakehouse.upkeep.care import Care
 
 DELETED = failpoint("erase.file_deleted", "a file that no version uses is deleted")
-
-_EPOCH, _MICROSECOND = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.timedelta(microseconds=1)
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +152,6 @@ def _row_test(request: Request, kind: Kind | None) -> Callable[[dict[str, Any]],
         )
 
     def of_row(row: dict[str, Any]) -> bool:
-        if row["tenant"] != request.tenant:
-            return False
-        row["attributes"] = _decode(row["attributes"])
-        stored = SimpleNamespace(**row, timestamp_ns=(row["timestamp"] - _EPOCH) // _MICROSECOND * 1000)
-        return tests.rows[kind](stored, stored)
+        return row["tenant"] == request.tenant and tests.row(kind, row)
 
     return of_letter if kind is Kind.DEAD_LETTERS else of_row

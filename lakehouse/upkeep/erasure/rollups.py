@@ -37,7 +37,7 @@ def restate(care: Care, request: Request, state: ErasureState) -> None:
     of_series = not fields(node) & _WITHIN_SERIES
     where = f"tenant = {text_literal(request.tenant)}"
     if of_series:
-        where = f"{where} AND {where_sql(node, Kind.METRICS)}"
+        where = f"{where} AND {where_sql(node, Kind.METRICS).upper}"  # counting a window anew does no harm
     places = (f"{tier}/{Kind.METRICS.value}" for tier in (LAKE, ARCHIVE))
     touched = {dt.date.fromisoformat(day) for place in places for day in state.days.get(place, [])}
     rollups.fence(care)  # a run that has read the points before they were removed would bring them back

@@ -21,8 +21,9 @@ from contracts.batches import IMPORTED
 from contracts.errors import StoreError
 from contracts.failpoints import failpoint, reach
 from contracts.messages import ERASED, Kind
+from lakehouse.conditions import Clause
 from lakehouse.delta.removal import counts, remove
-from lakehouse.delta.schemas import LEDGER
+from lakehouse.delta.schemas import LEDGER, SCHEMAS
 from lakehouse.delta.table import Delta, translated
 from lakehouse.delta.tables import exists
 from lakehouse.lake.archive import ARCHIVE as ARCHIVED
@@ -77,12 +78,14 @@ def noted(request: Request, day: dt.date) -> str:
     return f"erasure:{request.id}:{day.isoformat()}"
 
 
-def matching_sql(request: Request, kind: Kind) -> str:
-    """Rows of a kind that are the subject's; of dead letters, those that may be."""
-    before = time_literal(request.at_ns // 1000)
+def _own_sql(request: Request, kind: Kind) -> str:
+    """Rows of a kind that are old enough, and the tenant's."""
     received = "timestamp" if kind is Kind.DEAD_LETTERS else "observed_timestamp"
-    own = f"tenant = {text_literal(request.tenant)} AND {received} < {before}"
-    return own if kind is Kind.DEAD_LETTERS else f"{own} AND {where_sql(request.where[kind], kind)}"
+    return f"tenant = {text_literal(request.tenant)} AND {received} < {time_literal(request.at_ns // 1000)}"
+
+
+def _where(request: Request, kind: Kind) -> Clause[str]:
+    return where_sql(request.where[kind], kind)
 
 
 def found(target: Target, request: Request) -> dict[dt.date, int]:
@@ -94,8 +97,24 @@ def found(target: Target, request: Request) -> dict[dt.date, int]:
     target.table.refresh()
     if target.kind is Kind.DEAD_LETTERS:
         return {day: len(places) for day, places in _letters(target.table, request, "TRUE").items()}
-    sql = f"SELECT day, count(*) AS n FROM {target.table.name} WHERE {matching_sql(request, target.kind)} GROUP BY day"
-    return {row["day"]: row["n"] for batch in _read(target.table, sql) for row in batch.to_pylist()}
+    where = f"{_own_sql(request, target.kind)} AND {_where(request, target.kind).sure}"
+    sql = f"SELECT day, count(*) AS n FROM {target.table.name} WHERE {where} GROUP BY day"
+    days = {row["day"]: row["n"] for batch in _read(target.table, sql) for row in batch.to_pylist()}
+    for row in _looked_at(target, request, "TRUE"):
+        days[row["day"]] = days.get(row["day"], 0) + 1
+    return days
+
+
+def _looked_at(target: Target, request: Request, where: str) -> Iterator[dict[str, Any]]:
+    """The subject's rows of which SQL is not sure."""
+    clause = _where(request, target.kind)
+    if clause.possible is None:
+        return
+    tests, unsure = Tests(request.subject), f"{clause.possible} AND NOT {clause.sure}"
+    columns = ", ".join(SCHEMAS[target.kind.value].names)
+    sql = f"SELECT {columns} FROM {target.table.name} WHERE {where} AND {_own_sql(request, target.kind)} AND {unsure}"
+    for batch in _read(target.table, sql):
+        yield from (row for row in batch.to_pylist() if tests.row(target.kind, row))
 
 
 Place = tuple[int, int, int]  # bus partition, offset, line
@@ -107,14 +126,17 @@ def _letters(table: Delta, request: Request, where: str) -> dict[dt.date, list[P
     tests, found = Tests(request.subject), dict[dt.date, list[Place]]()
     sql = (
         f"SELECT day, {_PLACE}, payload, source_kind, source_producer FROM {table.name} "
-        f"WHERE {where} AND {matching_sql(request, Kind.DEAD_LETTERS)}"
+        f"WHERE {where} AND {_own_sql(request, Kind.DEAD_LETTERS)}"
     )
     for batch in _read(table, sql):
         for row in batch.to_pylist():
             if tests.letter(row["source_kind"], row["source_producer"], row["payload"]):
-                place = row["bus_partition"], row["bus_offset"], row["bus_index"]
-                found.setdefault(row["day"], []).append(place)
+                found.setdefault(row["day"], []).append(_place(row))
     return found
+
+
+def _place(row: dict[str, Any]) -> Place:
+    return row["bus_partition"], row["bus_offset"], row["bus_index"]
 
 
 def remove_found(target: Target, request: Request, day: dt.date) -> int:
@@ -127,22 +149,27 @@ def remove_found(target: Target, request: Request, day: dt.date) -> int:
     where = f"day = {day_literal(day)} AND tenant = {text_literal(request.tenant)}"
     if target.kind is Kind.DEAD_LETTERS:
         return _remove_places(target, request, day, where, _letters(target.table, request, where).get(day, []))
-    matching, gone = f"{where} AND {matching_sql(request, target.kind)}", 0
-    while places := _some_places(target.table, matching):
-        if len(places) > MANY and (all_of_it := _remove_many(target, request, day, matching)) is not None:
-            return gone + all_of_it
-        removed = _remove_places(target, request, day, where, places)
-        gone += removed
-        if len(places) <= MANY or not removed:
-            break
+    clause, gone = _where(request, target.kind), 0
+    sure = f"{where} AND {_own_sql(request, target.kind)} AND {clause.sure}"
+    while places := _some_places(target, request, where, sure):
+        if len(places) > MANY and (many := _remove_many(target, request, day, sure)):
+            gone += many
+            if clause.possible is None:
+                break
+        else:
+            removed = _remove_places(target, request, day, where, places)
+            gone += removed
+            if len(places) <= MANY or not removed:
+                break
         target.table.refresh()
     return gone
 
 
-def _some_places(table: Delta, where: str) -> list[Place]:
-    """Where the rows are that match; `MANY` + 1 when there are more."""
-    sql = f"SELECT {_PLACE} FROM {table.name} WHERE {where} LIMIT {MANY + 1:d}"
-    return [place for batch in _read(table, sql) for place in zip(*_columns(batch), strict=True)]
+def _some_places(target: Target, request: Request, where: str, sure: str) -> list[Place]:
+    """Where the subject's rows are; more than `MANY` when there are more."""
+    sql = f"SELECT {_PLACE} FROM {target.table.name} WHERE {sure} LIMIT {MANY + 1:d}"
+    found = [place for batch in _read(target.table, sql) for place in zip(*_columns(batch), strict=True)]
+    return found + [_place(row) for row in itertools.islice(_looked_at(target, request, where), MANY + 1)]
 
 
 def _remove_places(target: Target, request: Request, day: dt.date, where: str, places: list[Place]) -> int:

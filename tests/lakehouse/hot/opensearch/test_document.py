@@ -17,12 +17,12 @@ from lakehouse.hot.opensearch.client import hosts
 from lakehouse.hot.opensearch.document import columns, found, lines, pack, plainer, unpack
 from lakehouse.hot.opensearch.query import build
 from lakehouse.hot.opensearch.terms import LONGEST, attribute_terms, name_of
-from lakehouse.hot.tantivy.terms import number_text
 from lakehouse.match import record_matcher
 from tests.lakehouse import reference
 from tests.lakehouse.hot.tantivy import test_query as embedded
 from tests.lakehouse.lake_samples import ACME, batch, event, log, metric
 from tests.settings import settings
+from text.numbers import as_double, sortable
 
 
 def source(line: bytes) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_record_matches_as_the_reference_says(sample: list[Any], nodes: list[N
         record = columns(Kind.LOGS, ACME, source(line))
         for node in nodes:
             build(node, Kind.LOGS)
-            assert record_matcher(node)(record) == reference.matches(node, row), node
+            assert record_matcher(node, Kind.LOGS)(record) == reference.matches(node, row), node
 
 
 @pytest.mark.parametrize("long", [1, LONGEST + 1])
@@ -86,9 +86,9 @@ def test_positions_are_packed_in_order_and_those_out_of_range_are_refused() -> N
 
 @given(st.floats(allow_nan=False) | st.integers(), st.floats(allow_nan=False) | st.integers())
 def test_numbers_sort_as_text_as_they_do_as_numbers(one: float, other: float) -> None:
-    first, second = reference.as_double(one), reference.as_double(other)
-    assert (number_text(one) < number_text(other)) == (first < second)
-    assert (number_text(one) == number_text(other)) == (first == second)
+    first, second = as_double(one), as_double(other)
+    assert (sortable(one) < sortable(other)) == (first < second)
+    assert (sortable(one) == sortable(other)) == (first == second)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

@@ -1,0 +1,29 @@
+r"""Escape sequences: text as a terminal or an encoder wrote it -> text as people read it.
+
+Sequences of colours, raw or spelt out (`\x1b[31m`, `\u001b[31m`, `\033[31m`), and a line feed, return or tab that is
+spelt out (`\n`) are no part of a word. The path of a Windows file keeps its backslashes: `C:\new` is no new line.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CODE = r"\[[0-?]*[ -/]*[@-~]"
+_COLOUR = re.compile(f"\x1b(?:{_CODE})?")
+_PATH = r"(?<![0-9A-Za-z])[A-Za-z]:\\[^\s\"'<>|]*|(?<![^\s\"'(=])\\\\\w[^\s\"'<>|]*"
+_SPELT = re.compile(rf"({_PATH})|\x1b(?:{_CODE})?|\\(?:x1[bB]|u001[bB]|033|e){_CODE}|\\[nrt]")
+
+
+def has_escapes(text: str) -> bool:
+    """Whether `without_escapes` may change `text`."""
+    return "\x1b" in text or "\\" in text
+
+
+def without_escapes(text: str) -> str:
+    """`text` with a blank for each escape sequence."""
+    return _SPELT.sub(lambda found: found[1] or " ", text) if has_escapes(text) else text
+
+
+def without_colours(text: str) -> str:
+    """`text` as a terminal shows it."""
+    return _COLOUR.sub("", text) if "\x1b" in text else text

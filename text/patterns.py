@@ -1,0 +1,34 @@
+"""Patterns of RE2: they take time linear in the text, whatever a user asks for."""
+
+from __future__ import annotations
+
+import re
+
+import re2
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern over texts.
+
+    Raises:
+        ValueError: It takes too much memory.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        made: re.Pattern[str] = re2.compile(pattern, options)
+    except re2.error as error:
+        raise ValueError("a wildcard is too long or too complex: shorten it") from error
+    return made
+
+
+def bytes_pattern(pattern: bytes) -> re.Pattern[bytes]:
+    """A pattern of ours over bytes."""
+    made: re.Pattern[bytes] = re2.compile(pattern)
+    return made
+
+
+def escape(text: str) -> str:
+    """`text` as a pattern that matches it alone."""
+    escaped: str = re2.escape(text)
+    return escaped
