@@ -109,11 +109,19 @@ def _is_simple(text: str) -> bool:
     return text.isascii() and "\x1b" not in text and ("\\" not in text or _ODD.search(text) is None)
 
 
+def all_plain(texts: Sequence[str]) -> bool:
+    """Whether each of them surely is: one look at all costs far less than one at each."""
+    if not _is_simple("\n".join(texts)):
+        return False
+    # A long word in a text of less than two covers the middle of it.
+    long = [text for text in texts if (size := len(text)) > 255 and (size > 511 or text[size - 256 : 256].isalnum())]
+    return not long or _LONG.search("\n".join(long).encode()) is None
+
+
 def split_plain(texts: Sequence[str]) -> tuple[str, list[str]]:
     """The plain ones of `texts` in one, with white space between, and the others."""
-    joined = "\n".join(texts)
-    if _is_simple(joined) and (max(map(len, texts)) <= LONGEST_BYTES or _LONG.search(joined.encode()) is None):
-        return joined, []
+    if all_plain(texts):
+        return "\n".join(texts), []
     plain, odd = list[str](), list[str]()
     for text in texts:
         (plain if is_plain(text) else odd).append(text)

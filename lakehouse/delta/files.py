@@ -27,12 +27,13 @@ from pyarrow.fs import PyFileSystem
 
 from contracts.files import sync_folder
 from lakehouse.delta.layout import Layout, parquet_options
-from lakehouse.delta.schemas import FEW_VALUES, statistics_columns
+from lakehouse.delta.schemas import FEW_VALUES, RESERVED, nulls, statistics_columns
 
 LONGEST_BOUND = 256  # characters; longer ones would bloat the log
 SENT_BYTES = 8 << 20
 GROUP_BYTES = 64 << 20  # of a row group, before compression: it is held until it is written
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+_RESERVED = frozenset(name for name, _ in RESERVED)
 
 
 class Files:
@@ -60,9 +61,13 @@ class Files:
         return pq.ParquetFile(path, metadata=metadata, read_dictionary=few, filesystem=self._bucket, pre_buffer=True)
 
     def fitting(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Rows of any file, in the types of `schema`: where the library rewrote a file, text is of another type."""
-        fields = [self.schema.field(name) for name in rows.schema.names if name in self.schema.names]
-        columns = [_as(rows.column(each.name), each.type) for each in fields]
+        """Rows of any file, in the types of `schema`: where the library rewrote a file, text is of another type, and a
+        file from before has no reserved columns."""
+        names = [name for name in rows.schema.names if name in self.schema.names]
+        fields = [
+            self.schema.field(name) for name in (*names, *sorted(_RESERVED - {*names})) if name in self.schema.names
+        ]
+        columns = [_column(rows, each) for each in fields]
         return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
     def write(
@@ -120,7 +125,7 @@ class Files:
         held: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in batches:
-            columns = [_as(batch.column(field.name), field.type) for field in self.schema]
+            columns = [_column(batch, field) for field in self.schema]
             batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
             if held and (rows + len(batch) > self._layout.group_rows or size + batch.nbytes > GROUP_BYTES):
                 yield pa.Table.from_batches(held, self.schema).unify_dictionaries()
@@ -174,6 +179,12 @@ class Files:
 
 def rows_of(actions: Iterable[AddAction]) -> int:
     return sum(int(json.loads(action.stats)["numRecords"]) for action in actions)
+
+
+def _column(rows: pa.RecordBatch, field: pa.Field[Any]) -> pa.Array[Any]:
+    if field.name in _RESERVED and field.name not in rows.schema.names:
+        return nulls(rows.num_rows, field.type)
+    return _as(rows.column(field.name), field.type)
 
 
 def _as(column: pa.Array[Any], dtype: pa.DataType) -> pa.Array[Any]:

@@ -1,7 +1,7 @@
 """The Delta tables: row structs of one batch -> Arrow columns by an explicit schema.
 
 Every table is partitioned by `day`, the UTC day of arrival. Time is held in microseconds. A record's id is derived from
-(tenant, producer, epoch, stream, sequence) and stored nowhere. Absent text is "", never NULL.
+(tenant, producer, epoch, stream, sequence) and stored nowhere. Absent text is "", never NULL, but in `RESERVED` columns.
 """
 
 from __future__ import annotations
@@ -72,13 +72,22 @@ _OWN: dict[Kind, _Columns] = {
     ],
 }
 
+# Nullable, and written as NULL: reserved, so that what fills them later changes no table.
+RESERVED: _Columns = [
+    ("pattern", _TEXT),  # shape of the text, without what varies
+    ("weight", _DOUBLE),  # how many records this one stands for
+    ("given", _TEXT),  # JSON of what the sender gave, where the flow changed it
+    ("zone", _TEXT),  # time zone that the text's time was read in
+]
+
 
 def _resource(kind: Kind) -> _Columns:
     return [] if kind is Kind.DEAD_LETTERS else _RESOURCE
 
 
 def _schema(kind: Kind) -> pa.Schema:
-    columns = (_BEFORE, _resource(kind), _TIMES, _OWN[kind], _ORIGIN)
+    reserved = [] if kind is Kind.DEAD_LETTERS else RESERVED
+    columns = (_BEFORE, _resource(kind), _TIMES, _OWN[kind], _ORIGIN, reserved)
     return pa.schema([pa.field(name, dtype) for part in columns for name, dtype in part])
 
 
@@ -190,6 +199,11 @@ def _constant(value: Any, dtype: pa.DataType, zeros: pa.Array[Any]) -> pa.Array[
     return repeated
 
 
+def nulls(count: int, dtype: pa.DataType) -> pa.Array[Any]:
+    absent: pa.Array[Any] = pa.nulls(count, dtype)  # type: ignore[call-overload]  # stubs
+    return absent
+
+
 def _column(values: Sequence[Any], dtype: pa.DataType, zeros: pa.Array[Any]) -> pa.Array[Any]:
     if dtype in (_TEXT, _DICTIONARY) and values.count(values[0]) == len(values):
         return _constant(values[0], dtype, zeros)  # rows of one sender are much alike
@@ -224,6 +238,7 @@ def record_batch(batch: Batch, pipeline: str) -> pa.RecordBatch:
         arrays["attributes"] = pa.array(list(map(attributes_json, values.pop("attributes"))), _TEXT)
     for name, column in values.items():
         arrays[name] = _column(column, schema.field(name).type, zeros)
+    arrays |= {name: nulls(len(zeros), dtype) for name, dtype in RESERVED if name in schema.names}
     return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 

@@ -21,6 +21,7 @@ from deltalake import (
     DeltaTable,
     PostCommitHookProperties,
     QueryBuilder,
+    Schema,
     Transaction,
     WriterProperties,
     write_deltalake,
@@ -82,11 +83,23 @@ class Delta:
     def _open(self) -> DeltaTable:
         with translated(f"{self.what} cannot be opened"):
             try:
-                return DeltaTable(self._url, storage_options=self._options)
+                return self._completed(DeltaTable(self._url, storage_options=self._options))
             except TableNotFoundError as error:
                 if not self._creates:
                     raise StoreError(f"{self.what} is not at {self._url}", hint=_MISSING) from error
                 return self._create()
+
+    def _completed(self, table: DeltaTable) -> DeltaTable:
+        """With the columns that a table of before lacks, in one commit; rows that are there have NULL in them."""
+        there = {field.name for field in table.schema().fields}
+        absent = [field for field in self.schema if field.name not in there]
+        if not absent:
+            return table
+        try:
+            table.alter.add_columns(Schema.from_arrow(pa.schema(absent)).fields)
+        except (CommitFailedError, DeltaError, OSError):  # somebody else was first, or this process may only read
+            table = DeltaTable(self._url, storage_options=self._options)
+        return table
 
     def _create(self) -> DeltaTable:
         if "://" not in self._url:

@@ -14,12 +14,12 @@ from contracts.errors import StoreError
 from contracts.hot import Found
 from contracts.messages import Kind
 from contracts.query import Cursor, Position, RecordQuery
-from lakehouse.delta.schemas import SCHEMAS
+from lakehouse.delta.schemas import RESERVED, SCHEMAS
 from lakehouse.match import record_matcher
 from lakehouse.record_view import public_fields
 from lakehouse.sql.query import SURE
 
-_NOT_SHOWN = ("day", "pipeline")
+_NOT_SHOWN = ("day", "pipeline", *(name for name, _ in RESERVED))
 COLUMNS = {kind: [name for name in SCHEMAS[kind.value].names if name not in _NOT_SHOWN] for kind in Kind}
 MOST_CANDIDATES = 50_000  # rows of one look
 _decode = msgspec.json.Decoder(dict).decode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,9 +26,9 @@ def places(found: list[Stored]) -> list[int]:
     return [row.position.index for row in found]
 
 
-def check_round(folder: Path, seed: int, hot_url: str = "") -> None:
-    """`QUERIES` queries over records of one seed."""
-    maker, values = Maker(seed), settings(data_dir=folder)
+def check_round(folder: Path, seed: int, queries: int = QUERIES, hot_url: str = "") -> None:
+    """Queries over records of one seed."""
+    maker, values = Maker(seed), settings(data_dir=folder, opensearch_prefix=f"q{secrets.token_hex(4)}")
     batches = [batch(*maker.rows(ROWS), offset=0), batch(*maker.rows(3), offset=0, partition=1, tenant=OTHER)]
     known = stored(batches)
     with (
@@ -39,7 +40,7 @@ def check_round(folder: Path, seed: int, hot_url: str = "") -> None:
                 writer.append(batches)
                 writer.commit()
         search, days = Search(hot, lake, values), hot.days(Kind.LOGS)
-        for number in range(QUERIES):
+        for number in range(queries):
             node = maker.node()
             expected = select(known, ACME, node)
             tell = f"seed {seed}, query {number}: {node!r}"
@@ -58,6 +59,8 @@ def check_round(folder: Path, seed: int, hot_url: str = "") -> None:
                 assert places_of(whole.records) == places(expected), f"{tier}, {tell}"
                 check_page(search, tier, known, node, number, tell)
             assert hot.count(ACME, Kind.LOGS, node, None, None, days) == len(expected), f"count, {tell}"
+        for day in days:
+            hot.drop_day(Kind.LOGS, day)
 
 
 def places_of(records: Sequence[Found]) -> list[int]:

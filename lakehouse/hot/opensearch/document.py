@@ -24,7 +24,7 @@ from contracts.records import attributes_text
 from contracts.tenants import Tenant
 from lakehouse.hot.opensearch.terms import LONGEST, attribute_terms, long_term
 from lakehouse.record_view import public_fields
-from text.words import index_word, is_plain, words
+from text.words import all_plain, index_word, is_plain, words
 
 _encode = msgspec.json.Encoder().encode
 
@@ -82,10 +82,11 @@ def _written(batch: Batch, base: int) -> list[bytes]:
     origin = _encode([header.epoch, header.stream, header.received_ns])[:-1]
     made = []
     rows: Sequence[Any] = batch.rows
+    are_plain = batch.kind is not Kind.METRICS and all_plain([row.body for row in rows])
     for row in rows:
         place, time_ns, attributes = base + row.index, row.timestamp_ns, row.attributes
         shared, terms = shared_of(row)
-        own = own_of(row)
+        own = own_of(row, are_plain)
         if attributes:
             own += b',"attributes":' + _encode(attributes)
             terms = [*terms, *attribute_terms(attributes)]
@@ -137,8 +138,10 @@ def _keywords(names: tuple[str, ...], values: tuple[str, ...]) -> tuple[bytes, l
     return inside, [long_term(name, value) for name, value in long.items()]
 
 
-def _log(row: Any) -> bytes:
-    own = b',"severity_number":%d' % row.severity_number + _body(row.body)
+def _log(row: Any, can_split: bool) -> bytes:
+    own = b',"severity_number":%d' % row.severity_number
+    if body := row.body:
+        own += b',"body":' + _encode(body) if can_split else _body(body)
     if 0 < len(row.trace_id) <= LONGEST:
         own += b',"trace_id":' + _encode(row.trace_id)
     if 0 < len(row.span_id) <= LONGEST:
@@ -148,23 +151,21 @@ def _log(row: Any) -> bytes:
 
 def _body(body: str) -> bytes:
     """A text that the engine can split; or one that it cannot, unindexed, with its words."""
-    if not body:
-        return b""
     if is_plain(body):
         return b',"body":' + _encode(body)
     return b',"unsplit":%b,"words":%b' % (_encode(body), _encode(" ".join(map(index_word, words(body)))))
 
 
-def _event(row: Any) -> bytes:
-    return _body(row.body)
+def _event(row: Any, _can_split: bool) -> bytes:
+    return _body(row.body) if row.body else b""
 
 
-def _metric(row: Any) -> bytes:
+def _metric(row: Any, _can_split: bool) -> bytes:
     return b',"value":%b' % _encode(row.value) if math.isfinite(row.value) else b""
 
 
 _SHARED_OF = {kind: _shared(kind) for kind in _SHARED}
-_OWN: dict[Kind, Callable[[Any], bytes]] = {Kind.LOGS: _log, Kind.EVENTS: _event, Kind.METRICS: _metric}
+_OWN: dict[Kind, Callable[[Any, bool], bytes]] = {Kind.LOGS: _log, Kind.EVENTS: _event, Kind.METRICS: _metric}
 
 
 def plainer(line: bytes) -> bytes | None:

@@ -19,11 +19,12 @@ from functools import lru_cache
 from typing import Any
 
 from lakehouse.match import attribute_leaves, text_of
-from text.numbers import number_of, sortable
+from text.numbers import EXACT, number_of, sortable
 
 TEXT, BARE, NUMBER, LONG, END = "\x7f", "\x80", "\x81", "\x82", "\x83"
 LONG_TEXT, LONG_BARE = f"{LONG}T", f"{LONG}B"
 LONGEST = 7_000  # characters; a term has at most 32,766 bytes
+_UNUSUAL = frozenset("-0123456789[")  # texts that begin so may be numbers, or lists
 _LONGEST_KEY = 64  # characters of a name; the engine takes bounds of a range of up to a thousand bytes
 
 
@@ -50,23 +51,26 @@ def attribute_terms(attributes: Mapping[str, Any]) -> list[str]:
     """The terms of all attributes, of a list those of its elements; null has none."""
     terms: list[str] = []
     for key, value in attributes.items():
-        if type(value) is int or (type(value) is str and value[:1] != "["):
-            terms += _terms(key, value)
+        kind = type(value)
+        if kind is str and value[:1] not in _UNUSUAL and len(value) <= LONGEST:
+            terms.append(_heads(key)[0] + value)
+        elif kind is int and -EXACT <= value <= EXACT:
+            _, bare, number = _heads(key)
+            terms.append(bare + str(value))
+            terms.append(number + sortable(value))
         else:
             terms += (term for name, each in attribute_leaves(key, value) for term in _terms(name, each))
     return terms
 
 
 def _terms(key: str, value: Any) -> list[str]:
-    text, bare, number = _heads(key)
-    found = number_of(value)
-    if type(value) is str:
-        term = text + value if len(value) <= LONGEST else long_term(name_of(key), value, LONG_TEXT)
-    elif type(value) is float and not math.isfinite(value):  # JSON writes it as null
+    if type(value) is float and not math.isfinite(value):  # JSON writes it as null
         return []
-    else:
-        written = str(value) if type(value) is int else text_of(value)
-        term = bare + written if len(written) <= LONGEST else long_term(name_of(key), written, LONG_BARE)
+    text, bare, number = _heads(key)
+    written, is_text, found = text_of(value), type(value) is str, number_of(value)
+    term = (text if is_text else bare) + written
+    if len(written) > LONGEST:
+        term = long_term(name_of(key), written, LONG_TEXT if is_text else LONG_BARE)
     return [term] if found is None else [term, number + sortable(found)]
 
 
