@@ -1,15 +1,18 @@
 """The query model, which all tiers answer alike. `query_api` makes it from Lucene text; `lakehouse` runs it.
 
-Fields. *Text* fields (`body`) are split into tokens: runs of Unicode alphanumeric characters, lower-cased. *Keyword*
-fields (service, env, host, severity_text, trace_id, span_id, name, producer, unit, metric_kind) and attributes
-(`attributes.KEY`) match whole values, case-sensitive. *Number* fields (severity_number, value) match as numbers. An
-attribute's value is compared by its text (strings as they are, numbers and booleans in JSON form); in a Range with two
-number bounds (or one and open) only numeric attribute values match, as numbers; else only strings, by code points.
-`timestamp` in a Range takes integers, nanoseconds.
+Fields. *Text* fields (`body`) are split into words (`text.words`). *Keyword* fields (service, env, host, severity_text,
+trace_id, span_id, name, producer, unit, metric_kind) and attributes (`attributes.KEY`) match whole values,
+case-sensitive but for trace and span ids. *Number* fields (severity_number, value) match as numbers. An attribute
+matches when one of its elements does: those of a list, of lists in it, and under `list.field` those in its objects.
+An element is compared by its text (strings as they are, anything else in JSON form).
 
-Nodes. `Term` on a text field: all its tokens, adjacent and in order (no token: matches nothing); elsewhere equality.
-`Wildcard`: `*` any run, `?` any one character; on a text field it matches one token, lower-cased; elsewhere the whole
-value. `Exists`: the field is present and not empty. `Not` is the complement within the tenant and the time range.
+Nodes. `Term` on a text field: all its words, adjacent and in order (no word: matches nothing); elsewhere equality: of
+texts, of numbers where an attribute is asked for one, of addresses, and of an address with a network that holds it.
+`Wildcard`: `*` any run, `?` any one character; on a text field it matches one word, or where it has letters of a script
+without blanks, a part of a run; elsewhere the whole value. `Range` with two number bounds (or one and open) on an
+attribute: numbers, and strings that are one, exactly; with bounds that are addresses: addresses; else strings, by
+code points. `timestamp` in a Range takes integers, nanoseconds. `Exists`: the field is present and not empty. `Not` is
+the complement within the tenant and the time range.
 """
 
 from __future__ import annotations

@@ -102,10 +102,11 @@ def readable(text: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def kind_of(character: str) -> str:
     """What a character is in a word: "run", "mark", "alone", or "" for none."""
+    if 0x20000 <= ord(character) < 0x40000:  # planes of Han, also what this Python does not know yet
+        return "alone"
     if character.isalnum():
         name = unicodedata.name(character, "")
-        letter = name.startswith(UNSPACED) or ord(character) >= 0x20000
-        return "alone" if letter else "run"
+        return "alone" if name.startswith(UNSPACED) else "run"
     category = unicodedata.category(character)[0]
     if category == "M" and not 0xFE00 <= ord(character) <= 0xFE0F:
         return "mark"
