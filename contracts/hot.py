@@ -38,6 +38,24 @@ class Found:
         return Cursor(self.timestamp_ns, self.position)
 
 
+LINES = 1 << 16  # more than a message has; a place in a partition is `offset * LINES + line`
+
+
+@dataclass(frozen=True, slots=True)
+class HotArrival:
+    """One stored record as it came.
+
+    Attributes:
+        partition, place: Where it stands on the bus; `place` is `offset * LINES + line`.
+        record: By the names of the stored columns (`lakehouse.record_view` makes the public fields of it,
+            `lakehouse.match` tests it); not to be changed.
+    """
+
+    partition: int
+    place: int
+    record: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class HotDay:
     """A day that has an index in the hot store.
@@ -189,6 +207,20 @@ class HotStore(Protocol):
         """At most `limit` records at or past the offsets `after` (by bus partition; absent: from 0), in no order.
 
         Meant for the few seconds of records that the lake has not committed yet.
+        """
+        ...
+
+    def arrivals(
+        self, tenant: Tenant, kind: Kind, where: Node, start: Mapping[int, int], end: Mapping[int, int], limit: int
+    ) -> Sequence[HotArrival]:
+        """The first `limit` records, in the bus's order, of those at or past the places `start` and before `end`.
+
+        By bus partition; absent in `start` is from 0, absent in `end` is none. Imported records never arrived. With
+        `end` from `checkpoints`, asked for before, the answer misses no record.
+
+        Raises:
+            StoreError: The store cannot be read now, or reading took too long.
+            QueryError: The query has no answer as written.
         """
         ...
 

@@ -224,6 +224,17 @@ class Settings(BaseSettings):
         1000, ge=1, description="Batch tiers: most alerts that wait for webhook or bus; beyond, the oldest are dropped."
     )
 
+    tail_poll_s: float = Field(0.5, gt=0, description="Tails: pause between looks at the hot store.")
+    tail_connections: int = Field(64, ge=1, description="Tails: most that are open in one process; more is 429.")
+    tail_tenant_connections: int = Field(16, ge=1, description="Tails: most of one tenant in one process; more is 429.")
+    tail_buffer_kib: int = Field(
+        8192, ge=1, description="Tails: records that wait for one reader; past it records are skipped, and counted."
+    )
+    tail_heartbeat_s: float = Field(15.0, gt=0, description="Tails: longest silence on a connection.")
+    http_write_timeout_s: float = Field(
+        60.0, gt=0, description="Services: a client that takes nothing of its answer for so long is cut off."
+    )
+
     query_chars: int = Field(2048, ge=1, description="Query: longest text.")
     query_depth: int = Field(32, ge=1, description="Query: deepest nesting.")
     query_clauses: int = Field(256, ge=1, description="Query: most clauses.")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from contracts.settings import Settings
 
 PAGE_ROWS = 1000
+SILENCE_S = 60.0  # of an answer without end; the service sends something every HEADWATER_TAIL_HEARTBEAT_S
+RETRIED = (408, 429, 500, 502, 503, 504)
 _HINTS = {
     401: "the keys that the service knows: headwater keys list",
     403: "make one: headwater keys create --tenant default --role read, and set HEADWATER_API_KEY to it",
@@ -61,6 +63,33 @@ class Rest:
             return answer
         raise _refusal(response.status_code, response.text, dict(_problem(response)))
 
+    def lines(self, path: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[str]:
+        """Lines of an answer without end, until the connection ends.
+
+        Raises:
+            StoreError: The service is not there, or cannot answer; `retry_after_s` where another attempt may help.
+            QueryError: The question is not one it can answer.
+        """
+        import httpx
+
+        timeout = httpx.Timeout(10.0, read=SILENCE_S)
+        try:
+            with self._client.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
+                if response.is_success:
+                    yield from _lines(response.iter_bytes())
+                    return
+                response.read()
+        except httpx.HTTPError as error:
+            raise StoreError(
+                f"no answer from {self.url}: {error}",
+                hint="start it with `headwater up`, or set HEADWATER_QUERY_URL to where it runs",
+                retry_after_s=1,
+            ) from error
+        refusal = _refusal(response.status_code, response.text, dict(_problem(response)))
+        if isinstance(refusal, StoreError) and response.status_code in RETRIED:
+            refusal.retry_after_s = 1
+        raise refusal
+
     def pages(
         self, path: str, params: Mapping[str, str], limit: int = 0, page_rows: int = PAGE_ROWS
     ) -> Iterator[dict[str, Any]]:
@@ -77,6 +106,14 @@ class Rest:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Those that a line feed ends. `httpx` would break them at every sign that Unicode calls an end of a line too."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode() for line in lines)
 
 
 def _problem(response: Any) -> dict[str, Any]:

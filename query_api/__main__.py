@@ -17,7 +17,13 @@ def main() -> int:
     except HeadwaterError as error:
         sys.stderr.write(f"{error}{': ' if error.hint else ''}{error.hint}\n")
         return 1
-    serve(app, settings.host, settings.port, header_timeout_s=settings.ingest_header_timeout_s)
+    serve(
+        app,
+        settings.host,
+        settings.port,
+        header_timeout_s=settings.ingest_header_timeout_s,
+        write_timeout_s=settings.http_write_timeout_s,
+    )
     return 0
 
 

@@ -18,7 +18,7 @@ from contracts.hot import HotStore
 from contracts.messages import Kind
 from contracts.settings import Settings, load_settings
 from contracts.tenants import Tenant
-from query_api import conservation, events, logs, metrics, services
+from query_api import conservation, events, logs, metrics, services, tail
 from query_api.account import Ledgers
 from query_api.backend import Backend
 from query_api.lags import StoreLags
@@ -47,7 +47,9 @@ def mount(
     lags = StoreLags(bus, lake, hot)
     registry_of(app).register(lags)
     app.state.query = Backend(search, ledgers, settings, lags, clock)
-    for room in (logs, events, metrics, services, conservation):
+    app.state.tails = tail.TailService(hot, settings, registry_of(app))
+    app.state.at_stop.append(app.state.tails.stop)
+    for room in (logs, tail, events, metrics, services, conservation):
         app.include_router(room.router)
 
     def lake_can_be_read() -> str:

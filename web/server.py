@@ -1,7 +1,9 @@
 """The server: an ASGI app -> a listening uvicorn (uvloop, httptools) with a header deadline and a clean stop.
 
-uvicorn holds a connection whose headers never end for ever, and has no limit on their size; `DeadlineProtocol` has
-both. SIGTERM and Ctrl-C end requests in flight within `grace_s`, then `serve` returns.
+uvicorn holds a connection whose headers never end for ever, has no limit on their size, and waits for ever for a client
+that takes nothing of its answer; `DeadlineProtocol` has deadlines and a limit. SIGTERM and Ctrl-C first call the
+functions in `app.state.at_stop`, which end answers without end; other requests in flight end within `grace_s`, then
+`serve` returns.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from web.problems import MEDIA_TYPE, Problem
 
 MAX_HEADER_BYTES = 64 << 10
+WRITE_S = 60.0
 
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """uvicorn's protocol; a connection whose headers take too long or too much is answered and closed."""
+    """uvicorn's protocol; a connection whose headers take too long or too much is answered and closed, and one whose
+    client takes nothing of its answer is cut off."""
 
-    def __init__(self, *args: Any, header_timeout_s: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, header_timeout_s: float, write_timeout_s: float = WRITE_S, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._write_timeout_s = write_timeout_s
+        self._write_timer: asyncio.TimerHandle | None = None
         self._header_timeout_s = header_timeout_s
         self._header_timer: asyncio.TimerHandle | None = None
         self._in_headers = True
@@ -38,6 +44,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -67,6 +74,24 @@ class DeadlineProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         tell = f"{msg[:1].lower()}{msg[1:].rstrip('.')}: send HTTP/1.1"
         self._refuse(Problem(400, "invalid_http", tell))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self._write_timeout_s, self._on_late_write)
+
+    def resume_writing(self) -> None:
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def _on_late_write(self) -> None:
+        self._write_timer = None
+        self.transport.abort()  # to close would first wait until the client takes what is left
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _start_timer(self) -> None:
         if self._header_timer is None:
@@ -113,6 +138,11 @@ class Server(uvicorn.Server):
         if self.started and self._on_listening is not None:
             self._on_listening(self.port)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for stop in getattr(getattr(self.config.app, "state", None), "at_stop", ()):
+            stop()
+        await super().shutdown(sockets)
+
     @property
     def port(self) -> int:
         """The port in use, once started (it was chosen by the system when 0 was asked for)."""
@@ -125,11 +155,12 @@ def create_server(
     port: int,
     *,
     header_timeout_s: float = 10.0,
+    write_timeout_s: float = WRITE_S,
     grace_s: float = 5.0,
     on_listening: Callable[[int], None] | None = None,
 ) -> Server:
     """A server that has not started; `run()` blocks, `should_exit = True` from any thread stops it."""
-    protocol = functools.partial(DeadlineProtocol, header_timeout_s=header_timeout_s)
+    protocol = functools.partial(DeadlineProtocol, header_timeout_s=header_timeout_s, write_timeout_s=write_timeout_s)
     config = uvicorn.Config(
         app,
         host=host,
@@ -154,6 +185,7 @@ def serve(
     port: int,
     *,
     header_timeout_s: float = 10.0,
+    write_timeout_s: float = WRITE_S,
     grace_s: float = 5.0,
     on_listening: Callable[[int], None] | None = None,
 ) -> None:
@@ -162,4 +194,12 @@ def serve(
     Raises:
         SystemExit: The port cannot be listened on, or the app did not start (the log says why).
     """
-    create_server(app, host, port, header_timeout_s=header_timeout_s, grace_s=grace_s, on_listening=on_listening).run()
+    create_server(
+        app,
+        host,
+        port,
+        header_timeout_s=header_timeout_s,
+        write_timeout_s=write_timeout_s,
+        grace_s=grace_s,
+        on_listening=on_listening,
+    ).run()

@@ -30,6 +30,7 @@ def create_service(title: str, settings: Settings) -> FastAPI:
     app.state.keys = KeyFile(settings.keys_file)
     app.state.registry = CollectorRegistry()
     app.state.checks = {}
+    app.state.at_stop = []  # functions without arguments, called when the server is told to stop
     app.state.check_threads = anyio.CapacityLimiter(health.CHECK_THREADS)
     problems.install(app)
     app.include_router(health.router)

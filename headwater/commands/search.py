@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from contracts.errors import ConfigError, QueryError, StoreError
 from contracts.tenants import Role
+from headwater.commands.follow import follow as follow_tail
 from headwater.console import counted, err, out, severity
 from headwater.keyring import key_for
 from headwater.options import Order
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from contracts.settings import Settings
 
 DEFAULT_SINCE = "15m"
-FOLLOW_PAUSE_S = 1.0
-FOLLOW_WINDOW_S = 60  # how late, by its own clock, a record may come and still be shown while following
-REMEMBERED = 200_000
 _LOOK = "nothing is lost; see `headwater doctor`, and ask again"
 
 
@@ -91,7 +88,7 @@ def search(
     rest = Rest(url, key_for(settings, Role.READ, url))
     try:
         if follow:
-            _follow(rest, params, as_json)
+            follow_tail(rest, params, lambda records: _show(records, as_json, at_once=True))
         return _once(rest, {**params, "order": order.value}, limit, as_json, filters.span)
     except QueryError as error:
         raise _with_place(error, filters.query) from error
@@ -134,32 +131,16 @@ def _missing(tiers: dict[str, dict[str, Any]]) -> str:
     return "; ".join(why) or json.dumps(tiers)
 
 
-def _follow(rest: Rest, params: dict[str, str], as_json: bool) -> None:
-    """Ask again and again for the last minute and print what is new; ends by Ctrl-C."""
-    seen: OrderedDict[str, None] = OrderedDict()
-    start = params["start"]
-    while True:
-        fresh = []
-        for answer in rest.pages("/logs/search", {**params, "start": start, "order": "asc"}):
-            fresh += [record for record in answer["records"] if record["id"] not in seen]
-            seen.update((record["id"], None) for record in answer["records"])
-        _show(fresh, as_json)
-        while len(seen) > REMEMBERED:
-            seen.popitem(last=False)
-        start = f"now-{FOLLOW_WINDOW_S}s"
-        time.sleep(FOLLOW_PAUSE_S)
-
-
-def _show(records: Iterable[dict[str, Any]], as_json: bool) -> None:
+def _show(records: Iterable[Mapping[str, Any]], as_json: bool, at_once: bool = False) -> None:
     if as_json:
         for record in records:
-            print(json.dumps(record, ensure_ascii=False, separators=(",", ":")), flush=False)
+            print(json.dumps(record, ensure_ascii=False, separators=(",", ":")), flush=at_once)
         return
     for record in records:
         out.print(_line(record), soft_wrap=True)
 
 
-def _line(record: dict[str, Any]) -> Text:
+def _line(record: Mapping[str, Any]) -> Text:
     when = str(record["timestamp"])[:23].replace("T", " ")
     line = Text(f"{when} ", style="dim")
     level = severity(int(record.get("severity_number") or 0), str(record.get("severity_text") or ""))

@@ -48,8 +48,14 @@ def main() -> int:
     from web.server import serve
 
     settings = load_settings()
-    deadline_s = settings.ingest_header_timeout_s
-    serve(create_app(settings), settings.host, settings.port, header_timeout_s=deadline_s, grace_s=GRACE_S)
+    serve(
+        create_app(settings),
+        settings.host,
+        settings.port,
+        header_timeout_s=settings.ingest_header_timeout_s,
+        write_timeout_s=settings.http_write_timeout_s,
+        grace_s=GRACE_S,
+    )
     return 0
 
 

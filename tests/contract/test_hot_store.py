@@ -13,12 +13,14 @@ import pytest
 
 from contracts.batches import Batch
 from contracts.errors import StoreError
-from contracts.hot import Found, HotStore
+from contracts.hot import LINES, Found, HotStore
 from contracts.messages import Kind
 from contracts.query import All, Cursor, Node, Not, Position, RecordQuery, Term
 from contracts.records import record_id
 from contracts.tenants import Tenant
 from lakehouse import open_hot
+from lakehouse.match import record_matcher
+from lakehouse.record_view import public_fields
 from tests.lakehouse.lake_samples import ACME, DAY_NS, NOON_NS, OTHER, batch, event, log, metric, tick
 from tests.real.opensearch_calls import Calls
 from tests.settings import settings
@@ -243,6 +245,63 @@ def test_a_distrusted_day_does_not_answer_and_its_tail_still_does(hot: HotStore,
     with contextlib.closing(open_hot(url, settings())) as again:
         assert again.days(Kind.LOGS) == [TOMORROW]
         assert len(again.tail(ACME, Kind.LOGS, All(), None, None, {}, 9)) == 2
+
+
+def arrivals(
+    hot: HotStore, start: dict[int, int], end: dict[int, int], limit: int = 99, where: Node | None = None
+) -> list[tuple[int, int, int, str]]:
+    found = hot.arrivals(ACME, Kind.LOGS, where or All(), start, end, limit)
+    return [(each.partition, *divmod(each.place, LINES), each.record["body"]) for each in found]
+
+
+def test_arrivals_come_in_the_order_of_the_bus_from_one_place_to_before_another(hot: HotStore) -> None:
+    many = [
+        batch(
+            *(log(line, f"{part}-{offset}-{line}", NOON_NS - offset) for line in range(3)),
+            partition=part,
+            offset=offset,
+        )
+        for part in range(2)
+        for offset in range(4)
+    ]
+    late = batch(
+        log(0, "late", 5), log(2, "later", NOON_NS + DAY_NS), partition=1, offset=4, received_ns=NOON_NS + DAY_NS
+    )
+    write(hot, *many, late, batch(log(body="theirs"), partition=0, offset=4, tenant=OTHER))
+    every = arrivals(hot, {}, {0: 9 * LINES, 1: 9 * LINES})
+    assert [each[:3] for each in every] == [
+        *((part, offset, line) for part in range(2) for offset in range(4) for line in range(3)), (1, 4, 0), (1, 4, 2)
+    ]  # fmt: skip
+    assert [each[3] for each in every][-3:] == ["1-3-2", "late", "later"]
+    assert [each[:3] for each in every][:12] == [each[:3] for each in arrivals(hot, {}, {0: 9 * LINES})]
+    some = arrivals(hot, {0: 2 * LINES + 1, 1: LINES}, {0: 3 * LINES + 1, 1: LINES + 2})
+    assert [each[:3] for each in some] == [(0, 2, 1), (0, 2, 2), (0, 3, 0), (1, 1, 0), (1, 1, 1)]
+    assert arrivals(hot, {0: 2 * LINES + 1, 1: LINES}, {0: 3 * LINES + 1, 1: LINES + 2}, limit=2) == some[:2]
+    assert [each[3] for each in arrivals(hot, {}, {0: 9 * LINES, 1: 9 * LINES}, where=Term("body", "late"))] == ["late"]
+    assert arrivals(hot, {0: 9 * LINES}, {0: 2 * LINES}) == arrivals(hot, {}, {}) == arrivals(hot, {}, {7: LINES}) == []
+
+
+def test_arrivals_are_read_page_by_page_without_gap_or_repeat(hot: HotStore) -> None:
+    rows = [[log(line, f"{offset}-{line}") for line in range(1 + offset % 700)] for offset in range(0, 1400, 70)]
+    for offset, lines in enumerate(rows):
+        write(hot, batch(*lines, offset=offset, partition=offset % 2))
+    end = {0: 99 * LINES, 1: 99 * LINES}
+    start, seen = dict[int, int](), list[str]()
+    while page := arrivals(hot, start, end, limit=500):
+        seen += [each[3] for each in page]
+        partition, offset, line, _ = page[-1]
+        start = {**{each: end[each] for each in end if each < partition}, partition: offset * LINES + line + 1}
+    assert sorted(seen) == sorted(row.body for lines in rows for row in lines)
+
+
+def test_records_of_arrivals_match_as_a_search_and_show_the_same_fields(hot: HotStore) -> None:
+    write(hot, batch(log(0, "x", attributes={"a": 1, "b": {"c": "d"}}, trace_id="t" * 300), log(1, "y"), offset=0))
+    found = hot.arrivals(ACME, Kind.LOGS, All(), {}, {0: LINES}, 9)
+    shown = [public_fields(Kind.LOGS, each.record) for each in found]
+    assert shown == [each.fields for each in sorted(search(hot), key=lambda each: each.position)]
+    producer = record_matcher(Term("producer", str(found[0].record["producer"])))
+    assert [producer(each.record) for each in found] == [True, True]
+    assert [record_matcher(Term("body", "y"))(each.record) for each in found] == [False, True]
 
 
 def test_the_tail_begins_at_the_offsets_it_is_given(hot: HotStore) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from fastapi import FastAPI
 
-from web.server import create_server
+from web.server import WRITE_S, create_server
 
 
 @contextlib.contextmanager
-def running(app: FastAPI, header_timeout_s: float = 10.0) -> Iterator[str]:
+def running(app: FastAPI, header_timeout_s: float = 10.0, write_timeout_s: float = WRITE_S) -> Iterator[str]:
     """Its base URL; stopped cleanly at the end."""
     listening = threading.Event()
     ports: list[int] = []
@@ -23,7 +23,15 @@ def running(app: FastAPI, header_timeout_s: float = 10.0) -> Iterator[str]:
         ports.append(port)
         listening.set()
 
-    server = create_server(app, "127.0.0.1", 0, header_timeout_s=header_timeout_s, grace_s=1, on_listening=note)
+    server = create_server(
+        app,
+        "127.0.0.1",
+        0,
+        header_timeout_s=header_timeout_s,
+        write_timeout_s=write_timeout_s,
+        grace_s=1,
+        on_listening=note,
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

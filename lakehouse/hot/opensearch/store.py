@@ -16,11 +16,12 @@ import msgspec
 
 from contracts.batches import IMPORTED
 from contracts.errors import QueryError, StoreError
-from contracts.hot import Found, HotDay, HotRebuild, HotWriter
+from contracts.hot import Found, HotArrival, HotDay, HotRebuild, HotWriter
 from contracts.messages import Kind
 from contracts.query import Node, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant
+from lakehouse.hot.opensearch.arrivals import arrival, places
 from lakehouse.hot.opensearch.client import Client, EngineError
 from lakehouse.hot.opensearch.days import Names, current, forget, indexes
 from lakehouse.hot.opensearch.document import LAST_OFFSET, columns, found, pack
@@ -149,6 +150,24 @@ class OpenSearchHotStore:
             if len(hits) == limit:
                 break
         return hits
+
+    def arrivals(
+        self, tenant: Tenant, kind: Kind, where: Node, start: Mapping[int, int], end: Mapping[int, int], limit: int
+    ) -> Sequence[HotArrival]:
+        names = self._known(kind)
+        clause = build(where, kind)
+        days = self._states[kind].days()
+        there = [day for day in current(indexes(self._client, names), days) if not days.is_dropped(day)]
+        given = {partition: place for partition, place in end.items() if partition != IMPORTED}
+        aliases = self._readable(names, tenant, there)
+        filters = all_of([{"term": {"tenant": tenant}}, places(start, given), clause.upper])
+        made, matches = list[HotArrival](), record_matcher(where)
+        for record in self._records(kind, tenant, aliases, filters, _IN_ORDER_OF_THE_BUS, None, limit):
+            if clause.possible is None or matches(record):
+                made.append(arrival(record))
+            if len(made) == limit:
+                break
+        return made
 
     def drop_day(self, kind: Kind, day: dt.date) -> None:
         forget(self._client, self._known(kind), self._states[kind], day, for_good=True)

@@ -73,12 +73,17 @@ class Hit:
         return self.row.timestamp_ns, self.origin.base + self.row.index
 
     def found(self, kind: Kind, tenant: Tenant) -> Found:
+        record = self.record(tenant)
+        return Found(self.row.timestamp_ns, unpack(self.origin.base + self.row.index), public_fields(kind, record))
+
+    def record(self, tenant: Tenant) -> dict[str, Any]:
+        """The row by the names of its columns, with its origin."""
         row, origin = self.row, self.origin
         record = msgspec.structs.asdict(row) | msgspec.structs.asdict(origin)
         record["sequence"] = origin.sequence + row.index
         record["attributes"] = dict(sorted(row.attributes.items()))  # as the lake writes them
         record["tenant"] = tenant
-        return Found(row.timestamp_ns, unpack(origin.base + row.index), public_fields(kind, record))
+        return record
 
 
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {  # origins; for each row the number of its origin; rows

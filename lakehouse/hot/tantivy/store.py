@@ -18,11 +18,12 @@ from tantivy import FieldType, Query
 
 from contracts.batches import IMPORTED
 from contracts.errors import StoreError
-from contracts.hot import Found, HotDay, HotRebuild, HotWriter
+from contracts.hot import LINES, Found, HotArrival, HotDay, HotRebuild, HotWriter
 from contracts.messages import Kind
 from contracts.query import Node, Position, RecordQuery
 from contracts.settings import Settings
 from contracts.tenants import Tenant
+from lakehouse.hot.tantivy.block import Hit
 from lakehouse.hot.tantivy.clause import any_of, integers, tenant_query, time_query
 from lakehouse.hot.tantivy.day import Formats
 from lakehouse.hot.tantivy.folder import DayIndex, KindFolder
@@ -34,6 +35,7 @@ from lakehouse.hot.tantivy.writer import TantivyHotWriter
 from lakehouse.match import matcher
 
 KINDS = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
+_PARTITION = OFFSETS * LINES  # packed positions of a bus partition
 _SWITCHES = 3  # of the index of a day, while it is being opened
 
 
@@ -104,6 +106,21 @@ class TantivyHotStore:
         past = (hit for hit in hits if _is_past(unpack(hit.place[1]), after))
         return [hit.found(kind, tenant) for hit in itertools.islice(past, limit)]
 
+    def arrivals(
+        self, tenant: Tenant, kind: Kind, where: Node, start: Mapping[int, int], end: Mapping[int, int], limit: int
+    ) -> Sequence[HotArrival]:
+        wanted = self._filter(tenant, kind, where, None, None)
+        ranges = _ranges(start, end)
+        if not ranges:
+            return []
+        days = [index.day for index, _ in self._held(kind) if self._formats.is_ours(index.path)]
+        blocks = any_of(integers("last_position", low, high, FieldType.Unsigned) for low, _, high in ranges)
+        hits = itertools.chain.from_iterable(reader.all(wanted, blocks) for reader in self._day_readers(kind, days))
+        inside = (hit for hit in hits if any(low <= hit.place[1] < end for low, end, _ in ranges))
+        # A block does not say where it begins, so that all blocks are read, and the first rows are kept.
+        first = heapq.nsmallest(limit, inside, key=_position)
+        return [HotArrival(hit.place[1] // _PARTITION, hit.place[1] % _PARTITION, hit.record(tenant)) for hit in first]
+
     def _filter(self, tenant: Tenant, kind: Kind, where: Node, start_ns: int | None, end_ns: int | None) -> Filter:
         blocks = (tenant_query(tenant), time_query(start_ns, end_ns), build(where, kind))
         ends = time.monotonic() + self._settings.query_timeout_s
@@ -146,6 +163,23 @@ class TantivyHotStore:
                 if index == before:
                     raise
         return readers.reader(folder.day_path(day) if index is None else index.path)
+
+
+def _ranges(start: Mapping[int, int], end: Mapping[int, int]) -> list[tuple[int, int, int]]:
+    """Packed positions of each partition: the first one, the one after the last, and the last of the partition."""
+    return [
+        (
+            partition * _PARTITION + start.get(partition, 0),
+            partition * _PARTITION + place,
+            (partition + 1) * _PARTITION - 1,
+        )
+        for partition, place in end.items()
+        if start.get(partition, 0) < place and partition != IMPORTED
+    ]
+
+
+def _position(hit: Hit) -> int:
+    return hit.place[1]
 
 
 def _size_bytes(path: Path) -> int:

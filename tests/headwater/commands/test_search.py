@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from contracts.tenants import Role, Tenant
 from headwater.commands.search import Filters, _printable
 from headwater.keyring import local_key
 from tests.headwater.platform import Platform, platform
-from tests.headwater.processes import headwater, output, started
+from tests.headwater.processes import children_of, headwater, output, started
 from tests.waiting import until
 from web.keys import create_key
 
@@ -201,3 +203,27 @@ def test_a_span_of_time_that_is_none_is_refused() -> None:
 
 def test_what_was_logged_cannot_steer_the_terminal() -> None:
     assert _printable("red \x1b[31m\x07 ü") == "red \\x1b[31m\\x07 ü"
+
+
+def test_following_over_a_killed_service_prints_every_record_once_late_ones_too(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    with platform(tmp_path) as up:
+        up.send([{"body": "old", "timestamp": time.time() - 30}], "old")
+        until(lambda: up.has(1), "the old record being stored")
+        words = ("search", "--follow", "--json", "--data-dir", str(up.settings.data))
+        with started(tmp_path / "f", "-m", "headwater", *words, env={"HEADWATER_QUERY_URL": up.url}):
+            until(lambda: "old" in output(tmp_path / "f"), "what is there already being shown")
+            sent = 1
+            for burst in range(6):
+                at_s = time.time() - (7200 if burst % 2 else 0)  # some are late by their own clock
+                for part in range(5):
+                    records = [{"body": f"{burst}.{part}.{n}", "timestamp": at_s} for n in range(2000)]
+                    up.send(records, f"{burst}-{part}")
+                    sent += len(records)
+                if burst in (1, 3):
+                    os.kill(children_of(up.process.pid)["headwater.supervision.serve"], signal.SIGKILL)
+            until(lambda: output(tmp_path / "f").count('"body":') >= sent, f"{sent} records being shown", 120)
+        lines = [line for line in output(tmp_path / "f").splitlines() if line.startswith("{")]
+        bodies = [json.loads(line)["body"] for line in lines]
+    assert len(bodies) == len(set(bodies)) == sent == 60_001
+    assert bodies[0] == "old"
