@@ -17,20 +17,7 @@ from tests.waiting import until
 from web.keys import create_key
 
 TIERS = ("hot,lake", "lake", "hot")
-NOT_YET = frozenset(
-    f"{kind}{more}"
-    for kind in (
-        "ansi-colour",
-        "big-integer-range",
-        "level-words",
-        "list-elements",
-        "long-value-wildcard",
-        "minus-in-group",
-        "trace-id-case",
-    )
-    for more in ("", "-more")
-)
-CASES = [case for case in cases() if case.name not in NOT_YET]
+CASES = cases()
 
 
 class Sender:
