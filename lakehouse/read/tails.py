@@ -116,7 +116,7 @@ class Tail:
         self.tenant, self.kind, self.where, self.places = tenant, kind, where, places
         self.is_level, self.steps, self.has_joined, self.closed = False, 0, False, False
         self.wake = wake
-        self._matches = None if where == All() else record_matcher(where)
+        self._matches = None if where == All() else record_matcher(where, kind)
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._queue: deque[tuple[Shown, Look] | _Gap] = deque()

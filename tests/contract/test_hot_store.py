@@ -299,9 +299,9 @@ def test_records_of_arrivals_match_as_a_search_and_show_the_same_fields(hot: Hot
     found = hot.arrivals(ACME, Kind.LOGS, All(), {}, {0: LINES}, 9)
     shown = [public_fields(Kind.LOGS, each.record) for each in found]
     assert shown == [each.fields for each in sorted(search(hot), key=lambda each: each.position)]
-    producer = record_matcher(Term("producer", str(found[0].record["producer"])))
+    producer = record_matcher(Term("producer", str(found[0].record["producer"])), Kind.LOGS)
     assert [producer(each.record) for each in found] == [True, True]
-    assert [record_matcher(Term("body", "y"))(each.record) for each in found] == [False, True]
+    assert [record_matcher(Term("body", "y"), Kind.LOGS)(each.record) for each in found] == [False, True]
 
 
 def test_the_tail_begins_at_the_offsets_it_is_given(hot: HotStore) -> None:

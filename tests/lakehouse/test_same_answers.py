@@ -16,8 +16,9 @@ from lakehouse import open_hot, open_lake
 from lakehouse.match import record_matcher
 from lakehouse.read.search import Search
 from tests.lakehouse.awkward import Maker
-from tests.lakehouse.lake_samples import ACME, OTHER, batch, settings
+from tests.lakehouse.lake_samples import ACME, OTHER, batch
 from tests.lakehouse.reference import Stored, page, select, stored
+from tests.settings import settings
 
 ROWS, QUERIES = 40, 100
 

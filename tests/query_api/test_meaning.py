@@ -12,8 +12,9 @@ import pytest
 
 from contracts.messages import Kind
 from flows.graph import parser
-from tests.flows.messages import arrived, line, logs, message, settings
+from tests.flows.messages import arrived, line, logs, message
 from tests.query_api.world import World
+from tests.settings import settings
 
 PARSE = parser(Kind.LOGS, settings())
 LONG = "https://shop.example/find?q=" + "ab" * 130 + "&page=2"

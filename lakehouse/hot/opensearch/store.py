@@ -161,7 +161,7 @@ class OpenSearchHotStore:
         given = {partition: place for partition, place in end.items() if partition != IMPORTED}
         aliases = self._readable(names, tenant, there)
         filters = all_of([{"term": {"tenant": tenant}}, places(start, given), clause.upper])
-        made, matches = list[HotArrival](), record_matcher(where)
+        made, matches = list[HotArrival](), record_matcher(where, kind)
         for record in self._records(kind, tenant, aliases, filters, _IN_ORDER_OF_THE_BUS, None, limit):
             if clause.possible is None or matches(record):
                 made.append(arrival(record))

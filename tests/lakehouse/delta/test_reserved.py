@@ -16,7 +16,8 @@ from lakehouse.delta.layout import WARM
 from lakehouse.delta.schemas import RESERVED, SCHEMAS, pending_table, record_batch
 from lakehouse.delta.table import Delta
 from lakehouse.read.search import Search
-from tests.lakehouse.lake_samples import ACME, batch, log, settings
+from tests.lakehouse.lake_samples import ACME, batch, log
+from tests.settings import settings
 
 NAMES = [name for name, _ in RESERVED]
 DAY = "2026-03-04"

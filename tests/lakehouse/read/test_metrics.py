@@ -11,7 +11,7 @@ import pytest
 from contracts.answers import SeriesAnswer
 from contracts.errors import QueryError
 from contracts.messages import Kind
-from contracts.query import All, MetricQuery, Node, Term
+from contracts.query import All, And, MetricQuery, Node, Not, Range, Term
 from contracts.records import MetricRow
 from lakehouse import open_hot
 from lakehouse.lake.store import Lake
@@ -168,3 +168,29 @@ def test_an_unknown_aggregate_or_too_many_points_are_refused(world: World) -> No
         world.ask("median")
     with pytest.raises(QueryError, match="longer step"):
         world.search.metrics(ACME, MetricQuery("load", "sum", S, 0, NOON_NS, All()))
+
+
+@pytest.mark.parametrize("landed", [0, 3, 6])
+@pytest.mark.parametrize(
+    ("where", "wanted"),
+    [
+        (Term("attributes.ip", "2001:db8::/32"), 2),
+        (Term("attributes.ip", "10.0.0.0/8"), 1),
+        (Not(Term("attributes.ip", "2001:db8::/32")), 4),
+        (Term("attributes.tags", "red"), 1),
+        (And((Term("attributes.tags", "red"), Term("attributes.ip", "::1"))), 0),
+        (Range("attributes.n", 2**63 - 1, None, include_low=False), 1),
+    ],
+)
+def test_points_are_chosen_by_what_sql_alone_cannot_tell(world: World, landed: int, where: Node, wanted: int) -> None:
+    labels: list[dict[str, object]] = [
+        {"ip": "2001:DB8::1"},
+        {"ip": "2001:db8:0::2"},
+        {"ip": "10.1.2.3"},
+        {"tags": ["blue", "red"]},
+        {"n": 2**63},
+        {"n": 2**63 - 1},
+    ]
+    world.write([metric(0, 1.0, attributes=each) for each in labels], landed)
+    series = world.ask("count", where=where).series
+    assert sum(value or 0 for each in series for _, value in each.points) == wanted

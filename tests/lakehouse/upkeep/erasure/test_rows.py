@@ -185,3 +185,25 @@ def test_rows_that_a_crash_left_without_an_account_are_accounted_for_once(
 
 def crash(*_: object) -> None:
     raise Stopped
+
+
+@pytest.mark.parametrize("many", [50_000, 2])
+def test_rows_of_which_sql_is_not_sure_are_looked_at_and_go_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(erasure_rows, "MANY", many)
+    values = settings(data_dir=tmp_path)
+    writer = LakeWriter(values.lake, Kind.LOGS, values)
+    bobs: list[Any] = ["bob", ["eve", "bob"], "bob", [["bob"]], "bob", ["bob"]]
+    others: list[Any] = ["eve", ["eve"], "bobby", ["bobby"], [{"bob": 1}]]
+    rows = [log(at, attributes={"user": user}) for at, user in enumerate([*bobs, *others])]
+    writer.append([batch(*rows, offset=0)])
+    writer.commit()
+    care, asked = Care(values, lambda: NOON_NS + 2 * DAY_NS), request(BOB)
+    logs, _ = targets(care, asked)
+
+    assert found(logs, asked) == {DAY: len(bobs)}
+    assert remove_found(logs, asked, DAY) == len(bobs)
+
+    assert found(logs, asked) == {}
+    assert left(care) == len(others)
