@@ -54,7 +54,9 @@ def _level(chance: random.Random, levels: dict[str, str]) -> tuple[str, str]:
 def _phone(chance: random.Random, at: dt.datetime) -> Line:
     letter, level = _level(chance, {"V": "TRACE", "D": "DEBUG", "I": "INFO", "W": "WARN", "E": "ERROR"})
     ids = f"{chance.randrange(100, 9999):5d} {chance.randrange(100, 9999):5d}"
-    return Line(f"{at:%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} {ids} {letter} PowerKeeper: {_words(chance)}", level)
+    pairs = chance.choice(("", ' lock=233, flags=0x1, tag="View Lock", ws=null', " size=12.5kB count=007 ratio=0.50"))
+    time = f"{at:%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"
+    return Line(f"{time} {ids} {letter} PowerKeeper: {_words(chance)}{pairs}", level)
 
 
 def _web(chance: random.Random, at: dt.datetime) -> Line:

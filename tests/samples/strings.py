@@ -179,7 +179,7 @@ INVISIBLE = [
 ]
 CONTROLS = [f"control {chr(code)} within" for code in (*range(1, 32), *range(127, 160))] + ["nul \0 within"]
 
-LONG = ["x" * 300, "word " * 200, "é" * 129, "漢" * 400, "\\" * 257, '"' * 256, "(" * 40, "a" * 255 + "b"]
+LONG = ["x" * 300, "é" * 100, "word " * 200, "é" * 129, "漢" * 400, "\\" * 257, '"' * 256, "(" * 40, "a" * 255 + "b"]
 
 NAUGHTY: list[str] = [
     *EMPTY_AND_BLANK,

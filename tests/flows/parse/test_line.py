@@ -164,6 +164,19 @@ def test_logfmt_gives_pairs_with_quotes_and_numbers() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["12-7", "0x1F", "007", "0.50", "1e5", "12.5kB", "٣", "1" * 19])
+def test_a_number_of_logfmt_that_would_be_written_otherwise_stays_text(text: str) -> None:
+    assert find(f"level=info count={text} ok=1").attributes["count"] == text
+
+
+def test_times_are_read_right_after_more_seconds_than_are_remembered() -> None:
+    finder = Finder(LIMITS)
+    start = dt.datetime(2026, 1, 1)  # noqa: DTZ001
+    for second in range(9000):
+        at = start + dt.timedelta(seconds=second)
+        assert moment(finder.find(f"{at:%Y-%m-%d %H:%M:%S} INFO x", ARRIVAL_NS)) == at.isoformat()
+
+
 @pytest.mark.parametrize(
     "text", ["a=b", "x = y", 'k="open', "user=u said hello to all of us here", "=a =b", 'a=1 "b"=2', "a=1 b=2 \x01\\"]
 )
