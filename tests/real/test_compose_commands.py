@@ -92,7 +92,7 @@ def words(command: list[str]) -> list[str]:
 @contextlib.contextmanager
 def started(name: str, environment: Mapping[str, str], folder: Path, can_confine: bool) -> Iterator[str]:
     """A service with its command, ready by its own check; its base URL. Must end by itself after SIGTERM."""
-    service, port = SERVICES[name], free_port()
+    service, port = SERVICES[name], str(free_port())
     own = {key: value for key, value in service["environment"].items() if not key.startswith("HEADWATER_")}
     own |= {key: port for key in own if key.endswith("_PORT")}
     command = words(service["command"])

@@ -107,7 +107,9 @@ def child(given: Settings, failpoint: str = "", sabotage: str = "") -> int:
         key = getattr(given, f"s3_{name}_key").get_secret_value()
         environment[f"HEADWATER_S3_{name.upper()}_KEY"] = key
     words = (given.lake, given.archive, given.data, sabotage)
-    return children.run("tests.lakehouse.upkeep.archiving", *words, env=environment).returncode
+    done = children.run("tests.lakehouse.upkeep.archiving", *words, env=environment)
+    print(done.stderr, end="", file=sys.stderr)
+    return done.returncode
 
 
 def delete_first() -> None:
