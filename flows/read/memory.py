@@ -14,6 +14,7 @@ import time
 import weakref
 
 from contracts.bus import Bus
+from contracts.errors import StoreError
 from contracts.messages import Kind, Message
 from contracts.settings import Settings
 from contracts.tenants import Tenant
@@ -65,7 +66,8 @@ class Memory:
         `saves`: from now on the state is saved, as often as the lake commits.
         """
         began_s = time.monotonic()
-        if not patiently("reading what was sent before", functools.partial(self._recall_once, offset), self._stop):
+        look = functools.partial(self._recall_once, offset, saves)
+        if not patiently("reading what was sent before", look, self._stop):
             return
         if self._known is None or self._stop.is_set():
             return
@@ -79,9 +81,9 @@ class Memory:
             saved = saved_repeats(self._connections, self._kind, self._partition)
             self._saving = Saving(saved, self._known, offset, self._landed, pause_s, forgotten.note)
 
-    def _recall_once(self, offset: int) -> None:
+    def _recall_once(self, offset: int, saves: bool) -> None:
         if self._known is None:
-            self._known = saved_repeats(self._connections, self._kind, self._partition).at(offset)
+            self._known = self._saved_at(offset, saves)
             self._repeats, self._next = self._known.repeats, self._known.offset
             self._repeats.nothing_new()
         retained = self._bus.extents(self._kind.topic)[self._partition].first_offset
@@ -91,6 +93,16 @@ class Memory:
                 return
             self._take(message)
             self._next = message.offset + 1
+
+    def _saved_at(self, offset: int, must: bool) -> Recalled:
+        """A second reader feeds the hot store while the lake is away: headers alone tell it the same, more slowly."""
+        try:
+            return saved_repeats(self._connections, self._kind, self._partition).at(offset)
+        except StoreError as error:
+            if must:
+                raise
+            log.warning("what was saved of repeats cannot be read, the headers of the bus are: %s", error)
+            return Recalled(empty_repeats(self._connections.settings))
 
     def _take(self, message: Message) -> None:
         self.fresh(arrival(self._kind, self._tenant, self._partition, message))

@@ -16,6 +16,7 @@ import pytest
 from scripts.engines import kafka as kafka_engine
 from scripts.engines import opensearch as opensearch_engine
 from scripts.engines import s3 as s3_engine
+from scripts.engines.node import Node
 from tests.conftest import needs
 from tests.real.away import Away
 from tests.real.pointing import settings_of
@@ -23,6 +24,7 @@ from tests.real.promise import Engines
 
 pytestmark = pytest.mark.alone
 
+WAIT = threading.Event().wait
 AWAY_S, RATE = 12.0, 1_000
 SOAK_AWAY_S = float(os.environ.get("HEADWATER_SOAK_AWAY_S", "0"))
 SOAK_RATE = int(os.environ.get("HEADWATER_SOAK_RATE", "10000"))
@@ -42,50 +44,62 @@ def engines(engines_home: Path) -> Iterator[Engines]:
 
 def run(engines: Engines, folder: Path, away_s: float, rate: int) -> None:
     settings = {**settings_of(engines.kafka, engines.opensearch, engines.s3), "bus_partitions": 2}
-    opensearch, s3, wait = engines.opensearch.node, engines.s3.node, threading.Event().wait
     with contextlib.closing(Away(folder, rate, midnight_in_s=1.5 * away_s, **settings)) as here:
         with here.phase("both are there"):
-            wait(away_s / 2)
-        with here.phase("OpenSearch is paused, midnight passes"):
-            opensearch.pause()
-            wait(away_s)
-            here.wait_for("lake")
-            assert here.search("p0-0") == (1, True)
-            opensearch.resume()
-        with here.phase("OpenSearch is killed, and the flow meanwhile"):
-            opensearch.kill()
-            wait(away_s / 2)
-            here.stack.kill("flow")
-            here.stack.start("flow")
-            wait(away_s / 2)
-            here.wait_for("lake")
-            opensearch.launch()
-        with here.phase("S3 is paused"):
-            s3.pause()
-            wait(away_s)
-            here.wait_for("hot")
-            s3.resume()
-        with here.phase("S3 is killed"):
-            s3.kill()
-            wait(away_s)
-            here.wait_for("hot")
-            s3.start()
-        with here.phase("S3 fails while OpenSearch is away, flow killed"):
-            opensearch.pause()
-            wait(away_s / 2)
-            s3.kill()
-            wait(away_s / 4)
-            opensearch.resume()
-            wait(away_s / 4)
-            here.stack.kill("flow")
-            here.stack.start("flow")
-            s3.start()
+            WAIT(away_s / 2)
+        without_opensearch(here, engines.opensearch.node, away_s)
+        without_s3(here, engines.s3.node, away_s)
+        without_both(here, engines, away_s)
         with here.phase("both are there again"):
-            wait(away_s / 2)
+            WAIT(away_s / 2)
         here.end()
         print(f"\n{here.table()}", flush=True)
         assert here.faults() == []
         assert here.search("p0-0") == (1, False)
+
+
+def without_opensearch(here: Away, opensearch: Node, away_s: float) -> None:
+    with here.phase("OpenSearch is paused, midnight passes"):
+        opensearch.pause()
+        WAIT(away_s)
+        here.wait_for("lake")
+        assert here.search("p0-0") == (1, True)
+        opensearch.resume()
+    with here.phase("OpenSearch is killed, and the flow meanwhile"):
+        opensearch.kill()
+        WAIT(away_s / 2)
+        here.stack.kill("flow")
+        here.stack.start("flow")
+        WAIT(away_s / 2)
+        here.wait_for("lake")
+        opensearch.launch()
+
+
+def without_s3(here: Away, s3: Node, away_s: float) -> None:
+    with here.phase("S3 is paused"):
+        s3.pause()
+        WAIT(away_s)
+        here.wait_for("hot")
+        s3.resume()
+    with here.phase("S3 is killed"):
+        s3.kill()
+        WAIT(away_s)
+        here.wait_for("hot")
+        s3.start()
+
+
+def without_both(here: Away, engines: Engines, away_s: float) -> None:
+    opensearch, s3 = engines.opensearch.node, engines.s3.node
+    with here.phase("S3 fails while OpenSearch is away, flow killed"):
+        opensearch.pause()
+        WAIT(away_s / 2)
+        s3.kill()
+        WAIT(away_s / 4)
+        opensearch.resume()
+        WAIT(away_s / 4)
+        here.stack.kill("flow")
+        here.stack.start("flow")
+        s3.start()
 
 
 @pytest.mark.timeout(900)
