@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from bus.kafka.config import Cluster, identity_options
 from bus.kafka.errors import ASK_S, bus_error, client_log, config_error, kafka_error
+from contracts.errors import BusError
 
 LOOK_S = 0.1  # between looks for what arrives a little at a time
 _NONE = "AAAAAAAAAAAAAAAAAAAAAA"  # 16 zero bytes: brokers before 2.8 give no ids
@@ -35,6 +36,8 @@ class Identities:
             found = str(asked[topic].result(ASK_S * 2).topic_id)
         except KafkaException as error:
             raise bus_error(kafka_error(error), f'topic "{topic}"') from error
+        except TimeoutError as error:  # the client's own thread was too slow to say so
+            raise BusError(f'topic "{topic}": no broker answered within {ASK_S * 2:g} s', retry_after_s=1) from error
         return "" if found == _NONE else found
 
     def _asker(self) -> AdminClient:
