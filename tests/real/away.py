@@ -118,6 +118,7 @@ class Away:
         self.stack.start("flow")
         for thread in (*self._asking.values(), self.load):
             thread.start()
+        until(lambda: self.load.sent, "load", 120)
 
     def _ask(self, name: str) -> None:
         """A store that hangs keeps nobody from seeing the other one's lag."""
