@@ -10,8 +10,8 @@ from contracts.settings import Settings
 def open_bus(url: str, settings: Settings) -> Bus:
     """Open the bus of `url`: `sqlite:///` and a path (absolute paths have a fourth slash), or `kafka://` and hosts.
 
-    Of SQLite, creates the file and its folder when they are missing. Of Kafka, connects behind the caller's back: with
-    no broker there it opens too, and its calls raise `BusError` until one is.
+    SQLite: creates a missing file and its folder. Kafka: connects in the background, so this call succeeds without a
+    broker, and calls of the bus raise `BusError` until a broker answers.
 
     Raises:
         ConfigError: The URL or a setting cannot work, or the file is not a bus of this version.
@@ -27,4 +27,4 @@ def open_bus(url: str, settings: Settings) -> Bus:
 
         return KafkaBus(url, settings)
     hint = "use sqlite:///path/to/bus.db or kafka://host:9092 in HEADWATER_BUS_URL"
-    raise ConfigError(f'bus URL "{url}" is not understood', hint=hint)
+    raise ConfigError(f'bus URL "{url}" is not valid', hint=hint)

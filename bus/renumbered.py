@@ -1,7 +1,7 @@
-"""A bus seen with its offsets moved: (bus, topic, base by partition) -> the same bus, its offset o is base + o.
+"""A bus with shifted offsets: (bus, topic, base by partition) -> a bus that shows its offset o as base + o.
 
-For a bus that was lost and made anew: readers and stores count on where they stood, see `lakehouse.lake.numbering`.
-Other topics are as they are. Where no base is above 0, it is the bus itself.
+Used after a bus was lost and created again: readers and stores continue to count from their last offset, see
+`lakehouse.lake.numbering`. Other topics are unchanged. If no base is above 0, the result is `bus` itself.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RenumberedBus:
             return self._bus.reader(topic, partition, offset)
         if offset < base:
             first = base + self._bus.extents(topic)[partition].first_offset
-            raise OffsetExpired(f"{topic}/{partition}: {offset} was on an earlier bus", first_offset=first)
+            raise OffsetExpired(f"{topic}/{partition}: offset {offset} belongs to an earlier bus", first_offset=first)
         try:
             return _Reader(self._bus.reader(topic, partition, offset - base), base)
         except OffsetExpired as error:

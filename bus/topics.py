@@ -1,6 +1,6 @@
-"""Topics: what `topics.toml` and the settings declare, and what there is -> the changes between them.
+"""Topics: topics declared by `topics.toml` and the settings, and existing topics -> the changes between them.
 
-Pure. A difference that Kafka cannot undo (fewer partitions, other copies) is a refusal, with what to do.
+Pure. A difference that Kafka cannot remove (fewer partitions, other copies) is a refusal with a remedy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What is declared of one; the comments of `topics.toml` say what each means."""
+    """A declared topic; `topics.toml` explains the fields."""
 
     partitions: int = 2
     replication: int = 3
@@ -30,7 +30,10 @@ class Topic:
     compression: str = "producer"
 
     def configs(self) -> dict[str, str]:
-        """As Kafka names them. Its limit by size is one of each partition; time is when the broker stored a message."""
+        """The topic's options by Kafka's names. Kafka limits the size of each partition, not of the topic.
+
+        A message's timestamp is the time at which the broker stored the message.
+        """
         return {
             "cleanup.policy": "delete",
             "compression.type": self.compression,
@@ -44,7 +47,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is. `replication`: the least of its partitions."""
+    """An existing topic. `replication`: copies of the partition that has the fewest."""
 
     partitions: int
     replication: int
@@ -53,7 +56,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Of one topic. `refusal`: why it cannot be made, or ""; `hint`: what to do then."""
+    """A change of one topic, `what` in words. `refusal`: why the change is impossible, or ""; `hint`: the remedy."""
 
     topic: str
     what: str
@@ -70,12 +73,12 @@ def _file() -> Mapping[str, Topic]:
 
 
 def declared(settings: Settings, brokers: int) -> dict[str, Topic]:
-    """Every topic by name (without prefix), on a cluster of `brokers`."""
+    """All declared topics by name (without prefix), for a cluster of `brokers` brokers."""
     return {name: _fitted(topic, settings, brokers) for name, topic in _file().items()}
 
 
 def topic_named(name: str, settings: Settings, brokers: int) -> Topic:
-    """What is declared of `name`; of one that is not in the file, what the settings say."""
+    """The declaration of `name`; a topic that `topics.toml` lacks is declared by the settings."""
     undeclared = Topic(partitions=settings.bus_partitions)
     return _fitted(_file().get(name, undeclared), settings, brokers)
 
@@ -94,7 +97,7 @@ def _fitted(topic: Topic, settings: Settings, brokers: int) -> Topic:
 
 
 def plan(wanted: Mapping[str, Topic], found: Mapping[str, Found], brokers: int) -> Sequence[Change]:
-    """What would bring `found` up to `wanted`; empty when nothing is to do."""
+    """The changes from `found` to `wanted`; empty if they agree."""
     changes: list[Change] = []
     for name, topic in wanted.items():
         there = found.get(name)
@@ -103,9 +106,9 @@ def plan(wanted: Mapping[str, Topic], found: Mapping[str, Found], brokers: int) 
 
 
 def _creation(name: str, topic: Topic, brokers: int) -> Change:
-    what = f"make it: {topic.partitions} partitions, {topic.replication} copies"
+    what = f"create it: {topic.partitions} partitions, {topic.replication} copies"
     if topic.replication > brokers:
-        refusal = f"{topic.replication} copies need as many brokers, and there are {brokers}"
+        refusal = f"{topic.replication} copies need {topic.replication} brokers, but the cluster has {brokers}"
         return Change(name, what, refusal=refusal, hint="start more brokers, or lower HEADWATER_BUS_REPLICATION")
     return Change(name, what, create=topic)
 
@@ -117,7 +120,7 @@ def _differences(name: str, topic: Topic, there: Found) -> list[Change]:
             Change(
                 name,
                 f"copies: {there.replication} -> {topic.replication}",
-                refusal=f"it has {there.replication} copies, and the copies of a topic are moved by Kafka's own tool",
+                refusal=f"it has {there.replication} copies, and only Kafka's own tool can change their number",
                 hint=f"use kafka-reassign-partitions, or set HEADWATER_BUS_REPLICATION={there.replication}",
             )
         )
@@ -126,12 +129,12 @@ def _differences(name: str, topic: Topic, there: Found) -> list[Change]:
             Change(
                 name,
                 f"partitions: {there.partitions} -> {topic.partitions}",
-                refusal=f"it has {there.partitions} partitions, and Kafka cannot take any away",
-                hint=f"keep them: HEADWATER_BUS_PARTITIONS={there.partitions}, or raise them in bus/topics.toml",
+                refusal=f"it has {there.partitions} partitions, and Kafka cannot remove partitions",
+                hint=f"set HEADWATER_BUS_PARTITIONS={there.partitions}, or raise the number in bus/topics.toml",
             )
         )
     elif there.partitions < topic.partitions:
-        what = f"partitions: {there.partitions} -> {topic.partitions} (producers move: stop sending, restart the flows)"
+        what = f"partitions: {there.partitions} -> {topic.partitions} (keys move: stop all senders, restart the flows)"
         changes.append(Change(name, what, partitions=topic.partitions))
     for key, value in topic.configs().items():
         if there.configs.get(key) != value:

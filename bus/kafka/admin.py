@@ -1,6 +1,6 @@
-"""Administration of a Kafka cluster, by kafka-python: topics are described, made, grown and configured.
+"""Administration of a Kafka cluster by kafka-python: describe, create, grow and configure topics.
 
-Not in the path of records: imported when a topic is missing, and by `headwater topics` and `headwater doctor`.
+Not in the path of records: used when a topic is missing, and by `headwater topics` and `headwater doctor`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from contracts.errors import BusError, ConfigError
 
 SETTLE_S = 5.0
 
-logging.getLogger("kafka").setLevel(logging.WARNING)  # it tells of every connection
+logging.getLogger("kafka").setLevel(logging.WARNING)  # at INFO the library logs every connection
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """`size_bytes`: of one copy, the leader's if it told."""
+    """`size_bytes`: size of one copy, the leader's if known."""
 
     leader: int
     replicas: tuple[int, ...]
@@ -43,7 +43,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A topic as it is; `partitions` by number."""
+    """An existing topic; `partitions` by number."""
 
     partitions: Mapping[int, Partition] = field(default_factory=dict)
     configs: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Described:
 
 
 class Admin:
-    """Names of topics are without the prefix. Close it."""
+    """Takes and gives names of topics without the prefix. Close it after use."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -62,14 +62,14 @@ class Admin:
             with self._translated():
                 self._client: Any = KafkaAdminClient(**admin_options(cluster))
         except (OSError, ValueError, AssertionError) as error:
-            raise ConfigError(f"the Kafka client cannot be set up: {error}", hint="see docs/settings.md") from error
+            raise ConfigError(f"the Kafka client cannot be created: {error}", hint="see docs/settings.md") from error
 
     def brokers(self) -> int:
         with self._translated():
             return len(self._client.describe_cluster()["brokers"])
 
     def describe(self, names: Sequence[str]) -> dict[str, Described]:
-        """Those of `names` that exist."""
+        """The existing topics of `names`."""
         full = {self._cluster.topic(name): name for name in names}
         with self._translated():
             told = [each for each in self._client.describe_topics(list(full)) if each["error_code"] == 0]
@@ -81,7 +81,7 @@ class Admin:
         return {full[each["name"]]: _described(each, configs.get(each["name"], {}), sizes) for each in told}
 
     def _sizes(self, names: Sequence[str]) -> dict[tuple[str, int, int], int]:
-        """Bytes by (topic, partition, broker); none while a broker is away, as all are asked."""
+        """Bytes by (topic, partition, broker); empty while any broker is away, as the library asks all."""
         sizes: dict[tuple[str, int, int], int] = {}
         try:
             answers = self._client.describe_log_dirs()
@@ -97,7 +97,7 @@ class Admin:
         return sizes
 
     def create(self, name: str, topic: Topic) -> None:
-        """Make it; that somebody else did meanwhile is as good."""
+        """Create the topic. Idempotent: an existing topic is no error."""
         wanted = {
             "num_partitions": topic.partitions,
             "replication_factor": topic.replication,
@@ -109,13 +109,13 @@ class Admin:
                 try:
                     self._client.create_topics({self._cluster.topic(name): wanted}, wait_for_metadata=True)
                     return
-                except InvalidReplicationFactorError:  # also while a broker is not heard of for a moment
+                except InvalidReplicationFactorError:  # also raised while a broker is briefly unknown
                     if time.monotonic() >= until_s:
                         raise
                     time.sleep(0.5)
 
     def differences(self) -> Sequence[Change]:
-        """What `headwater topics apply` would do."""
+        """The changes that `headwater topics apply` would make."""
         brokers = self.brokers()
         wanted = declared(self._cluster.settings, brokers)
         found = {
@@ -125,7 +125,7 @@ class Admin:
         return plan(wanted, found, brokers)
 
     def apply(self, change: Change) -> None:
-        """Make one change that is no refusal.
+        """Make one change, which must not be a refusal.
 
         Raises:
             BusError: The cluster cannot be reached, or refuses.
@@ -142,7 +142,7 @@ class Admin:
         full, until_s = self._cluster.topic(change.topic), time.monotonic() + SETTLE_S
         while True:
             resource = ConfigResource("TOPIC", full, dict(change.configs))
-            with self._translated():  # the library's own check asks any broker, also one that has not heard of a topic
+            with self._translated():  # the library's own check may ask a broker that does not know the topic yet
                 told = str(self._client.alter_configs([resource], raise_on_unknown=False)["topic"][full])
             if told == "OK":
                 return
@@ -151,7 +151,7 @@ class Admin:
             time.sleep(0.1)
 
     def settle(self) -> Sequence[Change]:
-        """After changes: wait until they are to be seen, and say which are not."""
+        """Wait until changes are visible; return those that are not."""
         until_s = time.monotonic() + SETTLE_S
         while (left := self.differences()) and time.monotonic() < until_s:
             time.sleep(0.1)
@@ -167,7 +167,7 @@ class Admin:
         except TopicAlreadyExistsError:
             raise
         except KafkaTimeoutError as error:
-            hint = "see whether the brokers of HEADWATER_BUS_URL run, and HEADWATER_BUS_SECURITY_PROTOCOL and its like"
+            hint = "check that the brokers of HEADWATER_BUS_URL run, and check HEADWATER_BUS_SECURITY_PROTOCOL"
             raise BusError(f"{self._cluster.shown} does not answer", hint=hint, retry_after_s=2) from error
         except KafkaError as error:
             raise BusError(f"{self._cluster.shown}: {type(error).__name__}: {error}", retry_after_s=2) from error
@@ -186,7 +186,7 @@ def _described(
 
 
 def make_topic(cluster: Cluster, name: str) -> None:
-    """Make the missing topic `name` as it is declared.
+    """Create the missing topic `name` as declared.
 
     Raises:
         BusError: The cluster cannot be reached, or refuses.

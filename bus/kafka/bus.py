@@ -1,15 +1,15 @@
 """The bus on Apache Kafka: topics and partitions of a cluster, for any number of processes and machines.
 
-Guarantee: an append that returned is on every in-sync copy (`acks=all`, `min.insync.replicas` of the topic). One that
-raised `OutcomeUnknown` may be there, also later than the call, and also twice: readers drop repeats by the ids in the
-headers. Several messages of one append are stored in order, and all of them when it returns; when only some were stored
-it raises `OutcomeUnknown`, and sending all again is right.
+Guarantee: an append that returned is on every in-sync copy (`acks=all`, `min.insync.replicas` of the topic). After
+`OutcomeUnknown` the messages may be stored, also later than the call, and also twice: the flow drops repeats by the ids
+in the headers. The messages of one append are stored in order. If only some of them were stored, the append raises
+`OutcomeUnknown`; send all of them again.
 
-Parallelism: partitions; the one of a key is where Kafka's Java clients put it (murmur2). One producer a process, one
-consumer a reader. Nothing blocks for long when brokers are away: opening never does, an append as long as its deadline,
-everything else 3 s. What comes back is found again by itself.
+Parallelism: partitions; a key has the same partition as with Kafka's Java clients (murmur2). One producer a process,
+one consumer a reader. While brokers are away, opening does not block, an append blocks until its deadline, other calls
+3 s. Clients reconnect by themselves.
 
-Not handled: the retention is Kafka's own, by time and size, whether read or not (`bus/topics.toml`).
+Not handled: retention. Kafka removes messages by time and size, whether they were read or not (`bus/topics.toml`).
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from contracts.messages import Message
 from contracts.settings import Settings
 
 PROBE_S = 1.0
-REFRESH_S = 60.0  # how long a topic's number of partitions is believed
-APPEAR_S = 5.0  # a new topic takes a moment to be known to all brokers
-FIRST, LAST = -2, -1  # timestamps that mean the ends of a partition
+REFRESH_S = 60.0  # how long the number of a topic's partitions is cached
+APPEAR_S = 5.0  # longest wait until all brokers know a new topic
+FIRST, LAST = -2, -1  # timestamps by which Kafka names the first and the next offset of a partition
 log = logging.getLogger("headwater.bus")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 
@@ -102,7 +102,7 @@ class KafkaBus:
         delivery: Delivery,
         until_s: float | None,
     ) -> list[int]:
-        """The offsets, when all was stored. A message that is too large for the topic goes in parts."""
+        """The offsets once all messages are stored. A message that is too large for the topic is sent in parts."""
         if not delivery.wait(None if until_s is None else max(0.0, until_s - time.monotonic())):
             raise OutcomeUnknown(f"{self._cluster.shown} did not acknowledge in time", retry_after_s=2)
         stored = sum(error is None for error in delivery.errors)
@@ -113,7 +113,7 @@ class KafkaBus:
             parts = halves(messages[index]) if error.code() in TOO_LARGE else ()
             if not parts:
                 raise self._failure(topic, error, stored)
-            for part in parts:  # one by one: together they would be as large again
+            for part in parts:  # one by one: a batch of both parts would be too large again
                 try:
                     again = self._sender.send(self._cluster.topic(topic), partition, key, [part])
                     (offsets[index],) = self._settled(topic, partition, key, [part], again, until_s)
@@ -191,14 +191,14 @@ class KafkaBus:
             raise bus_error(kafka_error(error), f'topic "{name}"') from error
 
     def trim(self, topic: str, consumed: Mapping[int, int]) -> int:
-        """Kafka keeps its own retention. Tells its tools how far we are; that this fails harms nothing."""
+        """Remove nothing, as Kafka has its own retention. Show our progress to Kafka's tools; failures are harmless."""
         with self._entered():
             name = self._cluster.topic(topic)
             if consumed:
                 with contextlib.suppress(KafkaException):
                     places = [TopicPartition(name, partition, offset) for partition, offset in consumed.items()]
                     self._asker.commit(offsets=places, asynchronous=True)
-                    self._asker.poll(0)  # hears of earlier ones
+                    self._asker.poll(0)  # takes the results of earlier commits
             return 0
 
     def size_bytes(self) -> int:
@@ -216,10 +216,10 @@ class KafkaBus:
         self._asker.close()
 
     def _usable_sender(self, topic: str, timeout_s: float | None) -> Sender:
-        """A producer that can send, as far as one knows. Asks when the last that was heard is that no broker is there.
+        """A producer that can send, as far as known. If the last news was that all brokers are down, asks them first.
 
         Raises:
-            BusError: Nothing was sent.
+            BusError: No broker answers; nothing was sent.
         """
         sender = self._sender
         if sender.fatal is not None:
@@ -246,7 +246,7 @@ class KafkaBus:
             raise bus_error(sender.down or kafka_error(error), self._cluster.shown) from error
 
     def _count(self, topic: str, timeout_s: float | None = None, fresh: bool = False) -> int:
-        """Partitions of `topic`; makes one that never was. One that was there and is gone is not made again here."""
+        """Number of partitions of `topic`. Creates an unknown topic, but not one that existed and was deleted."""
         known = self._topics.get(topic)
         if known is not None and not fresh and time.monotonic() - known.since_s < REFRESH_S:
             return known.partitions
@@ -268,10 +268,10 @@ class KafkaBus:
         if known is not None:
             log.warning("topic %s has %d partitions now, it had %d: restart the flows", name, found, known.partitions)
         elif found < (wanted := topic_named(topic, self._settings, 1).partitions):
-            log.warning("topic %s has %d partitions, %d are declared: headwater topics apply", name, found, wanted)
+            log.warning("topic %s has %d partitions, %d are declared: run headwater topics apply", name, found, wanted)
 
     def _ask_count(self, topic: str, timeout_s: float) -> int:
-        """0: there is no such topic."""
+        """Number of partitions; 0 if the topic does not exist."""
         name = self._cluster.topic(topic)
         try:
             told = self._asker.list_topics(name, timeout_s).topics[name]
@@ -291,12 +291,12 @@ class KafkaBus:
         while not (found := self._ask_count(topic, ASK_S)) and time.monotonic() < until_s:
             time.sleep(0.02)
         if found:
-            self._edges(topic, found, LAST)  # its leaders serve: else the first messages may be taken out of order
+            self._edges(topic, found, LAST)  # wait for its leaders: otherwise the first messages may get out of order
         return found
 
     @contextlib.contextmanager
     def _entered(self) -> Iterator[None]:
-        """Around every call: `close` waits until all are out, as nothing may use a client that is gone."""
+        """Wraps every call: `close` waits until no call is running, as no call may use a closed client."""
         if self._process != os.getpid():
             raise BusError("the bus was opened before a fork: open it again in this process")
         with self._gate:

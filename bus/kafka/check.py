@@ -1,6 +1,6 @@
-"""A look at a Kafka cluster: settings -> facts about its brokers and our topics, for `headwater up` and `doctor`.
+"""Check of a Kafka cluster: settings -> facts about its brokers and our topics, for `headwater up` and `doctor`.
 
-Nothing is made or changed. Each look has clients of its own, so that it sees what a fresh start would see.
+`reach` and `look` change nothing. Each call has clients of its own, so that it sees what a fresh start would see.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _NOISE = re.compile(r"^\w+://\S+: |\(after \d+ms in state \w+[^)]*\)")
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Attributes:
-    unreachable: Servers that the URL names and nobody listens at, with the reason.
-    brokers: Those the cluster knows.
-    missing: Topics that are declared and not there.
-    changes: Other differences to what is declared.
+    unreachable: Servers of the URL that accept no connection, with the reason.
+    brokers: Number of brokers of the cluster.
+    missing: Declared topics that do not exist.
+    changes: Other differences from the declared topics.
     leaderless: Partitions that can be neither read nor written, as "topic partition".
     refusing: Partitions with fewer copies in sync than `min.insync.replicas`: appends there are refused.
     behind: Further partitions where a copy has not caught up.
@@ -50,11 +50,11 @@ class Facts:
 
 
 def reach(url: str, settings: Settings) -> Cluster:
-    """See that the cluster answers and lets us in; blocks for at most `REACH_S` or so.
+    """Check that the cluster answers and accepts our log-in; blocks for about `REACH_S` at most.
 
     Raises:
         ConfigError: The URL or a setting cannot work.
-        BusError: It does not, and why.
+        BusError: The cluster does not answer or refuses us; the message says why.
     """
     cluster = cluster_of(url, settings)
     heard: list[KafkaError] = []
@@ -66,7 +66,7 @@ def reach(url: str, settings: Settings) -> Cluster:
     try:
         consumer.list_topics(timeout=REACH_S)
     except KafkaException as error:
-        consumer.poll(0)  # hands over what was heard
+        consumer.poll(0)  # calls `error_cb` with the errors so far
         raise _why(cluster, [*heard, kafka_error(error)]) from error
     finally:
         _close(consumer)
@@ -74,12 +74,12 @@ def reach(url: str, settings: Settings) -> Cluster:
 
 
 def _close(consumer: Consumer) -> None:
-    """Not waited for: it may take as long as a broker that says nothing."""
+    """Close in the background: closing may wait for a broker that does not answer."""
     threading.Thread(target=consumer.close, daemon=True).start()
 
 
 def _why(cluster: Cluster, heard: Sequence[KafkaError]) -> BusError:
-    """The most telling of several errors, and what a bare connection says."""
+    """The most specific of several errors, after a try of a plain connection."""
     telling = next((error for error in heard if error.code() not in AWAY), None)
     if telling is not None:
         return bus_error(KafkaError(telling.code(), _said(telling)), cluster.shown)
@@ -89,19 +89,19 @@ def _why(cluster: Cluster, heard: Sequence[KafkaError]) -> BusError:
         return BusError(f"{cluster.shown} cannot be reached ({reasons})", hint=hint, retry_after_s=2)
     if any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in heard):  # one that is silent is not down
         closed = next((error for error in heard if "disconnected" in error.str().lower()), heard[-1])
-        hint = "is HEADWATER_BUS_SECURITY_PROTOCOL what this port of the brokers speaks, and is it Kafka's?"
+        hint = "check that HEADWATER_BUS_SECURITY_PROTOCOL fits this port of the brokers, and that the port is Kafka's"
         return BusError(f"{cluster.shown} ends the connection: {_said(closed)}", hint=hint, retry_after_s=2)
-    hint = "it listens and says nothing: see the broker's log, its load, and whether this port is Kafka's"
+    hint = "the port accepts connections: check the broker's log and load, and that the port is Kafka's"
     return BusError(f"{cluster.shown} does not answer", hint=hint, retry_after_s=2)
 
 
 def _said(error: KafkaError) -> str:
-    """Without the client's own address and times."""
+    """The error's text without the client's own address and times."""
     return _NOISE.sub("", error.str()).strip()
 
 
 def knock(cluster: Cluster) -> dict[str, str]:
-    """The servers of the URL that take no connection, with the reason."""
+    """The servers of the URL that accept no connection, with the reason."""
     servers = cluster.servers.split(",")
     with ThreadPoolExecutor(len(servers)) as pool:
         return {server: reason for server, reason in zip(servers, pool.map(_knock, servers), strict=True) if reason}
@@ -117,7 +117,7 @@ def _knock(server: str) -> str:
 
 
 def look(url: str, settings: Settings) -> Facts:
-    """Everything. Raises as `reach`."""
+    """All facts about the cluster. Raises as `reach`."""
     cluster = reach(url, settings)
     brokers, described, changes = _asked(cluster)
     missing = [change.topic for change in changes if change.topic not in described]
@@ -134,7 +134,7 @@ def look(url: str, settings: Settings) -> Facts:
 
 
 def _asked(cluster: Cluster) -> tuple[int, Mapping[str, Described], Sequence[Change]]:
-    """How many brokers, the topics that are there, and what is not as declared."""
+    """Number of brokers, existing topics, and differences from the declared topics."""
     for left in reversed(range(TRIES)):
         try:
             with contextlib.closing(Admin(cluster)) as admin:
@@ -162,11 +162,11 @@ def _of_partitions(described: Mapping[str, Described]) -> tuple[list[str], list[
 
 
 def apply_missing(url: str, settings: Settings) -> Sequence[str]:
-    """Make the declared topics that are missing; which were made. Others are left as they are.
+    """Create the missing declared topics, and return their names. Existing topics stay as they are.
 
     Raises:
         BusError: The cluster does not answer, or refuses.
-        ConfigError: One cannot be made as it is declared; none was made then.
+        ConfigError: A topic cannot be created as declared; no topic was created.
     """
     with contextlib.closing(Admin(reach(url, settings))) as admin:
         brokers = admin.brokers()

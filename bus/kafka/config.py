@@ -1,4 +1,4 @@
-"""Settings and a `kafka://` URL -> how brokers are reached, for librdkafka and for the administration client."""
+"""Settings and a `kafka://` URL -> options of librdkafka and of the administration client."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from contracts.errors import ConfigError
 from contracts.settings import MIB, Settings
 
-URL_HINT = "use kafka://host:9092,host:9092 in HEADWATER_BUS_URL, with /prefix behind it for topics prefix.logs.raw …"
+URL_HINT = "use kafka://host:9092,host:9092 in HEADWATER_BUS_URL; add /prefix for topics named prefix.logs.raw …"
 DEFAULT_PORT = 9092
-ANSWER_MS = 10_000  # a broker that says nothing for so long is left for another
-DELIVERY_MS = 30_000  # past a request's own deadline: a broker that comes back soon still gets what it was sent
-QUEUE_KIB = 2048  # fetched ahead by one reader
+ANSWER_MS = 10_000  # a client that gets no answer for so long turns to another broker
+DELIVERY_MS = 30_000  # longer than a request's own deadline: a broker that returns soon still gets the messages
+QUEUE_KIB = 2048  # most that one reader fetches ahead
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}\Z")
 
@@ -38,15 +38,15 @@ class Cluster:
 
 
 def cluster_of(url: str, settings: Settings) -> Cluster:
-    """Read `url` and check what the settings say of it.
+    """Parse `url` and check the settings for Kafka.
 
     Raises:
-        ConfigError: Names the setting that cannot work.
+        ConfigError: A setting cannot work; the message names it.
     """
     servers, _, prefix = url.removeprefix("kafka://").partition("/")
     names = [server.strip() for server in servers.split(",")]
     if not all(_SERVER.match(name) for name in names) or not _PREFIX.match(prefix):
-        raise ConfigError(f'bus URL "{url}" is not understood', hint=URL_HINT)
+        raise ConfigError(f'bus URL "{url}" is not valid', hint=URL_HINT)
     _check(settings)
     listed = ",".join(name if re.search(r":[0-9]+\Z", name) else f"{name}:{DEFAULT_PORT}" for name in names)
     return Cluster(listed, f"{prefix.rstrip('.')}." if prefix else "", settings)
@@ -58,22 +58,22 @@ def _check(settings: Settings) -> None:
     if protocol.startswith("sasl_"):
         for name, value in (("BUS_SASL_USER", settings.bus_sasl_user), ("BUS_SASL_PASSWORD", password)):
             if not value:
-                raise ConfigError(f"HEADWATER_{name} is empty, and {protocol} needs it", hint="see docs/settings.md")
+                raise ConfigError(f"HEADWATER_{name} is empty, but {protocol} needs it", hint="see docs/settings.md")
     elif settings.bus_sasl_user or password:
         raise ConfigError(
-            f"HEADWATER_BUS_SASL_USER is set, and HEADWATER_BUS_SECURITY_PROTOCOL={protocol} does not send it",
+            f"HEADWATER_BUS_SASL_USER is set, but HEADWATER_BUS_SECURITY_PROTOCOL={protocol} does not send it",
             hint="set HEADWATER_BUS_SECURITY_PROTOCOL to sasl_ssl (or sasl_plaintext)",
         )
     for name, path in _tls_files(settings).items():
         if not protocol.endswith("ssl"):
             raise ConfigError(
-                f"{name} is set, and HEADWATER_BUS_SECURITY_PROTOCOL={protocol} does not use TLS",
+                f"{name} is set, but HEADWATER_BUS_SECURITY_PROTOCOL={protocol} does not use TLS",
                 hint="set HEADWATER_BUS_SECURITY_PROTOCOL to ssl or sasl_ssl",
             )
         if not path.expanduser().is_file():
-            raise ConfigError(f'{name}: there is no file "{path}"', hint="give the path of a PEM file")
+            raise ConfigError(f'{name}: file "{path}" does not exist', hint="give the path of a PEM file")
     if (settings.bus_tls_certificate is None) != (settings.bus_tls_key is None):
-        raise ConfigError("HEADWATER_BUS_TLS_CERTIFICATE and HEADWATER_BUS_TLS_KEY go together", hint="set both")
+        raise ConfigError("only one of HEADWATER_BUS_TLS_CERTIFICATE and HEADWATER_BUS_TLS_KEY is set", hint="set both")
 
 
 def _tls_files(settings: Settings) -> dict[str, Path]:
@@ -95,7 +95,7 @@ def _connection(cluster: Cluster) -> Options:
         "socket.keepalive.enable": True,
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 1000,
-        "topic.metadata.propagation.max.ms": 2000,  # how long a topic that is not found may still be on its way
+        "topic.metadata.propagation.max.ms": 2000,  # for so long a new topic may be unknown to a broker
     }
     if settings.bus_security_protocol.startswith("sasl_"):
         options |= {
@@ -114,20 +114,22 @@ def _further(settings: Settings) -> Options:
     for word in settings.bus_kafka_options.split():
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise ConfigError(f'HEADWATER_BUS_KAFKA_OPTIONS: "{word}" is not name=value', hint="separate by spaces")
+            raise ConfigError(
+                f'HEADWATER_BUS_KAFKA_OPTIONS: "{word}" is not name=value', hint="separate options by spaces"
+            )
         options[name] = value
     return options
 
 
 def producer_options(cluster: Cluster) -> Options:
-    """Durable on every in-sync copy, in order. Payloads are compressed already: doing it again saves nothing."""
+    """Durable on every in-sync copy, in order. No compression: payloads are compressed already."""
     settings = cluster.settings
     return {
         **_connection(cluster),
         "acks": "all",
         "enable.idempotence": True,
         "compression.type": "none",
-        # Requests that come together share a batch anyway; waiting for company took 4 ms and cost CPU (0.4 ms without).
+        # Concurrent requests share a batch anyway. With a wait an append took 4 ms and more CPU, without one 0.4 ms.
         "linger.ms": settings.bus_group_commit_ms if "bus_group_commit_ms" in settings.model_fields_set else 0,
         "delivery.timeout.ms": max(DELIVERY_MS, int(settings.ingest_bus_timeout_s * 1000)),
         "request.timeout.ms": ANSWER_MS,
@@ -138,7 +140,7 @@ def producer_options(cluster: Cluster) -> Options:
 
 
 def reader_options(cluster: Cluster) -> Options:
-    """One partition at explicit offsets; the group's name is needed, the group is not."""
+    """One partition at explicit offsets. librdkafka requires a group name, but the reader joins no group."""
     return {
         **_connection(cluster),
         "group.id": cluster.settings.bus_group,
@@ -153,7 +155,7 @@ def reader_options(cluster: Cluster) -> Options:
         "fetch.queue.backoff.ms": 5,
         "queued.min.messages": 1000,
         "queued.max.messages.kbytes": QUEUE_KIB,
-        "log_level": 2,  # what fails is told by an event too
+        "log_level": 2,  # failures also arrive as events
         **_further(cluster.settings),
     }
 

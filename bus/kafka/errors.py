@@ -1,4 +1,4 @@
-"""Errors of the Kafka clients -> ours, with what to do; librdkafka's own log lines -> our log, few of them."""
+"""Errors of the Kafka clients -> our errors with a remedy; librdkafka's log lines -> our log, at a limited rate."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from confluent_kafka import KafkaError, KafkaException
 from contracts.errors import BusError, ConfigError, TooLarge
 
 SAY_AGAIN_S = 10.0
-ASK_S = 3.0  # within which a broker must answer a question
+ASK_S = 3.0  # deadline for an answer of a broker
 ASK_AGAIN_S = 0.05
-APPLY = "make it with: headwater topics apply"
+APPLY = "create it with: headwater topics apply"
 
 T = TypeVar("T")
 
 GONE = frozenset(
     (
         KafkaError.UNKNOWN_TOPIC_OR_PART,
-        100,  # UNKNOWN_TOPIC_ID: it was made anew
+        100,  # UNKNOWN_TOPIC_ID: the topic was deleted and created again
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
     )
@@ -36,7 +36,7 @@ DENIED = frozenset(
 )
 AWAY = frozenset((KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE))
 UNUSABLE = frozenset((KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION, KafkaError._SSL))
-MOVING = frozenset(  # a leader that is new, or not known everywhere yet
+MOVING = frozenset(  # the leader is new, or some brokers do not know it yet
     (
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
@@ -45,21 +45,21 @@ MOVING = frozenset(  # a leader that is new, or not known everywhere yet
     )
 )
 OUT_OF_RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
-# Told by the broker, or by the client before it sent anything: nothing was stored. Of all others one cannot know.
+# Errors of a broker that refused, or of the client before it sent: nothing was stored. Other errors leave this open.
 REFUSED = GONE | TOO_LARGE | DENIED | {KafkaError.POLICY_VIOLATION, KafkaError.INVALID_RECORD}
 
 
 def kafka_error(error: KafkaException) -> KafkaError:
-    """What the exception carries."""
+    """The `KafkaError` inside the exception."""
     carried = error.args[0]
     return carried if isinstance(carried, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
 
 
 def asked(question: Callable[[], T]) -> T:
-    """The answer; asked again for `ASK_S` while leaders move.
+    """The answer to `question`; retried for `ASK_S` while leaders move.
 
     Raises:
-        KafkaException: There is none.
+        KafkaException: No answer, or an error that a retry does not help.
     """
     until_s = time.monotonic() + ASK_S
     while True:
@@ -72,13 +72,13 @@ def asked(question: Callable[[], T]) -> T:
 
 
 def bus_error(error: KafkaError, what: str) -> BusError:
-    """`what` says who could not do it: "topic x", "Kafka at host:9092"."""
+    """Our error for `error`. `what` is the subject of its message: "topic x", "Kafka at host:9092"."""
     code = error.code()
     if code in GONE:
         return BusError(f"{what} does not exist", hint=APPLY)
     if code in TOO_LARGE:
         return TooLarge(
-            f"{what} takes no message as large as this one",
+            f"a message is larger than {what} allows",
             hint="raise max.message.bytes of the topic: headwater topics apply",
         )
     if code in DENIED:
@@ -90,20 +90,20 @@ def bus_error(error: KafkaError, what: str) -> BusError:
     if code == KafkaError._SSL:
         return BusError(f"{what}: TLS failed: {error.str()}", hint="check HEADWATER_BUS_TLS_CA and the brokers' names")
     if code in AWAY:
-        hint = "see whether the brokers of HEADWATER_BUS_URL run and can be reached"
+        hint = "check that the brokers of HEADWATER_BUS_URL run and can be reached"
         return BusError(f"{what} does not answer: {error.str()}", hint=hint, retry_after_s=2)
     return BusError(f"{what}: {error.str()}", retry_after_s=2)
 
 
 def config_error(error: KafkaException) -> ConfigError:
-    """A client could not be made: an option of its configuration cannot work."""
+    """Our error for a client that could not be created: an option of its configuration cannot work."""
     text = kafka_error(error).str()
     name = "HEADWATER_BUS_TLS_CA, _CERTIFICATE or _KEY" if "ssl" in text.lower() else "HEADWATER_BUS_KAFKA_OPTIONS"
     return ConfigError(f"{name}: {text}", hint="see docs/settings.md, and librdkafka's list of options")
 
 
 class Rare(logging.Filter):
-    """Lets one line of a kind through in `SAY_AGAIN_S`; the next one says how many were left out."""
+    """Passes one line of a kind in `SAY_AGAIN_S`; the next such line gives the number of lines left out."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

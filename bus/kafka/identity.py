@@ -1,4 +1,4 @@
-"""Which topic a name stands for: cluster -> the id that Kafka gave it, another when it is deleted and made again."""
+"""Identity of topics: topic name -> the id that Kafka gave the topic. A topic that is created again has another id."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bus.kafka.config import Cluster, identity_options
 from bus.kafka.errors import ASK_S, bus_error, client_log, config_error, kafka_error
 from contracts.errors import BusError
 
-LOOK_S = 0.1  # between looks for what arrives a little at a time
+LOOK_S = 0.1  # between questions for the id while messages trickle in
 _NONE = "AAAAAAAAAAAAAAAAAAAAAA"  # 16 zero bytes: brokers before 2.8 give no ids
 
 
 class Identities:
-    """Thread-safe. The client is made when first asked: who only appends needs none."""
+    """Thread-safe. The first question creates the client: a process that only appends needs none."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -26,10 +26,10 @@ class Identities:
         self._client: AdminClient | None = None
 
     def of(self, topic: str) -> str:
-        """The id of a topic by its full name; "" when the brokers give none.
+        """The id of a topic by its full name; "" if the brokers give no ids.
 
         Raises:
-            BusError: There is no such topic, or no broker says.
+            BusError: The topic does not exist, or no broker answers.
         """
         try:
             asked = self._asker().describe_topics(TopicCollection([topic]), request_timeout=ASK_S)
@@ -51,10 +51,10 @@ class Identities:
 
 
 class Watch:
-    """Of one topic, shared by its readers: which topic it was after some moment. Thread-safe.
+    """The id of one topic over time, shared by its readers. Thread-safe.
 
-    The client that reads goes by the topic's name, and reads on in a new topic of that name as if nothing had been. An
-    id never comes back: who sees the same one before a fetch and after it has read that topic.
+    A consumer knows a topic by its name only, and silently continues in a new topic of that name. Kafka never reuses an
+    id: if the id is the same before and after a fetch, the fetch read this topic.
     """
 
     def __init__(self, ask: Callable[[], str]) -> None:
@@ -62,9 +62,10 @@ class Watch:
         self._last = (float("-inf"), "")
 
     def now(self) -> str:
-        """
+        """The id now.
+
         Raises:
-            BusError: Nobody says.
+            BusError: No broker answers.
         """
         began_s = time.monotonic()
         found = self._ask()
@@ -72,7 +73,7 @@ class Watch:
         return found
 
     def since(self, moment_s: float, hurry: bool) -> str | None:
-        """The id as of after `moment_s` (monotonic); None: it was asked for a moment ago, and there is no `hurry`."""
+        """The id after `moment_s` (monotonic); None if the last question is too recent and `hurry` is False."""
         asked_s, found = self._last
         if asked_s > moment_s:
             return found

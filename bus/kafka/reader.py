@@ -1,10 +1,10 @@
 """A cursor: one partition of a topic -> messages, by a consumer of its own at explicit offsets.
 
-`poll` gives what was fetched ahead. It waits only while there is more for certain: up to the partition's end when the
-cursor was opened, and past it up to what this process itself appended. Offsets may have gaps (transactions of others);
-the end of the partition is told by an event that carries its offset, so a gap there ends the wait too.
+`poll` returns messages that were fetched ahead. It waits only for messages that surely exist: those before the end that
+the partition had when the cursor was opened, and those that this process appended. Offsets may have gaps (transactions
+of other producers). Kafka reports the end of the partition with its offset, so a gap before the end ends the wait too.
 
-Memory: about 2 MiB fetched ahead, and a response of up to 4 MiB on its way. Opening costs about 25 ms.
+Memory: about 2 MiB fetched ahead, and a response of up to 4 MiB in flight. Opening costs about 25 ms.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from contracts.bus import Extent
 from contracts.errors import BusError, OffsetExpired
 from contracts.messages import Message
 
-WAIT_S = 2.0  # for what is there for certain
-QUIET_S = 5.0
-CHUNK = 64  # messages taken from the client at once: they are held in memory
+WAIT_S = 2.0  # longest wait for messages that surely exist
+QUIET_S = 5.0  # without a message for so long, check the partition
+CHUNK = 64  # messages taken from the client at once, and held in memory
 MS = 1_000_000
 
 
 class KafkaReader:
     """See `contracts.bus.Reader`.
 
-    `extent` asks what the partition holds. `appended_end` gives the offset behind what this process appended here.
-    `watch` tells whether the topic is still the one that it was when this was opened; no other is read.
+    `extent` asks for the extent of the partition. `appended_end` gives the end of the appends of this process.
+    `watch` gives the id of the topic: the reader never reads a new topic that has the same name.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class KafkaReader:
         self._trouble: KafkaError | None = None
         self._assigned = False
         self._heard_s = 0.0
-        self._reached = False  # whether the partition was ever seen to reach the cursor
-        self._end = 0  # what is there for certain
+        self._reached = False  # True once the partition has reached the cursor
+        self._end = 0  # messages before this offset surely exist
         self._watch = watch
         self._identity = ""
-        self._fetched_s = 0.0  # when the latest of `_held` came
-        self._seen_end = 0  # where a fetch found nothing more: behind a gap, if there is one
+        self._fetched_s = 0.0  # time of the last fetched message in `_held`
+        self._seen_end = 0  # end of the partition as a fetch reported it, after a gap if there is one
         try:
             self._consumer: Consumer | None = Consumer({**reader_options(cluster), "error_cb": self._on_error})
         except KafkaException as error:
@@ -88,7 +88,7 @@ class KafkaReader:
         return found
 
     def headers(self, limit: int) -> Sequence[Message]:
-        """Not cheaper here: payloads come over the wire, they are not kept."""
+        """No cheaper than `poll` on Kafka: payloads are transferred, then dropped."""
         found: list[Message] = []
         while len(found) < limit and (message := self._next(limit - len(found), found)) is not None:
             self._held.popleft()
@@ -103,7 +103,7 @@ class KafkaReader:
         self._held.clear()
 
     def _next(self, wanted: int, found: Sequence[Message]) -> Message | None:
-        """The next message, left in `_held`. What fails after some were `found` is told at the next call."""
+        """The next message, which stays in `_held`. After the first of `found`, errors wait for the next call."""
         if not self._held:
             try:
                 self._fill(min(wanted, CHUNK))
@@ -114,8 +114,8 @@ class KafkaReader:
         return self._held[0] if self._held and self._is_sure(found) else None
 
     def _is_sure(self, found: Sequence[Message]) -> bool:
-        """Whether what is held is of the topic that was opened, and not of one that has its name by now."""
-        try:  # what is there for certain is waited for
+        """True if `_held` is of the topic that was opened, and not of a new topic with its name."""
+        try:  # ask at once if more messages surely exist
             identity = self._watch.since(self._fetched_s, hurry=self._offset < self._target())
         except BusError:
             if found:
@@ -126,8 +126,8 @@ class KafkaReader:
             if found:
                 return False
             raise BusError(
-                f"{self._name} is of a topic that was deleted and made again since it was opened",
-                hint="a flow ends by itself then, and reads the new topic when it is started again",
+                f"{self._name}: the topic was deleted and created again since it was opened",
+                hint="the flow ends by itself; start it again to read the new topic",
             )
         return identity is not None
 
@@ -151,13 +151,13 @@ class KafkaReader:
                 break
             elif time.monotonic() >= until_s:
                 if self._is_late():
-                    raise BusError(f"{self._name}: no message came within {WAIT_S:g} s", retry_after_s=1)
+                    raise BusError(f"{self._name}: Kafka sent no message within {WAIT_S:g} s", retry_after_s=1)
                 break
         if self._trouble is not None and not self._held:
-            raise self._told(self._trouble)
+            raise self._bus_error(self._trouble)
 
     def _target(self) -> int:
-        """Everything before it was there, as far as was heard."""
+        """Messages before this offset surely exist."""
         return max(self._end, self._appended_end())
 
     def _take(self, fetched: Fetched) -> None:
@@ -180,19 +180,19 @@ class KafkaReader:
             self._trouble = error
 
     def _look_around(self) -> None:
-        """Nothing came for a while: ask whether the partition is still there, and still the one that was read."""
+        """If no message came for a while, check that the partition exists and was not cut."""
         if time.monotonic() - self._heard_s > QUIET_S:
             self._check(self._range())
 
     def _is_late(self) -> bool:
-        """Whether something is there indeed. Behind a transaction of others that is open, it is not to be had yet."""
+        """True if the partition holds more. An open transaction of another producer may hold messages back."""
         extent = self._range()
         self._check(extent)
         self._end = 0
         return self._offset < extent.next_offset
 
     def _assign(self) -> None:
-        """Fetch from the cursor on, or not yet when the partition has not come so far."""
+        """Start to fetch at the cursor, if the partition reaches it already."""
         extent = self._range()
         self._check(extent)
         self._trouble = None
@@ -207,31 +207,31 @@ class KafkaReader:
         if low > self._offset:
             self._assigned = False
             raise OffsetExpired(
-                f"{self._name}: offset {self._offset} was removed by retention, the first is {low}",
+                f"{self._name}: offset {self._offset} was removed by retention, the first offset is now {low}",
                 first_offset=low,
-                hint="raise the topic's retention (headwater topics show) if this was read too late",
+                hint="if the reader was too late, raise the topic's retention (headwater topics show)",
             )
         if self._reached and self._offset > high:
             self._assigned = False
             raise BusError(
-                f"{self._name} ends at {high}, and was read up to {self._offset}: it was cut, or is a new topic",
-                hint="restore the topic, or start with an empty data directory: stores go by its offsets",
+                f"{self._name} ends at offset {high}, but was read up to {self._offset}: it was cut, or is a new topic",
+                hint="restore the topic, or start with an empty data directory, as stores rely on its offsets",
                 retry_after_s=10,
             )
 
     def _range(self) -> Extent:
-        """What the partition holds now, asked on another connection: on ours the answer waits for the next fetch."""
+        """The extent now, asked on another connection: on ours the answer would wait for the next fetch."""
         self._open()
         extent = self._extent()
         self._heard_s = time.monotonic()
         return extent
 
-    def _told(self, error: KafkaError) -> BusError:
+    def _bus_error(self, error: KafkaError) -> BusError:
         what = f'topic "{self._place.topic}"' if error.code() in GONE else f"reading {self._name} from Kafka"
         return bus_error(error, what)
 
     def _on_error(self, error: KafkaError) -> None:
-        """Called while polling. A single broker that fails is no news; `_fill` asks again before it reads on."""
+        """Called during a poll. Ignores the failure of a single broker; `_fill` asks again before it continues."""
         if error.code() in UNUSABLE:
             self._trouble = error
 

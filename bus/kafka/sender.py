@@ -1,8 +1,8 @@
-"""Appends -> a Kafka producer, and its delivery reports -> whoever waits for them.
+"""Appends -> a Kafka producer, and its delivery reports -> the appends that wait for them.
 
-Guarantee: `acks=all` with idempotence; a delivery counts once every in-sync copy has it. A report that does not come in
-time is an unknown: the message may arrive later, and others of its time may then be there twice. Readers tell repeats
-by the ids in the headers, not by Kafka.
+Guarantee: `acks=all` with idempotence; a message is delivered once every in-sync copy has it. If a report is late, the
+outcome is unknown: the message may arrive later, and messages sent with it may arrive twice. The flow finds repeats by
+the ids in the headers, not by Kafka.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLOSE_S = 2.0
 
 
 class Delivery:
-    """What became of the messages of one append. Reports come on another thread."""
+    """Delivery reports of the messages of one append. Another thread calls `report`."""
 
     __slots__ = ("_done", "_left", "errors", "offsets")
 
@@ -37,12 +37,12 @@ class Delivery:
 
     def report(self, index: int, error: KafkaError | None, offset: int) -> None:
         self.offsets[index], self.errors[index] = offset, error
-        self._left -= 1  # one thread at a time reports
+        self._left -= 1  # needs no lock: only one thread reports
         if self._left == 0:
             self._done.set()
 
     def wait(self, timeout_s: float | None) -> bool:
-        """False: not all reports came in time."""
+        """False if not all reports came in time."""
         return self._done.wait(timeout_s)
 
 
@@ -50,7 +50,7 @@ class Sender:
     """Thread-safe. One producer, and a thread that serves its reports."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.down: KafkaError | None = None  # why no broker can be reached, as far as was heard
+        self.down: KafkaError | None = None  # last reason why no broker can be reached
         self.fatal: KafkaError | None = None  # this producer will never send again
         options = {**producer_options(cluster), "error_cb": self._on_error}
         try:
@@ -63,20 +63,20 @@ class Sender:
         self._thread.start()
 
     def learn(self, topic: str, timeout_s: float) -> None:
-        """Ask once where `topic` is. What is sent before that is known waits elsewhere, and may be overtaken.
+        """Ask once for the brokers of `topic`. Messages sent before the answer may be overtaken by later ones.
 
         Raises:
-            KafkaException: No broker says.
+            KafkaException: No broker answers.
         """
         if topic not in self._learnt:
             self._producer.list_topics(topic, timeout_s)
             self._learnt.add(topic)
 
     def send(self, topic: str, partition: int, key: bytes, messages: Sequence[Message]) -> Delivery:
-        """Queue `messages` in order; their fate is told by the answer.
+        """Queue `messages` in order; the returned `Delivery` gets their reports.
 
         Raises:
-            BusError: Nothing was queued.
+            BusError: The queue is full; nothing was queued.
         """
         delivery = Delivery(len(messages))
         for index, message in enumerate(messages):
@@ -87,7 +87,8 @@ class Sender:
             except (BufferError, KafkaException) as error:
                 found = kafka_error(error) if isinstance(error, KafkaException) else KafkaError(KafkaError._QUEUE_FULL)
                 if index == 0 and isinstance(error, BufferError):
-                    raise BusError("too much waits to be sent to Kafka already", retry_after_s=2) from error
+                    full = "the queue to Kafka is full: brokers are slow or away"
+                    raise BusError(full, hint="raise HEADWATER_INGEST_BUFFER_MIB", retry_after_s=2) from error
                 for later in range(index, len(messages)):
                     delivery.report(later, found, -1)
                 break
@@ -113,13 +114,13 @@ class Sender:
             self._producer.poll(POLL_S)
 
     def flush(self) -> None:
-        """Send at once what waits for company, and wait a little for its reports; what is left then is given up."""
+        """Send queued messages at once, wait `CLOSE_S` for their reports, and discard the rest."""
         if self._producer.flush(CLOSE_S):
             self._producer.purge()
             self._producer.flush(CLOSE_S)
 
     def close(self) -> None:
-        """After `flush`."""
+        """Call after `flush`."""
         self._stop.set()
         self._thread.join()
         self._producer.close()  # type: ignore[attr-defined]  # newer than the stubs
@@ -127,7 +128,7 @@ class Sender:
 
 @functools.lru_cache(maxsize=4096)
 def key_hash(key: bytes) -> int:
-    """murmur2 as Kafka's Java clients take it, so that `key_hash(key) % partitions` is where they would put `key`."""
+    """murmur2 as in Kafka's Java clients: `key_hash(key) % partitions` is the partition that they choose for `key`."""
     mask, magic = 0xFFFFFFFF, 0x5BD1E995
     value = (0x9747B28C ^ len(key)) & mask
     whole = len(key) & ~3

@@ -1,4 +1,4 @@
-"""A message that is too large -> two messages with half of its lines each, that say the same."""
+"""A message that is too large -> two messages, each with half of its lines."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import zstandard
 
 from contracts.messages import BatchHeader, Message, from_headers, to_headers
 
-_ONE_REQUEST = ("key:", "req:")  # producers that stand for one request: each part of it is a stream of its own
+_ONE_REQUEST = ("key:", "req:")  # producers that stand for one request: each part gets a stream of its own
 
 
 def halves(message: Message) -> Sequence[Message]:
-    """Two messages for one, in order; none when it has no header of ours, one line, or cannot be read.
+    """Two messages for one, in order; none if `message` has no header of ours, has one line, or cannot be read.
 
-    A record keeps its producer, epoch and sequence number. Where a producer stands for one whole request, the parts
-    have streams that differ, so that a reader does not take the second for a repeat of the first; the same request sent
-    again is split the same way.
+    A record keeps its producer, epoch and sequence number. If the producer stands for one whole request, the parts
+    get different streams, so that a reader does not take the second part for a repeat of the first. A repeat of the
+    request is split in the same way.
     """
     try:
         header = from_headers(message.headers)
@@ -38,7 +38,7 @@ def _plain(header: BatchHeader, payload: bytes) -> bytes:
     reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(payload, read_across_frames=True)
     text: bytes = reader.read(header.size_bytes + 1)
     if len(text) != header.size_bytes:
-        raise ValueError("not as long as its header says")
+        raise ValueError("the payload's size differs from its header")
     return text
 
 

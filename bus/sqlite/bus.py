@@ -1,12 +1,12 @@
 """The embedded bus: topics and partitions in one SQLite file, for any number of processes of one machine.
 
 Guarantee: an append that returned is on the disk. The file is in WAL mode with `synchronous=FULL`: SQLite syncs the log
-file at the end of every transaction, before the commit returns, and each frame of it carries a checksum. After a crash
-of the process nothing is repaired; after a power loss the log is read up to its last whole transaction. Both keep every
-acknowledged append, whole, provided the disk honours a sync. What was not acknowledged is there whole or not at all.
+file at the end of every transaction, before the commit returns, and each frame of it carries a checksum. A crash of the
+process needs no repair; after a power loss SQLite reads the log up to its last whole transaction. Both keep every
+acknowledged append, if the disk honours a sync. An append that was not acknowledged is stored whole or not at all.
 
 Parallelism: one writer at a time over all processes (appends of a process share transactions, see
-`bus.sqlite.group_commit`); readers block nobody and are not blocked. Partitions order, they do not speed up writing.
+`bus.sqlite.group_commit`). Readers and writers do not block each other. Partitions give order, not faster writes.
 
 Not handled: a file on a network file system (SQLite's shared memory needs one machine).
 """
@@ -35,9 +35,9 @@ from contracts.settings import Settings
 
 MIB = 1 << 20
 MESSAGE_BYTES = 512 * MIB  # SQLite's own limit for a row is 10^9 bytes
-SPARE_BYTES = 1 * MIB  # with less than this below its limit, the bus says that it is full before an append does
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # the rule of Kafka, so that a topic can move there
-_LEFT_BEHIND: list[object] = []  # connections that belong to the parent of this process; closing them would harm it
+SPARE_BYTES = 1 * MIB  # with less room than this below its limit, the bus counts as full
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # the rule of Kafka, so that a topic can move to Kafka
+_LEFT_BEHIND: list[object] = []  # connections of the parent of this process: closing them here would harm the parent
 
 
 class SqliteBus:
@@ -106,7 +106,7 @@ class SqliteBus:
         return {partition: Extent(first, following) for partition, first, following in rows}
 
     def identity(self, topic: str) -> str:  # noqa: ARG002  (one file, one identity)
-        """Of the file at its path now, which may be another one than this handle has open."""
+        """The identity of the file at the path now, which may not be the file that this bus has open."""
         self._check_usable()
         if self._is_same():
             with self._translated(), self._lock:
@@ -120,7 +120,7 @@ class SqliteBus:
     def trim(self, topic: str, consumed: Mapping[int, int]) -> int:
         self._check_usable()
         if not self._is_same():
-            return 0  # what the caller knows is of another file
+            return 0  # the offsets of the caller belong to another file
         by_log = {log: consumed[index] for index, log in enumerate(self._logs(topic)) if index in consumed}
         limits = retention.Limits(
             oldest_ns=self._clock_ns() - int(self._settings.bus_retention_h * 3600e9),
@@ -130,7 +130,7 @@ class SqliteBus:
             return retention.trim(connection, self._path, by_log, limits)
 
     def size_bytes(self) -> int:
-        """The file and its log file, as long as they are now."""
+        """Size of the file and its log file."""
         total = 0
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
@@ -149,7 +149,7 @@ class SqliteBus:
             self._connection.close()
 
     def _logs(self, topic: str, timeout_s: float | None = None) -> Sequence[int]:
-        """Log ids by partition. They never change once a topic exists, whatever the setting says later."""
+        """Log ids by partition. They never change once a topic exists, even if the setting changes."""
         logs = self._topics.get(topic)
         if logs is None:
             with self._translated():
@@ -173,23 +173,23 @@ class SqliteBus:
             return [log for (log,) in connection.execute(find, (topic,)).fetchall()]
 
     def _check_file(self) -> None:
-        """Before each transaction: is the file still the one at its path, and is there room on the disk?"""
+        """Run before each transaction: the path must still lead to the open file, and the disk must have room."""
         self._check_same()
         if retention.disk_is_low(self._path):
-            raise full(self._path, "the disk is nearly full")
+            raise full(self._path, "its disk is nearly full")
 
     def _check_not_replaced(self) -> None:
-        """This handle has the old file, and can never read the one that is at its path.
-
+        """
         Raises:
-            ConfigError: It was replaced. One that is only gone may be put back, and what it held can still be read.
+            ConfigError: Another file is at the path; this bus has the old one open and can never read the new one. A
+                file that is only removed may be put back, and the open one can still be read.
         """
         if not self._is_same() and self._path.exists():
-            raise ConfigError(f'bus file "{self._path}" was replaced by another', hint="start again to use that one")
+            raise ConfigError(f'bus file "{self._path}" was replaced by another', hint="restart to use the new file")
 
     def _check_same(self) -> None:
         if not self._is_same():
-            raise BusError(f'bus file "{self._path}" was removed or replaced', hint="stop everything and start again")
+            raise BusError(f'bus file "{self._path}" was removed or replaced', hint="stop all processes, start again")
 
     def _is_same(self) -> bool:
         try:
@@ -198,7 +198,10 @@ class SqliteBus:
             return False
 
     def _check_size(self) -> None:
-        """Is there room in the file for one more group of appends, by its limit?"""
+        """
+        Raises:
+            BusFull: The size limit leaves no room for one more group of appends.
+        """
         with self._translated(), self._lock:
             used, free = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count")

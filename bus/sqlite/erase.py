@@ -1,7 +1,8 @@
-"""Redaction: messages of the bus file -> the same messages without some of their records, of which no trace stays.
+"""Erasing on the bus: messages of the bus file -> the same messages without some of their records.
 
-A message keeps its offset, and its lines keep their numbers. Short transactions, beside readers and writers; then the
-file is written anew, without what once stood in it. Idempotent: a call that was killed is repeated.
+A message keeps its offset, and its lines keep their numbers. `erase` replaces messages in short transactions, beside
+readers and writers. `scrub` then rewrites the file, so that no copy of the old bytes stays. Idempotent: after a kill,
+repeat the call.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from contracts.messages import Message
 
 CHUNK_ROWS = 64
 BUSY_S = 30.0
-COPIES = 2  # a temporary one, and one in the log file
+COPIES = 2  # a temporary copy, and one in the log file
 
 Change = Callable[[int, Message], Message | None]  # (partition, message) -> its replacement; None leaves it
 
 
 def erase(path: Path, topic: str, change: Change, reached: Callable[[], object] = lambda: None) -> tuple[int, int]:
-    """Replace messages of `topic`; how many were looked at and how many changed. Durable on return.
+    """Replace messages of `topic`; return how many were read and how many changed. Durable on return.
 
     Args:
         reached: Called after each transaction.
@@ -74,28 +75,28 @@ def _erase_log(
 
 
 def scrub(path: Path) -> None:
-    """Write the file anew without what was deleted, trimmed or moved within it, and empty the log file.
+    """Rewrite the file without deleted bytes, and empty the log file.
 
-    Blanking alone is not enough: pages hold copies of what once stood in them. Appends wait meanwhile, and are refused
-    (to be sent again) when it takes longer than they wait.
+    Replacing a message is not enough: free pages still hold the old bytes. Appends wait for the rewrite; an append
+    whose deadline passes meanwhile fails and stores nothing.
 
     Raises:
-        BusError: There is not enough room, or others were in the way all the time; the same call may be repeated.
+        BusError: The disk has not enough room, or other processes held the file; the same call may be repeated.
     """
     if not path.exists():
         return
     _check_room(path)
     try:
         with closing(connect(path, writes=True, busy_s=BUSY_S)) as connection:
-            # The copy that is made meanwhile must not go to a small file system for temporary files.
+            # VACUUM writes a copy; the file system for temporary files may be too small for it.
             connection.execute(f"PRAGMA temp_store_directory = '{str(path.parent).replace(chr(39), chr(39) * 2)}'")
             connection.execute("VACUUM")
             deadline_s = time.monotonic() + BUSY_S
             while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > deadline_s:
                     raise BusError(
-                        f'log file of the bus "{path}" could not be emptied within {BUSY_S:g} s',
-                        hint="a process reads the bus without a pause; repeat the call",
+                        f'log file of bus "{path}" could not be emptied in {BUSY_S:g} s: a process keeps reading it',
+                        hint="repeat the call",
                         retry_after_s=5,
                     )
                 time.sleep(0.05)
@@ -108,6 +109,6 @@ def _check_room(path: Path) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise BusError(
-            f'"{path}" needs {needed >> 20} MiB beside it to be written anew, {free >> 20} MiB are free',
+            f'rewriting bus file "{path}" needs {needed >> 20} MiB of free disk space, {free >> 20} MiB are free',
             hint="free disk space and repeat the call",
         )

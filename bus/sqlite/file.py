@@ -1,14 +1,14 @@
 """The bus file: path -> SQLite connections with the right pragmas, and SQLite's errors -> ours.
 
-Schema, version 1. `logs` has a row per (topic, partition), `identity` one, made with the file. `messages` has one
-integer key, `log << 40 | offset`, so that reading a partition is one walk along the b-tree. Headers stand before the
-payload: a scan of headers never touches the overflow pages that hold payloads.
+Schema, version 1. `logs` has a row per (topic, partition), `identity` has one row, written with the file. `messages`
+has one integer key, `log << 40 | offset`, so that reading a partition is one walk along the b-tree. Headers are stored
+before the payload: a scan of headers never touches the overflow pages that hold payloads.
 
-Pages are 8 KiB: measured against 4, 16 and 32 KiB, appends of 30 and 280 KiB cost within 10 % of the best size, and a
-header scan, which reads one leaf page per few messages, half of what 16 KiB costs. `auto_vacuum=INCREMENTAL` costs an
-append 5 to 15 % and makes deleting eight times cheaper, since freeing a payload no longer reads its pages; freed pages
-are reused in any case, and trimming gives back to the disk what is too much. `secure_delete` is off because some
-builds of SQLite turn it on, and a trim would then write everything it removes.
+Pages are 8 KiB. Measured against 4, 16 and 32 KiB: appends of 30 and 280 KiB cost within 10 % of the best size, and a
+header scan, which reads one leaf page per few messages, costs half as much as with 16 KiB. `auto_vacuum=INCREMENTAL`
+costs an append 5 to 15 % and makes deleting eight times cheaper, since freeing a payload no longer reads its pages.
+Appends reuse freed pages, and trimming returns surplus pages to the disk. `secure_delete` is off because some builds of
+SQLite turn it on, and a trim would then overwrite all removed pages.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def offset_of(position: int) -> int:
 def connect(
     path: Path, *, writes: bool, busy_s: float = OPEN_TIMEOUT_S, synchronous: str = "FULL"
 ) -> sqlite3.Connection:
-    """A connection in autocommit mode, for one thread at a time. `busy_s`: how long a lock is waited for."""
+    """A connection in autocommit mode, for one thread at a time. `busy_s`: longest wait for a lock."""
     mode = "rw" if writes else "ro"
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}", uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
@@ -76,8 +76,8 @@ def prepare(path: Path) -> None:
     """Create the file with its schema, or check that it is a bus of this version.
 
     Raises:
-        ConfigError: It is something else, or may not be opened. It was not changed.
-        BusError: It cannot be used now.
+        ConfigError: The file is not a bus of this version, or must not be opened; the file did not change.
+        BusError: The file cannot be used now.
     """
     try:
         _make_folder(path.parent)
@@ -100,7 +100,7 @@ def prepare(path: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """`mkdir -p`, with every new name synced: a bus must not vanish with the folder it is in."""
+    """`mkdir -p` that syncs every new name: a power loss must not remove the folder of the bus."""
     if not folder.exists():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -108,8 +108,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _is_bus(connection: sqlite3.Connection, path: Path) -> bool:
-    """Has the file our schema? False when it is empty; anything else is refused."""
-    # The tables first: another process may commit its creation, tables and ids in one, between these looks.
+    """True if the file has our schema, False if it is empty; other files raise ConfigError."""
+    # Count the tables first: between these reads another process may commit tables and ids in one transaction.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -124,7 +124,7 @@ def _is_bus(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
-    """Make an empty file a bus. Several processes may do so at once; one creates, the others find it done."""
+    """Write the schema into an empty file. If several processes call this at once, one writes the schema."""
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     _switch_to_wal(connection, path)
@@ -136,7 +136,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _identify(connection: sqlite3.Connection) -> None:
-    """Give the file its identity; one that an earlier release made has none yet."""
+    """Give the file its identity; a file of an earlier release has none yet."""
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'identity'").fetchone():
         return
     connection.execute("PRAGMA synchronous = FULL").fetchall()
@@ -154,7 +154,7 @@ def identity_in(connection: sqlite3.Connection) -> str:
 
 
 def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
-    """SQLite does not wait for a lock here by itself."""
+    """Switch to WAL mode, with a wait for the lock: SQLite does not wait for it in this statement."""
     deadline = time.monotonic() + OPEN_TIMEOUT_S
     while True:
         try:
@@ -177,11 +177,11 @@ def _cannot_open(path: Path, error: Exception) -> ConfigError:
 
 
 def bus_error(error: Exception, path: Path) -> BusError:
-    """What an error of SQLite means to a caller. The transaction it broke is rolled back."""
+    """An error of SQLite -> our error. SQLite has rolled back the failed transaction."""
     code = getattr(error, "sqlite_errorcode", 0) or 0
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_FULL or code in _FULL_IO:
-        return full(path, f"the disk or file system under it is full, or at a quota ({error})")
+        return full(path, f"its disk is full or a quota is reached ({error})")
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return BusError(f'bus file "{path}" is locked by another process', retry_after_s=1)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -191,12 +191,12 @@ def bus_error(error: Exception, path: Path) -> BusError:
 
 def full(path: Path, reason: str, hint: str = "") -> BusFull:
     return BusFull(
-        f'bus "{path}" takes no more: {reason}',
-        hint=hint or "free disk space; what the flows have consumed leaves the bus by retention",
+        f'bus "{path}" is full: {reason}',
+        hint=hint or "free disk space; retention removes messages that the flows have consumed",
         retry_after_s=10,
     )
 
 
 def at_limit(path: Path) -> BusFull:
-    hint = "raise HEADWATER_BUS_MAX_MIB, or see why the flows do not consume"
-    return full(path, "it is as large as it may be", hint)
+    hint = "raise HEADWATER_BUS_MAX_MIB or shorten retention, and check that the flows run"
+    return full(path, "its size limit is reached", hint)

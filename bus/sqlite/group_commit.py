@@ -3,8 +3,8 @@
 One thread owns the writing connection. It takes the write lock first and claims the waiting appends only then, so an
 append whose deadline passes while another process holds the lock is withdrawn, and is known not to be stored.
 
-Company is expected as it last came: an append waits until as many are there as the last transaction held, and for
-`window_s` at most. So a lone sender waits for nobody, and many senders share every sync.
+The thread waits until as many appends are queued as the last transaction held, at most `window_s`. So a lone sender
+does not wait, and many senders share every sync.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from bus.sqlite.file import PAGE_BYTES, at_limit, bus_error, position_of
 from contracts.errors import BusError, OutcomeUnknown
 
-GROUP_BYTES = 4 << 20  # enough to pay for a sync; nobody waits for more company
+GROUP_BYTES = 4 << 20  # enough for one sync: a group of this size is committed at once
 
 Row = tuple[str, bytes]  # headers, payload
 
@@ -33,7 +33,7 @@ class State(enum.Enum):
 
 
 class Append:
-    """One call of `append` on its way. `first_offset` is valid when it is done without an error."""
+    """One call of `append` in progress. `first_offset` is valid once `done` is set without an `error`."""
 
     __slots__ = ("arrived_s", "done", "error", "first_offset", "log", "rows", "size_bytes", "state")
 
@@ -72,7 +72,7 @@ class GroupCommit:
         self._expected = 1
 
     def send(self, append: Append) -> None:
-        """Queue it. The thread starts with the first: a process that only reads has none."""
+        """Queue `append`. The first append starts the thread, so a process that only reads has none."""
         with self._changed:
             if self._closing:
                 raise BusError("the bus is closed: open it again")
@@ -89,17 +89,17 @@ class GroupCommit:
             thread.start()
         except RuntimeError as error:
             raise BusError(
-                f"the thread that writes to the bus cannot be started ({error}), nothing was stored",
+                f"the thread that writes to the bus cannot be started: {error}",
                 hint="raise the limit of threads or the memory of this process",
                 retry_after_s=1,
             ) from error
         return thread
 
     def wait_durable(self, append: Append, timeout_s: float | None) -> int:
-        """Block until `append` is synced to the disk; its first offset.
+        """Block until `append` is synced to the disk; return its first offset.
 
         Raises:
-            OutcomeUnknown: `timeout_s` passed while it was being committed.
+            OutcomeUnknown: `timeout_s` passed during the commit.
             BusError: Nothing was stored.
         """
         if not append.done.wait(timeout_s):
@@ -109,7 +109,7 @@ class GroupCommit:
         return append.first_offset
 
     def close(self) -> None:
-        """Finish what is queued, then stop the thread."""
+        """Finish the queued appends, then stop the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -122,16 +122,16 @@ class GroupCommit:
             if append.state is State.WAITING:
                 self._queue.remove(append)
                 self._queued_bytes -= append.size_bytes
-                raise BusError(f"the bus was not ready within {timeout_s} s, nothing was stored", retry_after_s=1)
+                raise BusError(f"the bus was not ready for the append within {timeout_s} s", retry_after_s=1)
             if append.state is State.SENT:
                 raise OutcomeUnknown(f"the bus did not confirm within {timeout_s} s: send again", retry_after_s=1)
 
     def _run(self) -> None:
-        while self._wait_for_company():
+        while self._wait_for_group():
             self._commit_group()
 
-    def _wait_for_company(self) -> bool:
-        """Return when there is something to commit; False when closing and nothing is left."""
+    def _wait_for_group(self) -> bool:
+        """Wait until a group is ready for a commit; False when the bus closes and the queue is empty."""
         with self._changed:
             while not self._queue:
                 if self._closing:
@@ -158,7 +158,7 @@ class GroupCommit:
             self._write(group)
             committing = True
             self._connection.execute("COMMIT")
-        except Exception as failure:  # whatever it is, nobody may be left waiting
+        except Exception as failure:  # after any failure, all waiting callers must be released
             self._roll_back()
             group = group or self._claim()
             error = self._translate(failure, committing, sum(append.size_bytes for append in group))
@@ -168,7 +168,7 @@ class GroupCommit:
             append.done.set()
 
     def _claim(self) -> list[Append]:
-        """Take the waiting appends. From here on, a deadline that passes is an unknown outcome."""
+        """Take the waiting appends. After this a passed deadline means an unknown outcome."""
         with self._changed:
             group: list[Append] = []
             size_bytes = 0
@@ -206,19 +206,19 @@ class GroupCommit:
         if isinstance(failure, BusError):
             return failure
         if committing and getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC:
-            # The frames are written; a crash before they are written over would bring them back.
+            # The frames are written: a crash before they are overwritten would restore them.
             return OutcomeUnknown(f'bus file "{self._path}": sync failed ({failure})', hint="check the disk")
         if getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL and self._is_at_limit(size_bytes):
             return at_limit(self._path)
         return bus_error(failure, self._path)
 
     def _is_at_limit(self, size_bytes: int) -> bool:
-        """SQLite gives the same error for its page limit and for a full disk."""
+        """True if the page limit caused the failure: SQLite gives the same error for a full disk."""
         try:
             pages, limit = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "max_page_count")
             )
-        except sqlite3.Error:  # this runs after a failure: the disk may give nothing at all
+        except sqlite3.Error:  # this runs after a failure: the disk may not answer at all
             return False
         return bool(pages + size_bytes // PAGE_BYTES * 17 // 16 + 16 > limit)
 

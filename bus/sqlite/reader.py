@@ -1,8 +1,7 @@
 """A cursor: one partition of the bus file -> messages, over its own read-only connection.
 
-A read transaction lasts as long as one `poll`, so readers never keep the log file from being folded in. A poll that
-finds nothing costs about 7 CPU-us (two look-ups in pages that stay in memory), less than asking SQLite whether
-anything changed would save.
+A read transaction lasts as long as one `poll`, so readers never stop the checkpoint of the log file. A poll that finds
+no message costs about 7 CPU-us (two look-ups in pages that stay in memory); asking SQLite for changes first is slower.
 """
 
 from __future__ import annotations
@@ -84,9 +83,9 @@ class SqliteReader:
             raise bus_error(error, self._path) from error
         if row[0] > self._offset:
             raise OffsetExpired(
-                f"{self._name}: offset {self._offset} was removed by retention, the first is {row[0]}",
+                f"{self._name}: offset {self._offset} was removed by retention, the first offset is now {row[0]}",
                 first_offset=row[0],
-                hint="raise HEADWATER_BUS_RETENTION_H or HEADWATER_BUS_RETENTION_MIB if this was read too late",
+                hint="if the reader was too late, raise HEADWATER_BUS_RETENTION_H or HEADWATER_BUS_RETENTION_MIB",
             )
 
     def _open(self) -> sqlite3.Connection:

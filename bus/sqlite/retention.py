@@ -1,8 +1,8 @@
-"""Retention: consumed messages of a topic, too old or too many -> gone, in short transactions.
+"""Retention: consumed messages of a topic that are too old or too many -> removed, in short transactions.
 
-Each transaction removes at most `CHUNK_BYTES`, and a pause as long as the transaction follows it, so an append waits
-for a few milliseconds at most. A call ends after `CALL_S`; the next one goes on. The transactions are not synced:
-after a power loss the oldest messages may be back, and are trimmed again.
+Each transaction removes at most `CHUNK_BYTES`; a pause of the same length follows. So an append waits for a few
+milliseconds at most. A call ends after `CALL_S`, and the next call continues. The transactions are not synced: after a
+power loss the oldest messages may be back, and the next call removes them again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bus.sqlite.file import PAGE_BYTES, WAL_BYTES, offset_of, position_of
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 256
 CALL_S = 2.0
-SPARE_BYTES = 64 << 20  # free pages kept for the next appends, or a quarter of the file if that is more
+SPARE_BYTES = 64 << 20  # free pages kept for the next appends; a quarter of the file if that is more
 VACUUM_PAGES = 256  # moved in one transaction
-RESERVE_BYTES = 4 * WAL_BYTES  # or a quarter of a very small disk
+RESERVE_BYTES = 4 * WAL_BYTES  # space that appends leave free; a quarter of the disk if that is less
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Messages appended before `oldest_ns` leave, and the oldest while the live pages exceed `size_bytes`."""
+    """Remove messages appended before `oldest_ns`, and the oldest while live pages exceed `size_bytes`."""
 
     oldest_ns: int
     size_bytes: int
@@ -42,19 +42,19 @@ class Candidate:
 
 
 def disk_is_low(path: Path) -> bool:
-    """Is the space gone that appends leave free, so that trimming and folding in the log file can still work?
+    """True if less than `RESERVE_BYTES` are free on the disk. Appends are then refused.
 
-    A SQLite file that fills its disk cannot be trimmed: deleting writes too.
+    Trimming and the checkpoint of the log file need this space: in SQLite a delete writes too.
     """
     disk = os.statvfs(path.parent)
     return disk.f_bavail * disk.f_frsize < min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 4)
 
 
 def trim(connection: sqlite3.Connection, path: Path, consumed: Mapping[int, int], limits: Limits) -> int:
-    """Apply `limits` to the logs of `consumed` (log id -> next offset that may not be removed); messages removed."""
+    """Apply `limits` to the logs of `consumed` (log id -> first offset to keep); return the messages removed."""
     deadline_s = time.monotonic() + CALL_S
     total = 0
-    if disk_is_low(path):  # once folded in, the log file is written over from its start and need not grow
+    if disk_is_low(path):  # after a checkpoint SQLite overwrites the log file from its start, so it need not grow
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     while time.monotonic() < deadline_s:
         started_s = time.monotonic()
@@ -87,7 +87,7 @@ def _remove_chunk(connection: sqlite3.Connection, consumed: Mapping[int, int], l
 def _choose(
     connection: sqlite3.Connection, consumed: Mapping[int, int], limits: Limits
 ) -> tuple[Mapping[int, int], int]:
-    """What leaves next: log id -> its new first offset, and how many messages that removes."""
+    """The next messages to remove: log id -> its new first offset, and the number of messages."""
     excess_bytes = _live_bytes(connection) - limits.size_bytes
     following: dict[int, int] = {}
     removed = chunk_bytes = 0
@@ -105,7 +105,7 @@ def _choose(
 
 
 def _candidates(connection: sqlite3.Connection, log: int, end: int) -> Iterator[Candidate]:
-    """The oldest messages of a log before offset `end`. SQLite knows a length without reading the payload."""
+    """The oldest messages of a log before offset `end`. SQLite gives the length without reading the payload."""
     rows = connection.execute(
         "SELECT position, appended_ns, length(headers) + length(payload) FROM messages"
         " WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
@@ -119,7 +119,7 @@ def _live_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _return_pages(connection: sqlite3.Connection, path: Path, deadline_s: float) -> None:
-    """Shorten the file where far more is free than the next appends will reuse, or where the disk is short of space."""
+    """Shorten the file if it has far more free pages than the next appends will reuse, or if the disk is low."""
     spare = 0 if disk_is_low(path) else max(SPARE_BYTES // PAGE_BYTES, _pragma(connection, "page_count") // 4)
     free = _pragma(connection, "freelist_count")
     if free <= spare:

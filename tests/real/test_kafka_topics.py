@@ -97,7 +97,7 @@ def test_fewer_partitions_than_declared_are_said_and_used(topics: Topics, caplog
     topics.create("logs.raw", partitions=1)
     with topics.bus() as bus:
         assert list(bus.partitions("logs.raw")) == [0]
-    assert "has 1 partitions, 4 are declared: headwater topics apply" in caplog.text
+    assert "has 1 partitions, 4 are declared: run headwater topics apply" in caplog.text
 
 
 @pytest.mark.parametrize(

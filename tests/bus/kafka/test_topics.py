@@ -66,10 +66,10 @@ def test_what_is_as_declared_needs_no_change() -> None:
 def test_a_missing_topic_is_made_and_one_with_too_few_partitions_grows() -> None:
     topic = Topic()
     assert plan({"a": topic, "b": topic}, {"b": found(topic, partitions=1)}, 3) == [
-        Change("a", "make it: 2 partitions, 3 copies", create=topic),
+        Change("a", "create it: 2 partitions, 3 copies", create=topic),
         Change(
             "b",
-            "partitions: 1 -> 2 (producers move: stop sending, restart the flows)",
+            "partitions: 1 -> 2 (keys move: stop all senders, restart the flows)",
             partitions=2,
         ),
     ]
@@ -90,5 +90,5 @@ def test_what_kafka_cannot_undo_is_refused_with_what_to_do() -> None:
     (copies,) = plan({"a": topic}, {"a": found(topic, replication=1)}, 3)
     assert "HEADWATER_BUS_REPLICATION=1" in copies.hint
     (brokers,) = plan({"a": topic}, {}, 2)
-    assert "there are 2" in brokers.refusal
+    assert "the cluster has 2" in brokers.refusal
     assert refusals([fewer, copies, brokers]) == ["a", "a", "a"]
