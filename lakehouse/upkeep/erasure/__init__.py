@@ -1,1 +1,1 @@
-"""Erasure: a subject -> none of its records in any tier, and a signed receipt."""
+"""Erasure: a subject -> its records removed from every tier, and a signed receipt."""

@@ -1,14 +1,14 @@
-"""Erasure: a subject (tenant and query) -> none of its records in any tier, nor on the bus, and a receipt.
+"""Erasure: a subject (tenant and query) -> its records removed from every tier and from the bus, and a receipt.
 
-Each step can be run again, and is: what a crash left is finished by `resume`. In this order:
+Each step may be repeated; after a crash `resume` completes the erasure. The steps in order:
 
-1. The tombstone, in the table `erasures`: from here on flows drop such records, whatever is replayed.
-2. The flows are waited for: what was accepted before has landed, or will be dropped.
-3. The rows go, from lake, archive and dead letters, until a look finds none.
-4. The hot store forgets the days that held them; closed ones are rebuilt from the lake. Rollups are counted anew.
-5. On the bus file their lines are blanked; Kafka cannot, and its topics keep the bytes until their retention ends.
-6. After a grace for running queries, the files that held them are deleted.
-7. The receipt, as a file and in the table `erasures`.
+1. The tombstone is written to the table `erasures`: from now on flows drop the subject's records, also in a replay.
+2. The erasure waits for the flows: records accepted before the tombstone have landed, or will be dropped.
+3. Rows are removed from lake, archive and dead letters until a search finds none.
+4. The hot store forgets the days that held them; closed days are rebuilt from the lake. Rollups are computed again.
+5. Their lines are blanked in the embedded bus. Kafka cannot do that: its topics keep the bytes until their retention.
+6. After a grace period for running queries, the files that held the rows are deleted.
+7. The receipt is written as a file and to the table `erasures`.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from lakehouse.upkeep.erasure.state import ErasureState
 from lakehouse.upkeep.erasure.wait import fence_imports, wait_for_flows
 from lakehouse.upkeep.scratch import sweep
 
-ROUNDS = 5  # rows that move or land meanwhile are met in the next one
-TOLD = failpoint("erase.told", "the tombstone stands, everything else does")
+ROUNDS = 5  # a later round removes rows that moved or landed during the one before
+TOLD = failpoint("erase.told", "the tombstone is written, no record is removed yet")
 BLANKED = failpoint("erase.bus_blanked", "some messages of the bus are without the subject's records")
-SIGNED = failpoint("erase.receipt_written", "all is gone and the receipt is a file, the table does not say so yet")
+SIGNED = failpoint("erase.receipt_written", "the records are removed and the receipt is a file, not yet in the table")
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What an erasure needs beside the tables.
+    """Tools of an erasure beside the tables.
 
     Attributes:
-        bus: To see what was accepted and has not landed.
-        erase_on_bus: Blanks the subject's lines on the bus, calls its second argument after each step, and says by
-            topic what it did.
-        flows_run: Whether flows run; None: found out, which only the embedded hot store can tell.
-        say: Hears what is being done.
-        sleep: Seconds.
+        bus: Shows which messages were accepted and have not landed.
+        erase_on_bus: Blanks the subject's lines on the bus, calls its second argument after each step, and returns the
+            result by topic.
+        flows_run: True if flows run; None: the erasure asks the embedded hot store, and assumes True for OpenSearch.
+        say: Receives a line of text before each step.
+        sleep: Waits for a number of seconds.
     """
 
     bus: Bus
@@ -68,18 +68,18 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """What an erasure would remove: rows by table ("lake/logs", "archive/logs", "hot/logs") and day."""
+    """Rows that an erasure would remove, by table ("lake/logs", "archive/logs", "hot/logs") and day."""
 
     rows: Mapping[str, Mapping[dt.date, int]]
 
     @property
     def total(self) -> int:
-        """Of records: what the hot store holds is in the lake too."""
+        """Number of records. Rows of the hot store do not count, as they are in the lake too."""
         return sum(sum(days.values()) for name, days in self.rows.items() if not name.startswith("hot/"))
 
 
 def plan(care: Care, request: Request) -> ErasurePlan:
-    """Look at everything, change nothing.
+    """Count the rows that an erasure would remove. Changes nothing.
 
     Raises:
         StoreError: A tier cannot be read.
@@ -94,27 +94,27 @@ def plan(care: Care, request: Request) -> ErasurePlan:
 
 
 def erase(care: Care, request: Request, means: Means) -> dict[str, Any]:
-    """Do all of it; the receipt's facts. Blocks for a grace at least. Idempotent: killed, the same call completes it.
+    """Run all steps and return the facts of the receipt. Blocks for the grace period at least. Idempotent.
 
     Raises:
-        StoreError, BusError: It could not be finished, and why; the tombstone stands, the same call goes on.
+        StoreError, BusError: The erasure could not be finished. The tombstone stands, and the same call continues.
     """
     erasures.checked(request)
     note_days(
         care, request, ErasureState.of(care.settings, request.id, care.now_ns())
-    )  # flows that run soon forget them
+    )  # before the tombstone: a running flow then takes these days out of the hot store
     erasures.begin(care.table(ERASURES), request, care.now_ns())
     reach(TOLD)
     return _finish(care, request, means)
 
 
 def unfinished(care: Care) -> Sequence[Request]:
-    """Erasures that began and did not end."""
+    """Erasures that have begun and not ended."""
     return erasures.unfinished(care.table(ERASURES))
 
 
 def resume(care: Care, erasure: str, means: Means) -> dict[str, Any] | None:
-    """Complete an erasure that began; None when there is none of that id that is unfinished. Raises as `erase`."""
+    """Complete an unfinished erasure; None if no unfinished erasure has that id. Raises as `erase`."""
     request = next((each for each in unfinished(care) if each.id == erasure), None)
     return None if request is None else _finish(care, request, means)
 
@@ -122,12 +122,12 @@ def resume(care: Care, erasure: str, means: Means) -> dict[str, Any] | None:
 def _finish(care: Care, request: Request, means: Means) -> dict[str, Any]:
     state = ErasureState.of(care.settings, request.id, care.now_ns())
     fence_imports(care, request)
-    means.say("waiting until the flows have landed what was accepted before")
+    means.say("waiting until the flows have landed the records that were accepted before")
     wait_for_flows(care, request, means.bus, means.flows_run, means.sleep)
     _remove_rows(care, request, state, means)
-    means.say("taking the days that held such records out of the hot store")
+    means.say("removing the days with such records from the hot store")
     forget(care, request, state, means.sleep)
-    fenced_s = time.time()  # sums that were written down before it can be in no version any more
+    fenced_s = time.time()  # rollup files that were written before can no longer become part of a version
     restate(care, request, state)
     rebuild(care, state)
     means.say("blanking such records on the bus")
@@ -143,7 +143,7 @@ def _remove_rows(care: Care, request: Request, state: ErasureState, means: Means
         tables = targets(care, request)
         for target in tables if attempt else ():
             if target.tier == ARCHIVE:
-                end_moves(care, target.kind, target.table)  # the copy that one is making may have the rows
+                end_moves(care, target.kind, target.table)  # a running move may copy the rows
         rounds = [(target, found(target, request)) for target in tables]
         if attempt and not any(days for _, days in rounds):
             return
@@ -153,7 +153,7 @@ def _remove_rows(care: Care, request: Request, state: ErasureState, means: Means
                 state.touch(target.name, day)
                 state.save(care.settings)
                 remove_found(target, request, day)
-    raise StoreError("records of the subject go on landing", hint="are all flows of this release?", retry_after_s=30)
+    raise StoreError("records of the subject still land", hint="run this release in all flows", retry_after_s=30)
 
 
 def _delete_files(care: Care, request: Request, state: ErasureState, means: Means, fenced_s: float) -> None:
@@ -164,9 +164,9 @@ def _delete_files(care: Care, request: Request, state: ErasureState, means: Mean
     ]
     waiting += [(None, erasure_files.unused(care.table(name)), fenced_s) for name in state.rollups]
     if any(files.taken_out or files.orphans for _, files, _ in waiting):
-        means.say(f"leaving running queries {care.settings.erase_grace_s:g} s, then deleting the files that held them")
+        means.say(f"waiting {care.settings.erase_grace_s:g} s for running queries, then deleting files with such rows")
         means.sleep(care.settings.erase_grace_s)
-    with translated("what a killed compaction left cannot be deleted"):
+    with translated("leftovers of a killed compaction cannot be deleted"):
         sweep(care.settings.data)
     for kind, files, before_s in waiting:
         gone = erasure_files.delete(care, files, request, kind, before_s)
@@ -181,7 +181,7 @@ def _look_again(care: Care, request: Request) -> None:
         for name, days in found.items()
     }
     if back := [f"{count} to {name}" for name, count in sorted(left.items()) if count]:
-        raise StoreError(f"records of the subject came back: {', '.join(back)}", hint="resume the erasure")
+        raise StoreError(f"records of the subject came back: {', '.join(back)}", hint="run `headwater erase --resume`")
 
 
 def _sign(care: Care, request: Request, state: ErasureState) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _sign(care: Care, request: Request, state: ErasureState) -> dict[str, Any]:
 
 
 def _removed(target: Target, request: Request, state: ErasureState) -> dict[str, Any]:
-    """As the table's own commits say."""
+    """Rows removed from one table, as counted by its commits."""
     target.table.refresh()
     days = {day: target.table.noted(noted(request, dt.date.fromisoformat(day))) for day in state.days[target.name]}
     counts = {day: count for day, count in sorted(days.items()) if count}

@@ -1,9 +1,9 @@
-"""Files that no version of a table uses any more and that may hold erased rows -> gone from disk.
+"""Erased files: files that no version of a table uses and that may hold erased rows -> deleted.
 
-A normal vacuum leaves them for 24 h to readers of older versions. Here they go after the grace that running queries
-get: those that a commit took out of the table before the grace began, and those that never were part of a version (what
-a crash or a lost race left), when they hold rows of the subject or cannot be read. Files of the newest version, and
-what a writer may be about to commit, stay.
+A normal vacuum keeps such files for 24 h, for readers of older versions. An erasure deletes them after the grace period
+for running queries. Two groups of files are deleted: files that a commit took out of the table before the grace period,
+and orphans (leftovers of a crash or a lost race) that hold rows of the subject or cannot be read. Files of the newest
+version stay, as do files that a writer may still commit.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DELETED = failpoint("erase.file_deleted", "a file that no version uses is delete
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """Of one table: paths, from the table's folder on.
+    """Unused files of one table; paths are relative to the table's folder.
 
     Attributes:
-        taken_out: By commits.
-        orphans: Never part of a version.
+        taken_out: Files that commits took out of the table.
+        orphans: Files that never were part of a version.
     """
 
     table: Delta
@@ -42,7 +42,7 @@ class Unused:
 
 
 def unused(table: Delta) -> Unused:
-    """As of now."""
+    """The files that the newest version does not use."""
     table.refresh()
     taken_out = table.unused(everything=False)
     orphans = sorted(set(table.unused(everything=True)) - set(taken_out) | set(_half_written(table)))
@@ -50,7 +50,7 @@ def unused(table: Delta) -> Unused:
 
 
 def _half_written(table: Delta) -> list[str]:
-    """What a killed writer left in a folder beside files: the library's listing passes it over."""
+    """Temporary files of a killed writer; the library's listing omits them."""
     if "://" in table.url:
         return []
     root = Path(table.url)
@@ -58,14 +58,14 @@ def _half_written(table: Delta) -> list[str]:
 
 
 def delete(care: Care, found: Unused, request: Request, kind: Kind | None, before_s: float) -> list[str]:
-    """Delete what is of no use; the paths. Idempotent.
+    """Delete the unused files and return their paths. Idempotent.
 
     Args:
-        kind: Of the rows that an orphan may hold; None: sums of points, that go when any is of the tenant.
-        before_s: An orphan that was written to since is left alone: its writer may be about to commit it. Unix seconds.
+        kind: Kind of the rows in the table; None: a rollup table, whose orphans go if they hold any row of the tenant.
+        before_s: Unix seconds. A younger orphan stays, as its writer may still commit it.
 
     Raises:
-        StoreError: It could not be finished; the same call may be repeated.
+        StoreError: Not all files could be deleted; the same call may be repeated.
     """
     found.table.refresh()
     in_use = {file["path"] for file in found.table.files()}
@@ -103,13 +103,13 @@ class _Folder:
 
 
 class _Bucket:
-    """`store`: of the table's own folder."""
+    """`store`: the bucket and prefix of the table."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store, self._client = store, store.client(TIMEOUT_S)
 
     def is_older(self, path: str, before_s: float) -> bool:
-        with told(self._store, "files cannot be looked at"):
+        with told(self._store, "files cannot be listed"):
             listed = self._client.list_objects_v2(Bucket=self._store.bucket, Prefix=self._key(path))
         return any(each["LastModified"].timestamp() < before_s for each in listed.get("Contents", ()))
 
@@ -128,7 +128,7 @@ class _Bucket:
 
 
 def _holds(files: _Folder | _Bucket, path: str, request: Request, kind: Kind | None) -> bool:
-    """Whether a file has rows of the subject. Of one that cannot be read, nobody can say."""
+    """True if a file has rows of the subject, or cannot be read."""
     import pyarrow.parquet as pq
 
     try:

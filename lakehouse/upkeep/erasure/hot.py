@@ -1,4 +1,4 @@
-"""The hot store in an erasure: days that hold the subject's records -> forgotten, then rebuilt from the lake."""
+"""Erasure in the hot store: days that hold the subject's records -> forgotten, then rebuilt from the lake."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lakehouse.upkeep.erasure.state import ErasureState
 from lakehouse.upkeep.rebuild.hot_day import rebuild_hot
 
 PAUSE_S = 0.2
-FORGOTTEN = failpoint("erase.hot_forgotten", "a day with records of the subject is out of the hot store")
+FORGOTTEN = failpoint("erase.hot_forgotten", "a day with records of the subject is removed from the hot store")
 
 log = logging.getLogger("headwater.tiers")
 
 
 def note_days(care: Care, request: Request, state: ErasureState) -> None:
-    """Which days hold such records now: they are rebuilt in the end, whoever forgets them."""
+    """Save which days hold such records now; `rebuild` restores all of them, also those that a flow forgets."""
     for kind in request.where:
         for day in days_with(care.hot, kind, request):
             state.forgot(kind.value, day)
@@ -36,10 +36,10 @@ def forget(
     sleep: Callable[[float], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return when no day in the hot store holds such records. Days that a flow has open, the flow forgets. Idempotent.
+    """Return when no day in the hot store holds such records. A flow forgets the days that it has open. Idempotent.
 
     Raises:
-        StoreError: A flow did not; the same call may be repeated.
+        StoreError: A flow did not forget a day in time; the same call may be repeated.
     """
     deadline_s = clock() + care.settings.erase_wait_s
     for kind in request.where:
@@ -52,8 +52,8 @@ def forget(
                 continue
             if clock() > deadline_s:
                 raise StoreError(
-                    f"a flow did not take {refused[0]} of {kind.value} out of the hot store",
-                    hint="start the flows again, then `headwater erase --resume`",
+                    f"a flow did not remove {refused[0]} of {kind.value} from the hot store",
+                    hint="restart the flows, then run `headwater erase --resume`",
                     retry_after_s=30,
                 )
             sleep(PAUSE_S)
@@ -62,14 +62,14 @@ def forget(
 def _forgotten(care: Care, kind: Kind, day: dt.date) -> bool:
     try:
         care.hot.forget(kind, day)
-    except StoreError:  # a flow writes this kind: it has seen the tombstone and does it
+    except StoreError:  # a flow writes this kind and forgets the day when it reads the tombstone
         return False
     reach(FORGOTTEN)
     return True
 
 
 def rebuild(care: Care, state: ErasureState) -> None:
-    """Closed days that were forgotten, from the lake. What cannot be rebuilt now, the lake goes on answering."""
+    """Rebuild the forgotten closed days from the lake. If a rebuild fails, the lake answers for that day."""
     for name, days in sorted(state.hot.items()):
         for text in sorted(days):
             day = dt.date.fromisoformat(text)
@@ -78,4 +78,4 @@ def rebuild(care: Care, state: ErasureState) -> None:
             try:
                 rebuild_hot(care, Kind(name), day)
             except StoreError as error:
-                log.warning("hot %s of %s is not rebuilt now, the lake answers for it: %s", name, day, error)
+                log.warning("%s of %s not rebuilt in the hot store, the lake answers for the day: %s", name, day, error)

@@ -1,4 +1,4 @@
-"""Erasure lock: a data folder -> the one process that erases there now, known by a lock that goes with the process."""
+"""Erasure lock: a data folder -> at most one erasing process; the lock ends with its process."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from contracts.settings import Settings
 
 @contextlib.contextmanager
 def erasing(settings: Settings) -> Iterator[None]:
-    """Be that process.
+    """Hold the lock.
 
     Raises:
         ConfigError: The folder cannot be written.
-        StoreError: Another process is.
+        StoreError: Another process holds the lock.
     """
     path = _file(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = try_lock(path)
     except OSError as error:
-        raise ConfigError(f'"{path.parent}" cannot be written: {error.strerror}', hint="check its rights") from error
+        raise ConfigError(f'"{path.parent}" cannot be written: {error.strerror}', hint="check permissions") from error
     if descriptor is None:
         raise StoreError("another process is erasing now", hint="wait until it has ended", retry_after_s=60)
     try:
@@ -35,7 +35,7 @@ def erasing(settings: Settings) -> Iterator[None]:
 
 
 def is_erasing(settings: Settings) -> bool:
-    """Whether some process is erasing now."""
+    """True if a process is erasing now."""
     return is_locked(_file(settings))
 
 

@@ -1,7 +1,7 @@
-"""Receipts: what an erasure removed where -> a signed file, and whether such a file is still what was signed.
+"""Receipts: facts of an erasure -> a signed file; a signed file -> its facts, if nobody changed them.
 
-HMAC-SHA256 over the text of everything but the signature, with a key that is made at its first use and never leaves
-`<data>/keys/receipts.key`: it shows that this installation wrote the receipt and that nobody changed it since.
+The signature is an HMAC-SHA256 over the facts. Its key is created at first use and never leaves
+`<data>/keys/receipts.key`. A valid signature shows that this installation wrote the receipt and nobody changed it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def signed(facts: dict[str, Any], key: bytes) -> dict[str, Any]:
 
 
 def write(settings: Settings, erasure: str, facts: dict[str, Any]) -> str:
-    """Sign, and write the file; its text. Durable on return, whole or not at all."""
+    """Sign the facts, write the file and return its text. Durable on return; a crash leaves no partial file."""
     text = msgspec.json.format(_encode(signed(facts, _key(settings))), indent=2)
     path = receipt_file(settings, erasure)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,10 +45,10 @@ def write(settings: Settings, erasure: str, facts: dict[str, Any]) -> str:
 
 
 def verify(settings: Settings, path: Path) -> dict[str, Any]:
-    """The facts of a receipt that is as it was signed.
+    """The facts of a receipt with a valid signature.
 
     Raises:
-        ConfigError: It is not, or cannot be told.
+        ConfigError: The signature is wrong, or cannot be checked.
     """
     try:
         receipt = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
@@ -57,14 +57,14 @@ def verify(settings: Settings, path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f'"{path}" is no receipt: {error}', hint="give a file of <data>/receipts") from error
     if not key_file(settings).exists():
-        raise ConfigError(f'"{key_file(settings)}" is missing', hint="give the data folder that the receipt is of")
+        raise ConfigError(f'"{key_file(settings)}" is missing', hint="give the data folder of the receipt")
     key = _key(settings)
     if name != _name(key):
         raise ConfigError(
-            f'receipt "{path}" was signed with another key ({name})', hint="give the data folder it is of"
+            f'receipt "{path}" was signed with another key ({name})', hint="give the data folder of the receipt"
         )
     if not hmac.compare_digest(str(given), _sign(receipt, key)):
-        raise ConfigError(f'receipt "{path}" is not what was signed', hint="take the copy in the table `erasures`")
+        raise ConfigError(f'receipt "{path}" was changed after signing', hint="use the copy in the table `erasures`")
     return receipt
 
 
@@ -77,7 +77,7 @@ def _key(settings: Settings) -> bytes:
 
 
 def _name(key: bytes) -> str:
-    """Tells keys apart, and nothing about them."""
+    """Identifies a key without revealing it."""
     return hashlib.sha256(b"name of " + key).hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
-"""Rollups in an erasure of metrics: windows with the subject's points -> counted anew from the points that are left.
+"""Rollups in an erasure of metrics: windows with the subject's points -> computed again from the remaining points.
 
-Where the query asks for what differs within a series (value, timestamp, producer), the windows of every series of the
-tenant are counted anew, on the days where the lake or the archive had points of the subject.
+If the query tests a field that varies within a series (value, timestamp, producer), the windows of all series of the
+tenant are computed again, on the days where the lake or the archive had points of the subject.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _WITHIN_SERIES = {"value", "timestamp", "producer"}
 
 
 def restate(care: Care, request: Request, state: ErasureState) -> None:
-    """Idempotent.
+    """Compute the windows again. Idempotent.
 
     Raises:
-        StoreError: It could not be finished; the same call may be repeated.
+        StoreError: Not all windows could be computed; the same call may be repeated.
     """
     node = request.where.get(Kind.METRICS)
     if node is None:
@@ -40,7 +40,7 @@ def restate(care: Care, request: Request, state: ErasureState) -> None:
         where = f"{where} AND {where_sql(node, Kind.METRICS).upper}"  # counting a window anew does no harm
     places = (f"{tier}/{Kind.METRICS.value}" for tier in (LAKE, ARCHIVE))
     touched = {dt.date.fromisoformat(day) for place in places for day in state.days.get(place, [])}
-    rollups.fence(care)  # a run that has read the points before they were removed would bring them back
+    rollups.fence(care)  # else a run that read the points before their removal would bring them back
     for name in ROLLUPS:
         table = care.table(name)
         days = {row["day"] for row in pinned_rows(table, f"SELECT DISTINCT day FROM {name} WHERE {where}")}
@@ -54,7 +54,7 @@ def restate(care: Care, request: Request, state: ErasureState) -> None:
 
 
 def fields(node: Node) -> set[str]:
-    """The fields that a query asks for."""
+    """The fields that a query tests."""
     match node:
         case All():
             return set()

@@ -1,4 +1,4 @@
-"""What an erasure has touched so far, in `<data>/erasures/<id>.json`: so that its receipt is whole after a crash."""
+"""Erasure state: progress of an erasure -> `<data>/erasures/<id>.json`, so that the receipt is whole after a crash."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from contracts.settings import Settings
 
 
 class ErasureState(msgspec.Struct):
-    """Written before each step that it tells of.
+    """Saved before each step.
 
     Attributes:
-        days: By table, as "lake/logs"; how many rows went, the table counts itself.
+        days: Days with removed rows by table ("lake/logs"); the tables count the rows.
         hot: Days that the hot store forgot, by kind.
-        rollups: Days that were counted anew, by table.
-        bus: What was done on each topic.
-        files: That were deleted.
+        rollups: Days that were computed again, by table.
+        bus: Result by topic.
+        files: Deleted files.
     """
 
     id: str
@@ -33,7 +33,7 @@ class ErasureState(msgspec.Struct):
 
     @classmethod
     def of(cls, settings: Settings, erasure: str, now_ns: int) -> Self:
-        """What an earlier run left, or a new one."""
+        """The saved state of an earlier run, or a new state."""
         try:
             return msgspec.json.decode(_file(settings, erasure).read_bytes(), type=cls)
         except (FileNotFoundError, msgspec.MsgspecError):

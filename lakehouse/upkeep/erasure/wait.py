@@ -1,7 +1,9 @@
-"""Before rows are removed: the flows know of the erasure, and what they read before they knew has landed.
+"""Wait: an erasure -> every flow knows of the erasure, and every earlier record has landed.
 
-A flow looks for erasures every `erase_look_s`. What is on the bus when all of them have looked was read before, and
-lands; what comes later is dropped. Where no flow runs, the next start looks first. Imports are told by a fence.
+A flow reads the table `erasures` every `erase_look_s`. The erasure waits until all flows have read its tombstone, and
+then until all messages that are on the bus at that time have landed; later records of the subject are dropped. If no
+flow runs, the next start reads the table first. Running imports are stopped by a fence: a transaction number that makes
+their next commit fail.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _ALONE = "tantivy:"
 
 
 def flow_runs(care: Care, kind: Kind) -> bool:
-    """Whether a flow has the hot store of `kind` open; of an engine that admits several, nobody can say: True."""
+    """True if a flow has the hot store of `kind` open, or if the engine admits several writers."""
     if not care.settings.hot.startswith(_ALONE):
         return True
     try:
@@ -35,10 +37,10 @@ def flow_runs(care: Care, kind: Kind) -> bool:
 
 
 def fence_imports(care: Care, request: Request) -> None:
-    """Make each commit of an import fail that looked for erasures before this one had its tombstone. Idempotent.
+    """Make the next commit fail of every import that read the erasures before this tombstone. Idempotent.
 
     Raises:
-        StoreError: Others changed the tables all the time, or they cannot be written.
+        StoreError: The tables cannot be written, or other processes changed them during every attempt.
     """
     for kind in request.where:
         table = care.table(kind.value)
@@ -57,11 +59,11 @@ def wait_for_flows(
     sleep: Callable[[float], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return when what was accepted before is in the stores, or nobody is there to bring it.
+    """Return when all records accepted before are in the stores, or no flow runs.
 
     Raises:
         StoreError: The flows are too far behind.
-        BusError: The bus cannot be asked.
+        BusError: The bus cannot be read.
     """
     if flows_run is False:
         return
@@ -70,7 +72,7 @@ def wait_for_flows(
         return
     sleep(2 * care.settings.erase_look_s)
     deadline_s = clock() + care.settings.erase_wait_s
-    for group in (kinds, [Kind.DEAD_LETTERS]):  # the letters that the others have written, after them
+    for group in (kinds, [Kind.DEAD_LETTERS]):  # the other flows write dead letters, so these come last
         ends = {kind: _ends(care, bus, kind) for kind in group}
         while lagging := [kind for kind in group if _lags(care, kind, ends[kind])]:
             if clock() > deadline_s:
@@ -79,7 +81,7 @@ def wait_for_flows(
 
 
 def _ends(care: Care, bus: Bus, kind: Kind) -> dict[int, int]:
-    """The place after the last message of each partition; of a bus that was never read, none that could be reached."""
+    """The offset after the last message of each partition, as the lake counts (from 0 if no flow has read this bus)."""
     extents = {part: extent for part, extent in bus.extents(kind.topic).items() if extent.next_offset > 0}
     bases = care.lake.bases(kind, bus.identity(kind.topic), extents)
     return {part: (bases[part].own or 0) + extent.next_offset for part, extent in extents.items()}
@@ -95,8 +97,8 @@ def _lags(care: Care, kind: Kind, ends: dict[int, int]) -> bool:
 def _late(kinds: Sequence[Kind], waited_s: float) -> StoreError:
     names = ", ".join(kind.value for kind in kinds)
     return StoreError(
-        f"the flows of {names} have not landed within {waited_s:g} s what was accepted before the erasure",
-        hint="see `headwater status`; the tombstone stands: `headwater erase --resume` goes on. "
-        "Where no flow runs, say so with --no-flows",
+        f"the flows of {names} did not land all earlier records within {waited_s:g} s",
+        hint="check `headwater status`, then run `headwater erase --resume` (the tombstone stands); "
+        "add --no-flows if no flow runs",
         retry_after_s=30,
     )

@@ -170,7 +170,7 @@ def test_a_row_lost_on_the_way_fails_before_the_commit_and_changes_nothing(
             yield rows if number else rows[1:]
 
     monkeypatch.setattr(Dealt, "sorted", one_short)
-    with pytest.raises(StoreError, match="640 rows and 639 were read"):
+    with pytest.raises(StoreError, match="640 rows, but 639 were read"):
         compact_closed(care, "logs", DAY)
 
     assert (care.table("logs").version, len(rows_of(care))) == (version, ALL)
