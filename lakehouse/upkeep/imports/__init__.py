@@ -1,1 +1,1 @@
-"""Imports: old records from files -> rows of the lake, each once."""
+"""Imports: old records from files -> rows of the lake, without repeats."""

@@ -1,8 +1,8 @@
-"""Imports: parsed batches of old records -> rows of the lake, each once, on the arrival days of their event times.
+"""Imports: parsed batches of old records -> rows of the lake, without repeats, on the days of their event times.
 
-An imported row names the bus partition `IMPORTED` and an offset of its own. A commit holds rows, how far the import has
-come, and how many rows of the tenant were ever imported: a killed import goes on where it stood, and the conservation
-equation holds at every instant.
+An imported row has the bus partition `IMPORTED` and an offset of its own. One commit holds the rows, the progress of
+the import, and the number of rows ever imported for the tenant. So a killed import continues after its last commit, and
+the conservation equation holds at every instant.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from lakehouse.lake.erasure_requests import fence
 from lakehouse.lake.writer import Account, ledger_rows
 from lakehouse.upkeep.care import Care
 
-LANDED = failpoint("import.landed", "a part of the file is in the lake, with how far the import has come")
+LANDED = failpoint("import.landed", "a part of the file is in the lake, together with the progress of the import")
 
-ALL = 1 << 40  # as a number of parts: the whole file
+ALL = 1 << 40  # number of parts that stands for the whole file
 
 _NEXT = "imports:next"
 
 
 def next_offset(table: Delta) -> int:
-    """Of the partition `IMPORTED`, as of this handle's version: every imported row of the table lies before it."""
+    """Next offset of the partition `IMPORTED` in this handle's version; all imported rows have a smaller offset."""
     return table.noted(_NEXT) or 0
 
 
 def by_day(batch: Batch) -> list[Batch]:
-    """The rows of `batch` as one batch for each day of their event times; each arrives with the last row of its day."""
+    """Split `batch` by the day of its event times; a part's arrival time is the event time of its last row."""
     days: dict[dt.date, list[Row]] = {}
     for row in batch.rows:
         days.setdefault(arrival_day(row.timestamp_ns), []).append(row)
@@ -55,10 +55,10 @@ def by_day(batch: Batch) -> list[Batch]:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One file that is imported. Not thread-safe; the same file by two processes at once is landed once.
+    """Import of one file. Not thread-safe. If two processes import the same file, its rows land once.
 
     Attributes:
-        name: Stable for the same content, tenant and options.
+        name: The same for the same content, tenant and options.
     """
 
     care: Care
@@ -71,7 +71,7 @@ class Import:
         return f"import:{self.name}"
 
     def done(self) -> int:
-        """How many parts of the file have landed; `ALL`: the whole file.
+        """Number of parts of the file that have landed; `ALL`: the whole file.
 
         Raises:
             StoreError: The lake cannot be read.
@@ -79,7 +79,7 @@ class Import:
         return self.care.table(self.kind.value).noted(self._progress) or 0
 
     def introduce(self) -> None:
-        """Give the tenant an account of this kind, if it has none: the ledger tells whose rows there are. Idempotent.
+        """Add an empty account of this kind for the tenant, as the ledger lists all tenants. Idempotent.
 
         Raises:
             StoreError: The ledger cannot be written now.
@@ -92,7 +92,7 @@ class Import:
                 ledger.add(ledger_rows(self.kind, [nothing]), {noted: 1})
 
     def recent_from(self, day: dt.date) -> dt.date:
-        """`day`, or what it was when this import was first started: one that goes on later parts the records as it did.
+        """`day` of the first call for this import, so that an import that continues later splits the records alike.
 
         Raises:
             StoreError: The lake cannot be read or written now.
@@ -111,18 +111,18 @@ class Import:
         after: int,
         kept: Callable[[Sequence[Batch]], Sequence[Batch]] = lambda batches: batches,
     ) -> Sequence[Batch]:
-        """Make the rows durable and note that `after` parts have landed; nothing when that is noted already.
+        """Make the rows durable and note that `after` parts have landed. Does nothing if that is noted already.
 
         Args:
-            kept: Leaves out what was erased, as of the moment of its call; an erasure that begins between that and the
-                commit makes the commit fail, and it is called again.
+            kept: Removes records that are erased at the time of the call. If an erasure begins between this call and
+                the commit, the commit fails and `kept` is called again.
 
         Returns:
             The batches that landed.
 
         Raises:
-            StoreError: Nothing, or all of it, has landed: the same call may be repeated. Or somebody else goes on with
-                the same import.
+            StoreError: Either no row or all rows have landed, and the same call may be repeated; or another process
+                continues the same import.
         """
         table = self.care.table(self.kind.value)
 
@@ -131,7 +131,7 @@ class Import:
             if known in (after, ALL):
                 return ()
             if known != before:
-                raise StoreError(f'import "{self.name}" is being made by another process', hint="wait for it")
+                raise StoreError(f'import "{self.name}" runs in another process', hint="wait until that one has ended")
             landing = kept(batches)
             self._commit(table, landing, after)
             reach(LANDED)

@@ -1,6 +1,7 @@
-"""Parquet files -> records as clients send them, part by part: columns by the names of a record, others as attributes.
+"""Parquet: a file -> records as clients send them, part by part.
 
-Files of Headwater's own tables are read too: what a flow had added to a record is left out.
+A column with the name of a record's field fills that field; other columns become attributes. Files of Headwater's own
+tables can be read too: the columns that a flow added are left out.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def records(path: str, kind: Kind, rows: int) -> Iterator[list[dict[str, Any]]]:
     """Lists of at most `rows` records, in the order of the file.
 
     Raises:
-        ConfigError: It is no Parquet file.
-        OSError: It cannot be read.
+        ConfigError: The file is no Parquet file.
+        OSError: The file cannot be read.
     """
     import pyarrow.parquet as parquet
 
@@ -41,7 +42,7 @@ def records(path: str, kind: Kind, rows: int) -> Iterator[list[dict[str, Any]]]:
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Times as integers, nanoseconds."""
+    """Convert timestamps to integers in nanoseconds."""
     for at, field in enumerate(batch.schema):
         if pa.types.is_timestamp(field.type):
             whole = batch.column(at).cast(pa.timestamp("ns", field.type.tz)).cast(pa.int64())

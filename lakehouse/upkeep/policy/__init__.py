@@ -1,1 +1,1 @@
-"""Policy: `retention.toml` -> how long which records stay in which tier."""
+"""Policy: `retention.toml` -> the age at which records leave each tier."""

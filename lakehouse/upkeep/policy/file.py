@@ -1,6 +1,6 @@
-"""Policy file: `retention.toml` -> `Policy`, or a refusal that names file, line and reason.
+"""Policy file: `retention.toml` -> `Policy`, or an error that names file, line and reason.
 
-Read strictly: what is not understood is refused, as a misspelt age would keep or delete for years unnoticed.
+Unknown keys are refused: with a misspelt age, records could be kept or deleted for years unnoticed.
 `docs/tiers.md` describes the format.
 """
 
@@ -24,15 +24,15 @@ NAME = "retention.toml"
 MAX_DAYS = 36_500
 MAX_GIB = 1 << 24
 MAX_BYTES = 256 << 10
-DEEPEST = 4  # levels of keys whose lines are kept; the policy has three
-MOST_SHOWN = 60  # of a value that is refused
+DEEPEST = 4  # levels of keys with a known line; the policy has three
+MOST_SHOWN = 60  # characters of a refused value in the message
 
 _DAYS = ("hot_days", "rebuilt_days", "archive_after_days", "keep_days")
 _SIZES = {"hot_max_gib": "hot_max_bytes", "lake_max_gib": "lake_max_bytes", "archive_max_gib": "archive_max_bytes"}
 _RULE = ("kind", "tenant", "service", "below", "at_least", "keep_days")
 _HINT = "see docs/tiers.md, on retention"
 
-# Of TOML, all that a newline or a bracket may be part of. A string of three quotes may hold two more before its end.
+# TOML tokens that may contain a newline or a bracket. A triple-quoted string may end with two more quotes.
 _TOKEN = re.compile(
     r"""\"{3}(?:\\.|[^\\])*?\"{3}\"{0,2}|'{3}.*?'{3}'{0,2}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[\]{}\n]""",
     re.DOTALL,
@@ -42,10 +42,10 @@ KeyPath = tuple[str | int, ...]
 
 
 def load_policy(settings: Settings) -> Policy:
-    """Of `HEADWATER_RETENTION_FILE`, else of <data>/retention.toml when it is there, else what is built in.
+    """The policy in `HEADWATER_RETENTION_FILE`, else in <data>/retention.toml if that exists, else the default policy.
 
     Raises:
-        ConfigError: It cannot be read, or does not hold a policy.
+        ConfigError: The file cannot be read, or holds no valid policy.
     """
     named = settings.retention_file
     path = Path(named).expanduser() if named else settings.data / NAME
@@ -66,7 +66,7 @@ def parse_policy(text: str, source: str = NAME) -> Policy:
     """The policy that `text` holds.
 
     Raises:
-        ConfigError: It begins with `source`, a colon, the number of the line, and a colon.
+        ConfigError: The policy is not valid; the message begins with "`source`:line:".
     """
     try:
         found = tomllib.loads(text)
@@ -98,7 +98,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Reading:
-    """Checks of one file. Where something stands is looked up when it is refused, or named later."""
+    """Checks one file; knows the line of each key."""
 
     def __init__(self, text: str, source: str) -> None:
         self._source = source
@@ -125,7 +125,7 @@ class _Reading:
                 f"{self._source}:{second.line}: this rule ({second.words()}: {second.keep_days} days) and the one of"
                 f" line {first.line} ({first.words()}: {first.keep_days} days) may match the same record, and neither"
                 " is more specific in everything",
-                hint="narrow one of them until it lies within the other or apart from it; " + _HINT,
+                hint="narrow one rule until it lies within the other one or no record matches both; " + _HINT,
             )
         return rules
 
@@ -216,7 +216,7 @@ class _Reading:
         return ConfigError(f"{self._source}:{self._line(key_path)}: {reason}", hint=_HINT)
 
     def _line(self, key_path: KeyPath) -> int:
-        """Where `key_path` stands; what an inline table holds stands where that begins."""
+        """Line of `key_path`; keys of an inline table have the line where the table begins."""
         while key_path and key_path not in self._lines:
             key_path = key_path[:-1]
         return self._lines.get(key_path, 1)
@@ -225,7 +225,7 @@ class _Reading:
 def _shown(value: Any) -> str:
     try:
         text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    except ValueError:  # Python writes no whole number of so many digits
+    except ValueError:  # Python refuses to print an integer with thousands of digits
         return "a number of thousands of digits"
     return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
 
@@ -257,7 +257,7 @@ def lines_of(text: str) -> dict[KeyPath, int]:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """The number of its first line, and its whole lines, of each statement: a newline outside of brackets ends it."""
+    """First line number and text of each statement. A newline outside of brackets ends a statement."""
     depth, number, first, start = 0, 1, 1, 0
     for token in _TOKEN.finditer(text):
         sign = token.group()

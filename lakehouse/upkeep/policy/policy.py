@@ -1,10 +1,10 @@
-"""Retention policy: how long which records are kept in which tier -> what is due at an age, as SQL and in words.
+"""Retention policy: ages and rules -> the records that are due at an age, as SQL and in words.
 
-A record's age is `keep_days` of the most specific rule that matches it, else the default. A rule is more specific than
-another when every record that it can match is matched by the other too, and not the other way round. Two rules that
-may match one record and differ in age must be one more specific than the other; `conflicts` finds those that are not.
+A record is kept for `keep_days` of the most specific rule that matches the record, else for the default. Rule A is more
+specific than rule B if B matches every record that A matches, and A does not match every record of B. If two rules may
+match one record and have different ages, one must be more specific; `conflicts` finds the pairs that break this.
 
-Ages are whole days since the UTC day of arrival: what is kept 7 days leaves when its day ended 7 days ago.
+Ages are whole days since the UTC day of arrival: a record kept 7 days leaves when its day ended 7 days ago.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lakehouse.sql.literals import text_literal
 FOREVER = 0
 GIB = 1 << 30
 TRUE, FALSE = "TRUE", "FALSE"
-# First severity number of each level, by the OpenTelemetry log model. 0, a record without one, is of no level.
+# First severity number of each level, by the OpenTelemetry log model. Number 0 (no severity) belongs to no level.
 LEVELS = {"trace": 1, "debug": 5, "info": 9, "warn": 13, "error": 17, "fatal": 21}
 END_OF_LEVELS = 25
 
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Records of `kinds` that meet every condition; None is no condition.
+    """An age for the records of `kinds` that meet all conditions; None is no condition.
 
     Attributes:
         keep_days: 0 is for ever.
-        severities: Of logs.
-        line: Where it begins in its file.
+        severities: Severity numbers; for logs only.
+        line: First line of the rule in its file.
     """
 
     keep_days: int
@@ -53,7 +53,7 @@ class Rule:
         )
 
     def within(self, other: Rule) -> bool:
-        """Whether `other` matches every record that this one can match."""
+        """True if `other` matches every record that this rule can match."""
         return (
             self.kinds <= other.kinds
             and _within(self.tenants, other.tenants)
@@ -62,7 +62,7 @@ class Rule:
         )
 
     def overlaps(self, other: Rule) -> bool:
-        """Whether one record can match both."""
+        """True if one record can match both rules."""
         return (
             bool(self.kinds & other.kinds)
             and _meet(self.tenants, other.tenants)
@@ -71,7 +71,7 @@ class Rule:
         )
 
     def sql(self) -> str:
-        """The conditions, without the kind, as a predicate on its table."""
+        """The conditions, without the kind, as a predicate on the kind's table."""
         parts = [f"{column} IN ({_listed(values)})" for column, values in self._texts() if values is not None]
         if (levels := self.severities) is not None:
             parts += [f"severity_number >= {levels.start:d}", f"severity_number < {levels.stop:d}"]
@@ -110,17 +110,17 @@ def _listed(values: Set[str]) -> str:
 
 @dataclass(frozen=True)
 class Policy:
-    """How long each tier keeps what. Numbers of 0 are: no limit, for ever, never.
+    """Ages and sizes at which records leave the tiers. 0 means no limit.
 
     Attributes:
         hot_days: Older days leave the hot store; the lake answers for them.
-        rebuilt_days: An older day that was rebuilt in the hot store stays so long after that.
+        rebuilt_days: Days that an older day stays in the hot store after its rebuild.
         archive_after_days: Older days move from the lake to the archive.
         keep_days: Older records are deleted, unless a rule says otherwise.
-        hot_max_bytes: Above it the oldest days leave the hot store.
-        lake_max_bytes: Above it the oldest days move to the archive, or are deleted where nothing is archived.
-        archive_max_bytes: Above it the oldest days are deleted.
-        source: Where it was read, or "" for what is built in.
+        hot_max_bytes: Above this size the oldest days leave the hot store.
+        lake_max_bytes: Above this size the oldest days move to the archive, or are deleted if nothing is archived.
+        archive_max_bytes: Above this size the oldest days are deleted.
+        source: Path of the file; "" for the default policy.
     """
 
     hot_days: int = 7
@@ -135,7 +135,7 @@ class Policy:
 
     @cached_property
     def _ordered(self) -> Sequence[Rule]:
-        """The most specific first: what is within another has all that the other is within, and the other."""
+        """The rules, the most specific first: a rule comes before all rules that it lies within."""
         return sorted(self.rules, key=lambda rule: -sum(_narrower(rule, other) for other in self.rules))
 
     def of(self, kind: Kind) -> Iterator[Rule]:
@@ -143,19 +143,19 @@ class Policy:
         return (rule for rule in self._ordered if kind in rule.kinds)
 
     def keep(self, kind: Kind, tenant: str, service: str, severity: int) -> int:
-        """Days that such a record is kept; 0 is for ever."""
+        """Number of days that the record is kept; 0 is for ever."""
         found = (rule for rule in self._ordered if rule.matches(kind, tenant, service, severity))
         return next((rule.keep_days for rule in found), self.keep_days)
 
     def due(self, kind: Kind, age_days: int) -> str:
-        """Which records of `kind` are past their age on a day that is so old: a predicate; TRUE: all, FALSE: none."""
+        """Predicate for records of `kind` that are past their age after `age_days`; TRUE: all, FALSE: none."""
         expression = TRUE if _over(self.keep_days, age_days) else FALSE
         for rule in reversed(list(self.of(kind))):
             expression = _chosen(rule.sql(), _over(rule.keep_days, age_days), expression)
         return expression
 
     def reasons(self, kind: Kind, age_days: int) -> Sequence[str]:
-        """Why records of that age are due, in words."""
+        """The reasons why records of that age are due, in words."""
         told = [
             f"kept {rule.keep_days} days by line {rule.line} ({rule.words()})"
             for rule in self.of(kind)
@@ -164,7 +164,7 @@ class Policy:
         return [*told, f"kept {self.keep_days} days by default"] if _over(self.keep_days, age_days) else told
 
     def ages(self, kind: Kind) -> Sequence[int]:
-        """Every age in days past which something of `kind` may be due in some tier, ascending."""
+        """All ages in days after which records of `kind` may be due in a tier, ascending."""
         hot = () if kind is Kind.DEAD_LETTERS else (self.hot_days,)
         kept = (self.archive_after_days, self.keep_days, *(rule.keep_days for rule in self.of(kind)))
         return sorted({*hot, *(age for age in kept if age)})
@@ -179,7 +179,7 @@ def _narrower(rule: Rule, other: Rule) -> bool:
 
 
 def _chosen(where: str, due: bool, otherwise: str) -> str:
-    """`due` for what `where` matches, else `otherwise`, without needless words: the engine prunes files by it."""
+    """`due` for rows that match `where`, else `otherwise`; kept short, as the engine prunes files by the predicate."""
     if where == TRUE:
         return TRUE if due else FALSE
     if due:
@@ -188,9 +188,9 @@ def _chosen(where: str, due: bool, otherwise: str) -> str:
 
 
 def conflicts(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
-    """Pairs that may match one record, differ in age, and of which neither is the more specific one."""
+    """Pairs of rules that may match one record and differ in age while neither rule is more specific."""
     for index, rule in enumerate(rules):
         for other in rules[:index]:
-            meets = rule.keep_days != other.keep_days and rule.overlaps(other)  # seldom, and cheaper than the rest
+            meets = rule.keep_days != other.keep_days and rule.overlaps(other)  # rarely true, and the cheaper test
             if meets and not (_narrower(rule, other) or _narrower(other, rule)):
                 yield other, rule

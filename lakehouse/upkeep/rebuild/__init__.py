@@ -1,1 +1,1 @@
-"""Rebuild: one arrival day of lake and archive -> its index in the hot store, anew."""
+"""Rebuild: one arrival day of lake and archive -> a new index of the day in the hot store."""

@@ -1,8 +1,8 @@
 """Bus order: rows of the lake in any order -> the same rows in the order of the bus, in bounded memory.
 
-The rows are read once and laid into files, each for a range of bus positions; then file after file is sorted. The
-engine's own sort fails at a memory limit as soon as it has to merge what it wrote to disk. The files have no name:
-however the process ends, nothing of the records stays on disk.
+The rows are read once and written to files, one file for each range of bus positions; then the files are sorted one by
+one. (The engine's own sort fails at a memory limit when it has to merge runs from disk.) The files have no name, so no
+record stays on disk if the process is killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from contracts.errors import StoreError
 
-PART_ROWS = 50_000  # of one file, about; a bus message is never divided
+PART_ROWS = 50_000  # of one file, about; the rows of a bus message stay together
 CHUNK_ROWS = 65_536
 _OFFSET_BITS = 38
 _KEY = "place"
@@ -30,7 +30,7 @@ def place(partition: int, offset: int) -> int:
 
 
 def cuts(counted: Iterable[tuple[int, int]]) -> list[int]:
-    """(first place, rows) of ranges, ascending -> the places at which a new part begins, of `PART_ROWS` or so each."""
+    """(first place, rows) of ranges, ascending -> first places of all parts but the first, about `PART_ROWS` each."""
     found, rows = list[int](), 0
     for first, n in counted:
         if rows and rows + n > PART_ROWS:
@@ -46,7 +46,7 @@ def in_bus_order(
     """Tables of all rows, in the order of (bus_partition, bus_offset, bus_index), cut at `begins`.
 
     Raises:
-        StoreError: `folder` cannot hold them for the moment.
+        StoreError: `folder` cannot hold the files.
     """
     keyed = schema.append(pa.field(_KEY, pa.int64()))
     if not begins:
@@ -62,13 +62,13 @@ def in_bus_order(
                 yield _sorted(part.rows()).drop_columns([_KEY])
         except OSError as error:
             raise StoreError(
-                f'"{folder}" cannot hold the rows of a day for the moment: {error}',
-                hint="free disk space or check rights",
+                f'"{folder}" cannot hold the rows of a day: {error}',
+                hint="free disk space or check permissions",
             ) from error
 
 
 class _Part:
-    """A file of rows, gone with the process."""
+    """A file of rows that ends with the process."""
 
     def __init__(self, folder: Path, schema: pa.Schema, opened: contextlib.ExitStack) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class _Part:
 
 
 def _gathered(chunks: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Larger chunks."""
+    """Combine small chunks into tables of about `CHUNK_ROWS` rows."""
     waiting, rows = list[pa.RecordBatch](), 0
     for chunk in chunks:
         waiting.append(_keyed(chunk, schema))

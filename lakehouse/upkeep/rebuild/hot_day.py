@@ -1,7 +1,7 @@
-"""Rebuild: a closed day of lake and archive -> its index in the hot store, swapped in when it is complete.
+"""Rebuild: a closed day of lake and archive -> a new index of the day in the hot store, swapped in when complete.
 
-Everything runs meanwhile: reads take the day before, or the lake, until the switch. Killed at any step, the day is the
-one before or the new one, and the next rebuild removes what is left.
+Flows and reads go on meanwhile: reads use the old index, or the lake, until the swap. If the rebuild is killed, the hot
+store has either the old or the new index, and the next rebuild removes the leftovers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lakehouse.upkeep.rebuild.lake_day import LakeDay
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What was built. `bytes`: of the new index."""
+    """Result of a rebuild. `bytes`: size of the new index."""
 
     kind: Kind
     day: dt.date
@@ -31,21 +31,21 @@ class Rebuilt:
 
 
 def rebuild_hot(care: Care, kind: Kind, day: dt.date, say: Callable[[int, int], object] | None = None) -> Rebuilt:
-    """Build the day anew from the lake and put it in place; trusted afterwards, whatever it was. Idempotent.
+    """Build the day's index from the lake and swap it in; from then on the hot store trusts the day. Idempotent.
 
-    Only a closed day (`orchestration.due.closing`): of one that still gets records the hot store refuses the switch.
+    The day must be closed (`orchestration.due.closing`), else the hot store refuses the swap.
 
     Args:
-        say: Told how many rows of how many are built, now and then.
+        say: Receives the number of built rows and the total, from time to time.
 
     Raises:
         ConfigError: The hot store holds no such records, or the day is not over.
-        StoreError: The day in the hot store is as it was, or is left to the lake; the same call may be repeated.
+        StoreError: The old index is unchanged, or the lake answers for the day; the same call may be repeated.
     """
     _check(care, kind, day)
     started_s = time.perf_counter()
     with care.hot.rebuilder(kind, day) as building:
-        there = LakeDay(care, kind, day)  # pinned only now: what is forgotten from here on ends this rebuild
+        there = LakeDay(care, kind, day)  # pinned only now: if the day is forgotten from here on, this rebuild fails
         built = 0
         for batches in there.batches():
             building.add(batches)
@@ -54,28 +54,29 @@ def rebuild_hot(care: Care, kind: Kind, day: dt.date, say: Callable[[int, int], 
                 say(built, there.total)
         if built != there.total:
             raise StoreError(
-                f"{built} rows of {kind.value} of {day} were read from the lake, which has {there.total}",
-                hint="run it again; check the lake if that does not help",
+                f"{built} rows of {kind.value} of {day} were read from the lake, but it has {there.total}",
+                hint="run the rebuild again; if that fails too, check the lake",
             )
         if why := there.changed():
             raise _outdated(kind, day, why)
         building.complete(there.checkpoints)
-    if why := there.changed():  # between the look and the switch: an erasure would not have found the day to forget it
+    if why := there.changed():  # an erasure between check and swap could not forget the new index
         care.hot.forget(kind, day)
         raise _outdated(kind, day, why)
     return Rebuilt(kind, day, built, care.hot.size_bytes(kind, day), time.perf_counter() - started_s)
 
 
 def _outdated(kind: Kind, day: dt.date, why: str) -> StoreError:
-    return StoreError(f"{kind.value} of {day} were not rebuilt: {why} meanwhile", hint="run it again", retry_after_s=1)
+    return StoreError(f"{kind.value} of {day} not rebuilt: {why} meanwhile", hint="run it again", retry_after_s=1)
 
 
 def days_to_rebuild(care: Care, kind: Kind, policy: Policy, closed_through: dt.date | None) -> Sequence[dt.date]:
-    """Closed days that lake or archive hold, that are young enough for the hot store, and that it does not answer for:
-    absent, distrusted, forgotten or of another format. What was dropped stays so. Ascending.
+    """Closed days of lake or archive that the hot store should hold and does not answer for, ascending.
+
+    Such days are missing, distrusted, forgotten or of another format. Dropped days are left out.
 
     Raises:
-        StoreError: A store cannot be asked.
+        StoreError: A store cannot be read.
     """
     if closed_through is None or kind not in HOT_KINDS:
         return ()
@@ -88,6 +89,6 @@ def days_to_rebuild(care: Care, kind: Kind, policy: Policy, closed_through: dt.d
 
 def _check(care: Care, kind: Kind, day: dt.date) -> None:
     if kind not in HOT_KINDS:
-        raise ConfigError(f"the hot store does not hold {kind.value}", hint="they are in the lake only")
+        raise ConfigError(f"the hot store does not hold {kind.value}", hint="query the lake")
     if day >= care.today():
         raise ConfigError(f"{day} is not over: only closed days are rebuilt", hint="wait until the day has ended, UTC")

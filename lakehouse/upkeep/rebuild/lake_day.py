@@ -1,4 +1,4 @@
-"""One arrival day of lake and archive, pinned -> the batches of the bus that its rows came in, in the bus's order."""
+"""Lake day: one arrival day of lake and archive, pinned -> the batches in which its rows came, in bus order."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lakehouse.upkeep.rebuild.lake_rows import LakeRows
 
 
 class LakeDay:
-    """Of one version of the lake, as it was when this was made. Not thread-safe.
+    """A day in the lake's version at the time of the call. Not thread-safe.
 
     Attributes:
-        total: Rows of the day.
-        checkpoints: Next offset by bus partition: what lies before it was in the lake, of whatever day.
+        total: Number of rows of the day.
+        checkpoints: Next offset by bus partition: all earlier messages, of any day, were in the lake.
 
     Raises:
         StoreError: Lake or archive cannot be read.
@@ -36,7 +36,7 @@ class LakeDay:
         self.total = self._rows.count(self._where)
 
     def changed(self) -> str:
-        """What is known to have happened to the day since this was made; "" is nothing.
+        """The change of the day's rows since the version was pinned, in words; "" if none is known.
 
         Raises:
             StoreError: Lake or archive cannot be read.
@@ -50,9 +50,9 @@ class LakeDay:
         return "older records were imported"
 
     def batches(self) -> Iterator[list[Batch]]:
-        """All rows, some tens of thousands at a time; those of one bus message are one batch.
+        """All rows, some tens of thousands at a time; the rows of one bus message are one batch.
 
         Raises:
-            StoreError: They cannot be read, or there is no room to sort them.
+            StoreError: The rows cannot be read, or the disk has no room to sort them.
         """
         return self._rows.batches(self._where)

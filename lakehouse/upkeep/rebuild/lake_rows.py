@@ -1,4 +1,4 @@
-"""Rows of lake and archive, of versions pinned together -> the batches of the bus that they came in, in its order."""
+"""Lake rows: rows of lake and archive, pinned together -> the batches in which they came, in bus order."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from lakehouse.lake.view import View, bounded
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rebuild.bus_order import cuts, in_bus_order, place
 
-MEMORY_MIB = 256  # of a query, beside what it reads at the moment
-_RANGES = 4096  # of bus positions whose rows are counted
+MEMORY_MIB = 256  # of a query, without its read buffers
+_RANGES = 4096  # number of ranges of bus positions whose rows are counted
 
 _ROWS: Mapping[Kind, Any] = {Kind.LOGS: LogRow, Kind.METRICS: MetricRow, Kind.EVENTS: EventRow}
 _HEADER = ("tenant", "producer", "epoch", "stream", "sequence", "observed_timestamp")
 _PLACE = ("bus_partition", "bus_offset")
-_NAMES = {"index": "bus_index", "timestamp_ns": "timestamp"}  # of columns that are not called as the row's field
+_NAMES = {"index": "bus_index", "timestamp_ns": "timestamp"}  # fields whose column has another name
 _TIMES = ("timestamp", "observed_timestamp")
 
 _decode = msgspec.json.Decoder(dict).decode
 
 
 class LakeRows:
-    """Of one version of the lake, as it was when this was made. Not thread-safe.
+    """Rows of one kind in the lake's version at the time of the call. Not thread-safe.
 
     Attributes:
         warm: The lake's table, at that version.
-        archive: The archive's, once something was moved there.
-        landed: Next offset by bus partition: the rows of everything before it are in the lake.
+        archive: The archive's table; None if no day was moved.
+        landed: Next offset by bus partition: the rows of all earlier messages are in the lake.
 
     Raises:
         StoreError: Lake or archive cannot be read.
@@ -57,7 +57,7 @@ class LakeRows:
         self._columns = [*_HEADER, *_PLACE, *fields]
 
     def count(self, where: str) -> int:
-        """Rows that match."""
+        """Number of rows that match."""
         return sum(row["n"] for row in self._asked("count(*) AS n", where))
 
     def days(self, where: str) -> dict[dt.date, int]:
@@ -68,10 +68,10 @@ class LakeRows:
         return found
 
     def batches(self, where: str) -> Iterator[list[Batch]]:
-        """The rows that match, some tens of thousands at a time; those of one bus message are one batch.
+        """The rows that match, some tens of thousands at a time; the rows of one bus message are one batch.
 
         Raises:
-            StoreError: They cannot be read, or there is no room to sort them.
+            StoreError: The rows cannot be read, or the disk has no room to sort them.
         """
         schema = pa.schema([SCHEMAS[self._kind.value].field(name) for name in self._columns])
         for rows in in_bus_order(self._chunks(where), schema, self._cuts(where), self._folder):
@@ -108,7 +108,7 @@ class LakeRows:
             columns[name] = columns[name].cast(pa.int64())
         values: dict[str, list[Any]] = {name: column.to_pylist() for name, column in columns.items()}
         values["timestamp"] = [time_us * 1000 for time_us in values["timestamp"]]
-        known: dict[str, dict[str, Any]] = {}  # what rows have in common is read once
+        known: dict[str, dict[str, Any]] = {}  # attributes that several rows share are decoded once
         values["attributes"] = [
             known.get(text) or known.setdefault(text, _decode(text)) for text in values["attributes"]
         ]

@@ -245,7 +245,7 @@ def test_a_row_that_is_missing_on_the_way_keeps_the_day_as_it_was(care: Care, mo
     land(care, load(Kind.LOGS))
     batches = LakeDay.batches
     monkeypatch.setattr(LakeDay, "batches", lambda day: (list(parts[1:]) for parts in batches(day)))
-    with pytest.raises(StoreError, match="which has"):
+    with pytest.raises(StoreError, match="but it has"):
         rebuild_hot(care, Kind.LOGS, DAY)
     assert [held.rebuilt_ns for held in care.hot.held(Kind.LOGS)] == [None, None]
 
