@@ -1,1 +1,1 @@
-"""Quality: one arrival day of a table -> small frames, results of checks, and their history."""
+"""Quality: one arrival day of a table -> small frames for checks, results of checks, and their history."""

@@ -1,14 +1,14 @@
 """Accounts of a day: the ledger and the rows -> the frame `offsets`, one row per bus partition and tenant.
 
-A bus offset is that of a message, one request of many records; so what has to hold is said of the ledger's accounts:
+A bus offset belongs to a message, that is one request with many records. A sound ledger meets these conditions:
 
-- the accounts of a partition, all tenants together, leave no offset out, and no two of a tenant share one;
+- the accounts of a partition, all tenants together, cover every offset, and no two accounts of a tenant share one;
 - received = landed + duplicates + dead-lettered + dropped, in every account;
-- landed = the rows that stand at the account's offsets, in lake or archive, and those that were removed and counted;
-- no row stands at an offset without an account.
+- landed = rows at the account's offsets, in lake or archive, plus rows that were removed and counted;
+- no row has an offset without an account.
 
-The accounts of a day are those that name it; one that was made across midnight names the later day, so rows of the days
-beside are counted too where an account reaches. Rows of an import name no place on the bus and have no account here.
+The accounts of a day name this day. An account across midnight names the later day, so rows of the neighbouring days
+count too if an account reaches there. Imported rows have no offset of the bus and no account here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DAY = dt.timedelta(days=1)
 
 _Key = tuple[int, str]  # bus partition, tenant
 
-# Runs of accounts of one day: nothing of another day stands between them in their tenant's share of the partition.
+# Runs of accounts of one day, without an account of another day between them (by tenant and partition).
 _RUNS = """
 SELECT day, bus_partition, tenant, min(first_offset) AS first_offset, max(next_offset) AS next_offset,
     sum(received) AS received, sum(landed) AS landed, sum(duplicates) AS duplicates,
@@ -41,7 +41,7 @@ FROM (SELECT *, row_number() OVER (PARTITION BY bus_partition, tenant ORDER BY f
     FROM ledger WHERE {where}) AS numbered
 GROUP BY day, bus_partition, tenant, run ORDER BY bus_partition, tenant, first_offset"""
 
-# How far the accounts before each one had come: of all tenants for what was left out, of its own for what was doubled.
+# Compares each account with the end of the accounts before: all tenants' for gaps, its own tenant's for shared offsets.
 _TILES = """
 SELECT bus_partition, tenant, sum(gap) AS gap, sum(shared) AS shared FROM (
     SELECT day, bus_partition, tenant,
@@ -66,7 +66,7 @@ GROUP BY bus_partition, tenant, run"""
 
 @dataclass(slots=True)
 class _Share:
-    """What the accounts of the day say of one tenant's share of a partition, and what stands there."""
+    """Sums of one tenant's accounts of the day in one partition, and the rows found there."""
 
     first_offset: int = -1
     next_offset: int = -1
@@ -84,7 +84,7 @@ class _Share:
 
     @property
     def missing(self) -> int:
-        """Negative: there are more rows than have landed."""
+        """Landed rows that were not found; negative: more rows were found than have landed."""
         return self.landed - (self.rows - self.repeated)
 
 
@@ -94,9 +94,9 @@ def offsets_frame(
     """One row per bus partition and tenant.
 
     Args:
-        table: With the archive, when any row of the day or of those beside it is there.
-        repeated: The frame `ids`: places that are there twice are that check's matter, not this one's.
-        gone: Rows of the day that were removed by retention or erased, of all tenants.
+        table: The lake's table, with the archive if it has rows of the day or of a neighbouring day.
+        repeated: The frame `ids`; its check reports repeated positions, so they do not count here.
+        gone: Rows of the day that retention or an erasure removed, of all tenants.
     """
     ledger = PinnedRows(care.table(LEDGER))
     shares: dict[_Key, _Share] = {}
@@ -111,7 +111,7 @@ def offsets_frame(
         if row["what"] == "place" and (row["bus_partition"], row["tenant"]) in shares:
             shares[row["bus_partition"], row["tenant"]].repeated += row["repeated"]
     missing = sum(max(share.missing, 0) for share in shares.values())
-    gapless = not care.settings.bus.startswith("kafka")  # there, the offsets of transactions of others are left out
+    gapless = not care.settings.bus.startswith("kafka")  # Kafka uses offsets for marks of transactions too
     return [_told(key, share, gapless, missing <= gone) for key, share in sorted(shares.items())]
 
 

@@ -1,4 +1,4 @@
-"""Attributes of a day -> their keys, types and numbers of values, from a sample of its rows."""
+"""Attribute sample: rows of a day -> keys of the attributes with types and numbers of values, from a sample."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import msgspec
 from lakehouse.upkeep.pinned import PinnedRows
 
 SAMPLE_ROWS = 20_000
-KEYS = 200  # that are looked at, the most frequent ones
-FREQUENT = 0.01  # share of the sample from which on a key is missed when it is not there, and new when it was not
-KNOWN_DAYS = 3  # that had a key before its absence counts
+KEYS = 200  # number of keys in a profile, the most frequent ones
+FREQUENT = 0.01  # share of the sample; a less frequent key counts neither as new nor as missing
+KNOWN_DAYS = 3  # a key counts as missing only if so many earlier days had it
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _TYPES = {str: "text", bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}
@@ -21,7 +21,7 @@ _TYPES = {str: "text", bool: "boolean", int: "number", float: "number", list: "l
 
 @dataclass(slots=True)
 class KeySample:
-    """Of one key in the sample."""
+    """Facts of one key in the sample."""
 
     share: float = 0.0
     types: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ def sampled_keys(pinned: PinnedRows, rows: str, count: int) -> dict[str, KeySamp
 
 
 def attributes_frame(keys: Mapping[str, KeySample], before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per key of the day or of the days before: what changed.
+    """The changes since earlier days, one row per key of the day or of the days before.
 
     Args:
         before: `facts["attributes"]` of the days before, the newest first.

@@ -1,7 +1,7 @@
-"""Profiles: one arrival day of a table -> small frames that checks look at, computed by SQL.
+"""Profiles: one arrival day of a table -> small frames for the checks, computed by SQL.
 
-A frame has some hundred rows at most; the rows of the day are only ever counted, except for a sample of their
-attributes. What a frame's columns mean is in docs/quality.md.
+A frame has at most some hundred rows. SQL counts the rows of the day; only a sample of their attributes is read.
+docs/quality.md describes the columns of each frame.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from lakehouse.upkeep.quality.sources import Source, sources_frame
 
 Frame = Sequence[Mapping[str, Any]]
 
-AHEAD_S = 300  # a record dated later than this after its arrival was made by a clock that is ahead
-LEAST_RECORDS = 100  # fewer of a service, or usual in an hour, are too few to speak of shares
-MOST_GONE = 0.01  # share of a day's rows; when more were removed, its hours are compared with nothing
-LEAST_DAYS = 3  # that an hour is compared with
-HISTORY = 7  # days before
-FRAME_ROWS = 1000  # of a frame, the worst first
-REPEATS = 200  # groups of 32 numbers that repeats are listed of
+AHEAD_S = 300  # a record dated later than this after its arrival comes from a clock that is ahead
+LEAST_RECORDS = 100  # no share is computed for fewer records of a service, or of a usual hour
+MOST_GONE = 0.01  # share of a day's rows; if more were removed, its hours are not compared with other days
+LEAST_DAYS = 3  # an hour is compared with at least so many days
+HISTORY = 7  # earlier days that a profile is compared with
+FRAME_ROWS = 1000  # most rows of a frame, the worst first
+REPEATS = 200  # most groups of 32 numbers in the list of repeats
 
-# What is to be there once: the columns that a group shares, and the number within it.
+# Keys that must be unique: the columns that a group shares, and the number within the group.
 _NUMBERED = {
     "id": ("tenant, producer, epoch, stream", "sequence"),
     "place": ("tenant, bus_partition, bus_offset", "bus_index"),
 }
 
-# What a record cannot do without; a column that is not named here may be empty, but never NULL.
+# Columns that must not be empty. The others may be empty, but never NULL.
 _FILLED = ("tenant", "producer", "pipeline", "name", "attributes", "reason", "stage", "source_kind", "metric_kind")
 
-# What an agent itself says of a record; a line that added nothing to it was read by no parser.
+# Attributes that an agent adds. If a record has no other attribute, no parser could read its line.
 _AGENTS_OWN = r'^\{("(log\.file\.name|log\.file\.path|log\.iostream)":"([^"\\]|\\.)*",?)*\}$'
 _UNPARSED = (
     "CASE WHEN severity_number = 0 AND severity_text = '' AND trace_id = '' "
     f"THEN attributes = '{{}}' OR regexp_like(attributes, '{_AGENTS_OWN}') ELSE FALSE END"
 )
-_LIVE = f"bus_partition <> {IMPORTED:d}"  # imported rows arrived when somebody imported them
+_LIVE = f"bus_partition <> {IMPORTED:d}"  # the arrival time of an imported row is the time of its import
 _LAG_US = "arrow_cast(observed_timestamp, 'Int64') - arrow_cast(timestamp, 'Int64')"
 _AHEAD = -1
-# Lags share a bucket when they differ by less than a quarter of an e-fold; quantile sketches cost three times as much.
+# A bucket of lags is a quarter of an e-fold wide; quantile sketches would cost three times as much.
 _LAG_BUCKET = (
     f"CASE WHEN NOT ({_LIVE}) THEN NULL WHEN {_LAG_US} < -{AHEAD_S}000000 THEN {_AHEAD} "
     f"ELSE CAST(floor(ln(greatest({_LAG_US}, 1)) * 4) AS INT) END"
@@ -66,12 +66,12 @@ _LAG_BUCKET = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one day of one table looks like.
+    """Profile of one day of one table.
 
     Attributes:
-        rows: Of the day, in the lake.
+        rows: Number of rows of the day.
         frames: Small tables by name; every row has the same keys. See docs/quality.md.
-        facts: What the profiles of later days are compared with: records by hour, columns, attribute keys, sources.
+        facts: Facts that profiles of later days are compared with: records by hour, columns, attribute keys, sources.
     """
 
     name: str
@@ -82,10 +82,10 @@ class Profile:
 
 
 def profile(care: Care, name: str, day: dt.date) -> Profile:
-    """Read a day of the table of a kind as it is now, with what was moved to the archive.
+    """Profile a day in the newest version of the table, with the rows that moved to the archive.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The table cannot be read.
     """
     kind = Kind(name)
     before = quality.history(care, name, day, HISTORY)
@@ -119,8 +119,8 @@ def profile(care: Care, name: str, day: dt.date) -> Profile:
 
 
 def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[PinnedRows, int, int]:
-    """The lake's table, with the archive when it holds rows of the day or one beside it; rows of the day that were
-    removed; and those that the lake has."""
+    """The lake's table, with the archive if it has rows of the day or of a neighbouring day; the number of removed
+    rows of the day; the number of its rows in the lake."""
     warm = care.table(kind.value)
     held = lake_days(warm).get(day)
     in_lake = held.rows if held else 0
@@ -133,7 +133,7 @@ def _pinned(care: Care, kind: Kind, day: dt.date) -> tuple[PinnedRows, int, int]
 
 
 def _ended_hours(care: Care, day: dt.date) -> int:
-    """How many hours of the day are over."""
+    """Number of hours of the day that are over."""
     if day < care.today():
         return 24
     return dt.datetime.fromtimestamp(care.now_ns() / 1e9, dt.UTC).hour if day == care.today() else 0
@@ -157,7 +157,7 @@ def _sources(
 
 
 def columns_frame(pinned: PinnedRows, kind: Kind, rows: str) -> tuple[Frame, int]:
-    """One row per column: how many are NULL, and how many miss what they need; and the number of rows."""
+    """One row per column with the numbers of NULL and empty values; and the number of rows of the day."""
     names = SCHEMAS[kind.value].names
     counted = [f"count({name}) AS n_{name}" for name in names]
     counted += [f"count(*) FILTER (WHERE {name} = '') AS e_{name}" for name in names if name in _FILLED]
@@ -195,7 +195,7 @@ def services_frame(pinned: PinnedRows, kind: Kind, rows: str) -> Frame:
 
 
 def _clock(buckets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the times of records that arrived from the bus say of the clock that made them, in seconds."""
+    """Lag and lead of the sender's clock in seconds, from the times of records that came by the bus."""
     live = [row for row in buckets if row["bucket"] is not None]
     count = sum(row["records"] for row in live)
     ahead = sum(row["records"] for row in live if row["bucket"] == _AHEAD)
@@ -210,7 +210,7 @@ def _clock(buckets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _percentile(buckets: Sequence[Mapping[str, Any]], count: int, share: float) -> float:
-    """The upper end of the bucket where it lies, 28 % above it at most; a clock that is ahead lags 0 s."""
+    """Upper end of the percentile's bucket, at most 28 % too high; 0 if the clock is ahead."""
     passed = 0
     for row in buckets:
         passed += row["records"]
@@ -233,7 +233,7 @@ def hour_counts(pinned: PinnedRows, rows: str) -> dict[int, int]:
 
 
 def hours_frame(hours: Mapping[int, int], before: Sequence[tuple[dt.date, Mapping[str, Any]]], ended: int) -> Frame:
-    """One row per hour that is over: its records, and the median of the same hour of the days before."""
+    """One row per hour that is over: its records, and the median of the same hour on earlier days."""
     frame = []
     for hour in range(ended):
         earlier = [facts["hours"].get(str(hour), 0) for _, facts in before if facts.get("hours")]
@@ -245,7 +245,7 @@ def hours_frame(hours: Mapping[int, int], before: Sequence[tuple[dt.date, Mappin
 
 
 def schema_frame(pinned: PinnedRows, before: Sequence[tuple[dt.date, Mapping[str, Any]]]) -> Frame:
-    """One row per column, as it is and as it was on the newest day before; the first time: as it is written."""
+    """One row per column: its type now and on the newest earlier day; without an earlier day, the declared type."""
     schema = SCHEMAS[pinned.name]
     was = next((facts["columns"] for _, facts in before if facts.get("columns")), None)
     if was is None:
@@ -263,11 +263,11 @@ def schema_frame(pinned: PinnedRows, before: Sequence[tuple[dt.date, Mapping[str
 
 
 def _ids_frame(pinned: PinnedRows, rows: str) -> Sequence[Mapping[str, Any]]:
-    """One row per group of repeated ids or places, and one of each kind for all: "what", "where", "repeated".
+    """One row per group of repeated ids or bus positions; one row with 0 if none is repeated.
 
-    An id is derived from (tenant, producer, epoch, stream, sequence). Numbers of one stream follow one another, so 32
-    of them at a time share a group, a bit each: the sum of the bits is more than their union when one is there twice.
-    That needs a thirtieth of the groups that counting each would need, and is as exact.
+    An id is derived from (tenant, producer, epoch, stream, sequence). Sequence numbers are dense, so 32 numbers form a
+    group with one bit for each number. If a number is repeated, the sum of the bits is greater than their union. This
+    is exact and needs a thirtieth of the groups that counting each number would need.
     """
     return [row for what in _NUMBERED for row in _repeated(pinned, rows, what)]
 

@@ -1,7 +1,7 @@
-"""Quality: results of checks -> Delta table `quality`; what keeps a day from being archived, and its release.
+"""Quality: results of checks -> Delta table `quality`; the checks that block archiving, and their release.
 
-A run appends one row per check, and one with the facts that later days are compared with; a release appends one row per
-check that it lets pass. Nothing is changed or removed: what was found, and who let it pass, stays to be read.
+A run appends one row per check, and one row with the facts that later days are compared with. A release appends one row
+per check that it lets pass. No row is changed or removed, so all results and releases can be read later.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from lakehouse.upkeep.archive.holdings import lake_days
 from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.pinned import pinned_rows
 
-HISTORY_DAYS = 60  # how far back the facts of earlier days are looked for
-UNCHECKED = "unchecked"  # what a release names that lets a day pass as no check has seen it
+HISTORY_DAYS = 60  # age limit of the facts that a day is compared with
+UNCHECKED = "unchecked"  # name in a release that approves a day although no check ran on it
 
 _FACTS, _RELEASE = "FACTS", "RELEASE"
 _encode = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
 
 
 class _Counted(msgspec.Struct):
-    """Of FACTS: the rows of the day, and those of them that the lake had; older results have the first alone."""
+    """Part of FACTS: the rows of the day, and those in the lake; results of older releases have only `rows`."""
 
     rows: int | None = None
     in_lake: int | None = None
 
 
 class Severity(enum.StrEnum):
-    """ERROR blocks archiving, WARN is shown."""
+    """A failed ERROR check blocks archiving; a failed WARN check is only shown."""
 
     ERROR = "ERROR"
     WARN = "WARN"
@@ -47,13 +47,13 @@ class Severity(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found in one day of one table.
+    """Result of one check of one day of one table.
 
     Attributes:
-        observed: "rows" looked at, "failing" of them, the bounds "least" and "most", and "worst".
+        observed: "rows" tested, "failing" rows, the bounds "at_least" and "at_most", and the "column".
         failing: Rows of the profile that fail, the worst first; at most 20.
-        checked: When, UTC; None as long as it is not recorded.
-        released: Who let a failure of an ERROR check pass, when and why; "" when nobody did.
+        checked: Time of the run, UTC; None before the result is recorded.
+        released: Name, time and reason of the release of a failed ERROR check; "" if the check is not released.
     """
 
     table: str
@@ -72,7 +72,7 @@ def record(care: Care, results: Sequence[CheckResult], facts: Mapping[str, Any])
     """Append the results of one run, and the facts that later days are compared with.
 
     Raises:
-        StoreError: They may or may not be written; a later run counts for itself.
+        StoreError: The rows may or may not be written; a later run replaces them.
     """
     if not results:
         return
@@ -94,7 +94,7 @@ def record(care: Care, results: Sequence[CheckResult], facts: Mapping[str, Any])
 
 
 def latest(care: Care, name: str, day: dt.date) -> Sequence[CheckResult]:
-    """The results of the newest run for that day of a table, in their order; none when it was never checked.
+    """The results of the newest run for a day of a table, in order; none if the day was never checked.
 
     Raises:
         StoreError: The table cannot be read.
@@ -103,13 +103,13 @@ def latest(care: Care, name: str, day: dt.date) -> Sequence[CheckResult]:
 
 
 def days(care: Care, name: str, since: dt.date) -> Sequence[dt.date]:
-    """The days of a table, from `since` on, that were checked; the newest first."""
+    """The checked days of a table, from `since` on; the newest first."""
     return sorted(checked_rows(care, name, since), reverse=True)
 
 
 def checked_rows(care: Care, name: str, since: dt.date) -> Mapping[dt.date, int | None]:
-    """The days of a table, from `since` on, that were checked, and how many rows the lake had in the newest run of
-    each; None when that was not written.
+    """The checked days of a table, from `since` on, with the number of rows in the lake at the newest run; None if
+    that run did not write the number.
 
     Raises:
         StoreError: The table cannot be read.
@@ -119,7 +119,7 @@ def checked_rows(care: Care, name: str, since: dt.date) -> Mapping[dt.date, int 
 
 
 def blocked(care: Care, name: str, day: dt.date) -> Sequence[str]:
-    """The ERROR checks that failed in the newest run and were not released: they keep the day from being archived.
+    """The ERROR checks that failed in the newest run and were not released; they block archiving.
 
     Raises:
         StoreError: The table cannot be read.
@@ -128,9 +128,9 @@ def blocked(care: Care, name: str, day: dt.date) -> Sequence[str]:
 
 
 def hold(care: Care, name: str, day: dt.date, rows: int) -> str:
-    """Why a day of which the lake has so many rows is not archived now, and what to do; "" when it may be.
+    """The reason why a day with `rows` rows in the lake is not archived, and the remedy; "" if archiving is allowed.
 
-    A day that nothing has checked has not passed: its checks wait, or cannot run.
+    A day without checks is not archived either.
 
     Raises:
         StoreError: The table cannot be read.
@@ -139,26 +139,26 @@ def hold(care: Care, name: str, day: dt.date, rows: int) -> str:
     if failed := [result.check for result in _latest(found) if _blocks(result)]:
         return (
             f"{name} of {day} is not archived: {', '.join(failed)} failed; see headwater quality,"
-            " `headwater quality release` lets it pass"
+            " or approve the day with `headwater quality release`"
         )
     if not (why := _unchecked(found, day, rows)):
         return ""
     return (
         f"{name} of {day} is not archived yet: {why}; see headwater quality,"
-        f" `headwater quality run --table {name} --day {day}` checks it now, `headwater quality release` lets it pass"
+        f" or run `headwater quality run --table {name} --day {day}`, or approve it with `headwater quality release`"
     )
 
 
 def release(care: Care, name: str, day: dt.date, by: str, reason: str) -> Sequence[str]:
-    """Let the day be archived although checks fail, or none has seen its rows. Holds for later runs in which no more
-    rows fail than now, and as long as no more rows come.
+    """Approve the archiving of a day although checks fail or did not run. The release holds for later runs as long as
+    no more rows fail and no more rows come.
 
     Returns:
-        The checks that were released, and `UNCHECKED`; none when nothing was blocked, and nothing is written.
+        The released checks, and `UNCHECKED`; none if archiving was not blocked, and then nothing is written.
 
     Raises:
-        ConfigError: Nobody is named, or no reason.
-        StoreError: It may or may not be written; the same call may be repeated.
+        ConfigError: The name or the reason is missing.
+        StoreError: The release may or may not be written; the same call may be repeated.
     """
     if not by.strip() or not reason.strip():
         raise ConfigError("a release needs a name and a reason", hint="give --by and --reason")
@@ -182,7 +182,7 @@ def release(care: Care, name: str, day: dt.date, by: str, reason: str) -> Sequen
 
 
 def history(care: Care, name: str, day: dt.date, most: int) -> Sequence[tuple[dt.date, Mapping[str, Any]]]:
-    """The facts of up to `most` days before `day`, each of the newest run, the newest day first."""
+    """The facts of up to `most` days before `day`, from the newest run of each day, the newest day first."""
     since = day - dt.timedelta(days=HISTORY_DAYS)
     rows = _rows(
         care,
@@ -212,11 +212,11 @@ def _latest(rows: Sequence[Mapping[str, Any]]) -> Sequence[CheckResult]:
 
 
 def _unchecked(found: Sequence[Mapping[str, Any]], day: dt.date, rows: int) -> str:
-    """What no check has seen of a day, by all that is recorded of it; "" when they saw it as it is, or were let off."""
+    """The reason why the day counts as unchecked; "" if checks have seen its rows, or the day was released."""
     newest = _newest([row for row in found if row["severity"] == _FACTS]).get(day)
     if not rows or (newest and _counted(newest) == rows) or _released(UNCHECKED, rows, _releases(found)):
         return ""
-    return "it was not checked since rows came or went" if newest else "it was not checked"
+    return "its rows changed after the check" if newest else "it was not checked"
 
 
 def _releases(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -228,7 +228,7 @@ def _blocks(result: CheckResult) -> bool:
 
 
 def _append(care: Care, name: str, day: dt.date, rows: Sequence[Mapping[str, Any]]) -> None:
-    run = f"{time.time_ns():016x}{uuid.uuid4().hex[:16]}"  # in order, for two of one instant, too
+    run = f"{time.time_ns():016x}{uuid.uuid4().hex[:16]}"  # sorts by time, unique also within one instant
     at = dt.datetime.fromtimestamp(care.now_ns() / 1e9, dt.UTC)
     same = {"day": day, "name": name, "timestamp": at, "run": run, "pipeline": pipeline_version()}
     filled = [

@@ -1,4 +1,4 @@
-"""Sources: one arrival day of a table, and the sources of a day before -> who fell silent, and for how long."""
+"""Sources: one arrival day of a table, and the sources of an earlier day -> the silent sources, and for how long."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from lakehouse.upkeep.pinned import PinnedRows
 
 Source = Sequence[Any]  # tenant, service, host, and the time of its newest record in microseconds; plain JSON
 
-KEPT = 300  # sources of a day, those with most records, that the next one is compared with
+KEPT = 300  # sources with most records that the next day is compared with
 
 
 def sources_frame(
     pinned: PinnedRows, rows: str, now_us: int, end: dt.date, before: Iterable[Source], most: int
 ) -> tuple[Sequence[Mapping[str, Any]], Sequence[Source]]:
-    """One row per service and host, the longest silent first: its newest record, and how long before the newest of all
-    that was. Those of `before` that this day lacks have one too, so that who stops late in a day is told of the next.
+    """One row per service and host, the longest silent first, with its newest record and the time of silence after it.
+
+    Silence ends at the newest record of all sources. Sources of `before` without a record on this day have a row too,
+    so a source that stops late on one day shows on the next day.
 
     Args:
         rows: A subquery.
-        now_us: What silence is counted to instead while the day is open; 0 when it is over.
-        end: The day after: its start is what silence is counted to when there is no record.
-        most: Rows of the frame.
+        now_us: End of silence while the day is open; 0 if the day is over.
+        end: The next day; silence ends at its start if the day has no record.
+        most: Most rows of the frame.
 
     Returns:
-        The frame, and the sources that the day after is compared with.
+        The frame, and the sources that the next day is compared with.
     """
     found = pinned.rows(
         "SELECT * FROM (SELECT *, max(newest) OVER () AS last, count(*) OVER () AS sources,"
@@ -50,7 +52,7 @@ def _absent(
 ) -> list[Mapping[str, Any]]:
     there = {_key(row) for row in found}
     lacking = [source for source in before if tuple(source[:3]) not in there]
-    if lacking and found and found[0]["sources"] > len(found):  # then it may be there, and neither silent nor large
+    if lacking and found and found[0]["sources"] > len(found):  # the source may have records and be in neither list
         hosts = ", ".join(sorted({text_literal(source[2]) for source in lacking}))
         there |= {
             _key(row)

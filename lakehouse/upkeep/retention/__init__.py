@@ -1,1 +1,1 @@
-"""Retention: policy and holdings -> a plan of steps that are due, and its execution."""
+"""Retention: policy and holdings -> a plan of the steps that are due, and their execution."""

@@ -1,8 +1,8 @@
-"""Retention: a plan -> days and rows gone from hot store, lake and archive, or moved to the archive.
+"""Retention: a plan -> days and rows removed from hot store, lake and archive, or moved to the archive.
 
-At every instant a reader sees each record that is still kept exactly once: a day leaves the hot store while the lake
-has it, rows leave a table in one commit that counts them, and a move is one commit that readers switch by. Every step
-can be taken again: a run that was killed is completed by the next one.
+At every instant a reader sees each kept record exactly once: a day leaves the hot store while the lake has it, rows
+leave a table in one commit that counts them, and one commit switches readers to the archive. Every step may be
+repeated; the next run completes a run that was killed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from lakehouse.upkeep.rollups.rollups import is_covered, roll_up
 
 __all__ = ["Action", "Applied", "Done", "Plan", "Step", "apply", "plan"]
 
-HOT_DROPPED = failpoint("retention.hot_dropped", "a day has left the hot store; lake and archive are as they were")
+HOT_DROPPED = failpoint("retention.hot_dropped", "a day has left the hot store; lake and archive are unchanged")
 DELETED = failpoint("retention.deleted", "rows have left a table and are counted; a hot day is not rebuilt yet")
-REBUILT = failpoint("retention.rebuilt", "a hot day is back without the rows that the lake has lost")
+REBUILT = failpoint("retention.rebuilt", "a hot day is rebuilt without the deleted rows")
 MOVED = failpoint("retention.moved", "a day is in the archive")
 
 log = logging.getLogger("headwater.tiers")
@@ -40,7 +40,7 @@ log = logging.getLogger("headwater.tiers")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step that was taken. `rows`: how many it dropped, deleted, built or moved."""
+    """A completed step. `rows`: number of rows that were dropped, deleted, built or moved."""
 
     step: Step
     rows: int
@@ -49,7 +49,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a run did. `skipped`: steps whose day the clock has opened again since the plan was made."""
+    """Result of a run. `skipped`: steps whose day is open again, because the clock jumped back after planning."""
 
     done: Sequence[Done]
     skipped: Sequence[Step]
@@ -59,10 +59,10 @@ class Applied:
 
 
 def apply(care: Care, planned: Plan, say: Callable[[Done], object] | None = None) -> Applied:
-    """Take the steps in order; `say` hears of each. Idempotent.
+    """Run the steps in order and call `say` after each. Idempotent.
 
     Raises:
-        StoreError: A step failed, and what it did not do is as before; those before it are done. A new plan goes on.
+        StoreError: A step failed; the earlier steps are done. A new plan continues with the rest.
     """
     done: list[Done] = []
     skipped: list[Step] = []
@@ -79,19 +79,19 @@ def apply(care: Care, planned: Plan, say: Callable[[Done], object] | None = None
         _clear_leftovers(care, kind)
     for tier, kind in {(each.tier, each.kind): None for each in planned.searched}:
         table = care.table(kind.value) if tier is Tier.LAKE else archive_table(care, kind)
-        with contextlib.suppress(CommitFailedError):  # somebody else's plan: it noted them
+        with contextlib.suppress(CommitFailedError):  # another run noted the same days
             table.note({each.note: each.number for each in planned.searched if (each.tier, each.kind) == (tier, kind)})
     return Applied(done, skipped)
 
 
 def _clear_leftovers(care: Care, kind: Kind) -> None:
-    """What is over may stand in a copy that a killed move left in the archive, and that no other move clears now."""
+    """Remove deleted rows also from the copy that a killed move left in the archive."""
     if care.table(kind.value).noted(CLAIM) is None:
         return
     try:
         remove_leftovers(care, kind)
-    except StoreError as error:  # it is away, or a move runs, which clears them itself
-        log.warning("copies of unfinished moves stay in the archive of %s for now: %s", kind, error)
+    except StoreError as error:  # the archive is away, or a running move removes the copies itself
+        log.warning("copies of unfinished moves of %s stay in the archive until the next run: %s", kind, error)
 
 
 def _drop(care: Care, step: Step) -> int:
@@ -103,9 +103,9 @@ def _drop(care: Care, step: Step) -> int:
 def _delete(care: Care, step: Step) -> int:
     where = [day_sql(step.day), *([step.where] if step.where else [])]
     table = care.table(step.kind.value)
-    if step.kind is Kind.METRICS and not is_covered(care, step.day):  # what outlives the points is made of them first
+    if step.kind is Kind.METRICS and not is_covered(care, step.day):  # rollups outlive the points, so they come first
         roll_up(care)
-    if step.tier is Tier.ARCHIVE:  # a copy that readers do not see yet is no part of what goes
+    if step.tier is Tier.ARCHIVE:  # rows of an unfinished move do not count as deleted
         where.append(visible_sql(finished_moves(table)))
         table = archive_table(care, step.kind)
     removed = remove(table, " AND ".join(where), RETENTION)

@@ -1,8 +1,8 @@
-"""Forecast: what each tier holds by day, and the policy -> growth per day, and the day on which a disk would be full.
+"""Forecast: bytes of each tier by day, and the policy -> growth per day, and the day on which a disk would be full.
 
-Every coming day is taken to be like the mean of the newest whole days, and to leave each tier when all of it is past
-its age. Limits by size are not counted on, but for the hot store; neither is a rule that deletes some of a day. Tables
-that hold no kind of record (rollups, the ledger, results of checks, erasures) are touched by no policy: they only grow.
+The forecast assumes that every future day has the mean size of the newest whole days, and leaves each tier when all of
+its records are past their age. Limits by size count for the hot store only; rules that delete part of a day do not
+count. Tables without a kind (rollups, ledger, results of checks, erasures) are under no policy and only grow.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ TableKey = tuple[Tier, str]  # a tier and the name of a table
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A file system: the tiers on it, and its free bytes."""
+    """A file system with some tiers, and its free bytes."""
 
     tiers: frozenset[Tier]
     free_bytes: int
 
 
 def growth(days: Sizes, today: dt.date) -> int | None:
-    """Bytes a day: the mean of the newest whole days that a tier holds; None when it holds none."""
+    """Bytes per day: the mean of the newest whole days in a tier; None if the tier has no whole day."""
     whole = [size for day, size in sorted(days.items()) if day < today][-MEAN_DAYS:]
     return sum(whole) // len(whole) if whole else None
 
 
 def full_on(held: Mapping[TableKey, Sizes], policy: Policy, today: dt.date, disk: Disk) -> dt.date | None:
-    """The first day at whose end `disk` would have no room left; None within ten years."""
+    """The first day at whose end `disk` would be full; None: not within ten years."""
     aging = {table: days for table, days in held.items() if table[1] in tuple(Kind)}
     only_growing = [days for table, days in held.items() if table not in aging and table[0] in disk.tiers]
     steady = sum(growth(days, today) or 0 for days in only_growing)
@@ -58,7 +58,7 @@ def full_on(held: Mapping[TableKey, Sizes], policy: Policy, today: dt.date, disk
 
 
 def _shrink(held: Mapping[TableKey, Sizes], kind: Kind) -> float:
-    """Bytes in the archive of one in the lake, by the means of both; 1 as long as nothing is archived."""
+    """Ratio of a day's bytes in the archive to its bytes in the lake, by the means of both; 1 without an archive."""
     lake, archive = held.get((Tier.LAKE, kind), {}), held.get((Tier.ARCHIVE, kind), {})
     if not lake or not archive or not sum(lake.values()):
         return 1.0
@@ -66,7 +66,7 @@ def _shrink(held: Mapping[TableKey, Sizes], kind: Kind) -> float:
 
 
 def _pass(state: dict[TableKey, dict[dt.date, int]], policy: Policy, kind: Kind, today: dt.date, shrink: float) -> None:
-    """The steps of one day, by age alone."""
+    """Apply the policy's ages to `state` for one day."""
     hot, lake = state.get((Tier.HOT, kind), {}), state.get((Tier.LAKE, kind), {})
     archive = state.setdefault((Tier.ARCHIVE, kind), {})
     for day in _older(hot, today, policy.hot_days):

@@ -1,8 +1,7 @@
-"""Retention plan: policy, clock and what the tiers hold -> the steps that are due, each with rows, bytes and reason.
+"""Retention plan: policy, clock and holdings of the tiers -> the steps that are due, with rows, bytes and reason.
 
-Nothing is changed here, and nothing is planned for a day that is not closed. Steps stand in the order in which
-`lakehouse.upkeep.retention.apply` takes them: what is hot goes before what answers for it, and what only moves
-comes last.
+Planning changes nothing and covers closed days only. The steps are in the order in which
+`lakehouse.upkeep.retention.apply` runs them: the hot store first, as the lake then answers for its days; moves last.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ ONE_DAY = dt.timedelta(days=1)
 
 
 class Action(enum.StrEnum):
-    """What a step does to its day, in the order in which steps are taken: DROP it from the hot store, DELETE rows,
-    REBUILD it in the hot store without what was deleted, MOVE it to the archive."""
+    """Action of a step, in the order in which steps run: DROP the day from the hot store, DELETE rows, REBUILD the day
+    in the hot store without the deleted rows, MOVE the day to the archive."""
 
     DROP = "drop"
     DELETE = "delete"
@@ -43,12 +42,12 @@ class Action(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do to one day.
+    """One action on one day.
 
     Attributes:
-        where: Which rows, as a predicate beside the day; "" is all of them.
-        rows: How many; of a hot day, those that the lake has of it.
-        bytes: What they take; estimated from the rows where only some of the day go.
+        where: Predicate for the rows, beside the day; "" means all rows.
+        rows: Number of rows; for a hot day, the day's rows in the lake.
+        bytes: Size of the rows; an estimate if only a part of the day is deleted.
     """
 
     action: Action
@@ -63,7 +62,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """`number` stands for the rule and for what the tier held of the day."""
+    """A day in which a rule matched no row. `number`: hash of the rule and of the tier's holdings of the day."""
 
     tier: Tier
     kind: Kind
@@ -72,21 +71,20 @@ class Searched:
 
     @property
     def note(self) -> str:
-        """App transaction of the table that was searched."""
+        """Name of the app transaction in the searched table."""
         return f"retention:{self.day.isoformat()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is due.
+    """The steps that are due.
 
     Attributes:
         steps: In order.
-        notes: What would be due and is held back, and why.
+        notes: Reasons why steps are held back.
         today: The open day by the clock of the plan.
-        next_day: The next day on which the passing of time alone makes something due; None: never.
-        searched: Days of which a rule wants some and nothing matched; `apply` notes them, so that the next plan does
-            not read them again.
+        next_day: The next day on which a step becomes due by age alone; None: never.
+        searched: Days in which a rule matched no row; `apply` notes them, so the next plan does not read them again.
     """
 
     steps: Sequence[Step]
@@ -97,18 +95,18 @@ class Plan:
 
     @property
     def kinds(self) -> set[Kind]:
-        """Those that `apply` has something to do for."""
+        """The kinds with a step or a note to write."""
         return {step.kind for step in self.steps} | {each.kind for each in self.searched}
 
     def of(self, kind: Kind) -> Plan:
-        """What is to do for one kind."""
+        """The part of the plan for one kind."""
         steps = [step for step in self.steps if step.kind is kind]
         return replace(self, steps=steps, searched=[each for each in self.searched if each.kind is kind])
 
 
 @dataclass
 class _Kind:
-    """What is known of one kind while its steps are found."""
+    """Holdings and steps of one kind while a plan is made."""
 
     kind: Kind
     warm: Delta
@@ -130,7 +128,7 @@ class _Kind:
             self.gone.add((step.tier, step.day))
 
     def left(self, tier: Tier) -> Iterator[tuple[dt.date, int]]:
-        """Closed days of a tier that no step takes whole, with their bytes; oldest first."""
+        """Days of a tier that no step removes whole, with their bytes; oldest first."""
         sizes = {
             Tier.HOT: {day: held.size_bytes for day, held in self.hot.items()},
             Tier.LAKE: {day: held.bytes for day, held in self.lake.items()},
@@ -140,11 +138,10 @@ class _Kind:
 
 
 def plan(care: Care, policy: Policy, closed_through: Mapping[Kind, dt.date]) -> Plan:
-    """What `policy` makes due now.
+    """Plan the steps that `policy` makes due now.
 
     Args:
-        closed_through: The last day of each kind that is closed (`orchestration.due.closing`); nothing is planned for a
-            kind that is not in it.
+        closed_through: The last closed day of each kind (`orchestration.due.closing`); a missing kind gets no steps.
 
     Raises:
         StoreError: A tier cannot be read.
@@ -171,7 +168,7 @@ def _look(care: Care, kind: Kind, closed: dt.date | None, notes: list[str]) -> _
     archive: Days = {}
     try:
         archive = archive_days(care, kind, warm)
-    except StoreError as error:  # the other tiers go on: their disks fill meanwhile
+    except StoreError as error:  # the other tiers are planned all the same, as their disks fill meanwhile
         notes.append(f"{kind.value}: nothing is planned for the archive: {error}")
     held = {each.day: each for each in care.hot.held(kind)} if kind in HOT_KINDS else {}
     dropped = frozenset(care.hot.dropped(kind)) if kind in HOT_KINDS else frozenset[dt.date]()
@@ -196,7 +193,7 @@ def _by_age(care: Care, policy: Policy, each: _Kind, notes: list[str]) -> None:
 
 
 def _hot_is_over(care: Care, policy: Policy, kind: Kind, held: HotDay) -> str:
-    """Why a day leaves the hot store by its age; "" when it does not."""
+    """The reason why a day leaves the hot store by its age; "" if it stays."""
     age = _age(care, held.day)
     if policy.due(kind, age) == TRUE:
         return policy.reasons(kind, age)[-1]
@@ -245,12 +242,12 @@ def _partial(tier: Tier, each: _Kind, day: dt.date, held: Held, rows: int) -> St
 def _partly(care: Care, policy: Policy, each: _Kind, step: Step) -> None:
     why = "; ".join(policy.reasons(each.kind, _age(care, step.day))) + _quarantine(care, each.kind, step.day)
     if step.day in each.hot and (Tier.HOT, step.day) not in each.gone:
-        each.take(_hot_step(each, step.day, f"some of it is over: {why}"))
+        each.take(_hot_step(each, step.day, f"some records are past their age: {why}"))
     each.take(replace(step, why=why))
 
 
 def _matching(table: Delta, where: str, days: Sequence[dt.date]) -> Mapping[dt.date, int]:
-    """How many rows of these days match, for those where some do."""
+    """Number of matching rows by day, without days that have none."""
     told = ", ".join(day_literal(day) for day in days)
     rows = PinnedRows(table).rows(
         f"SELECT day, count(*) AS n FROM {table.name} WHERE day IN ({told}) AND {where} GROUP BY day ORDER BY day"
@@ -260,7 +257,7 @@ def _matching(table: Delta, where: str, days: Sequence[dt.date]) -> Mapping[dt.d
 
 def _quarantine(care: Care, kind: Kind, day: dt.date) -> str:
     failed = blocked(care, kind.value, day)
-    return f"; quarantined by {', '.join(failed)}, and over all the same" if failed else ""
+    return f"; quarantined by {', '.join(failed)}, but past its age" if failed else ""
 
 
 def _move(care: Care, each: _Kind, day: dt.date, size: int, why: str, notes: list[str]) -> bool:
@@ -273,7 +270,7 @@ def _move(care: Care, each: _Kind, day: dt.date, size: int, why: str, notes: lis
 
 
 def _rebuilds(care: Care, policy: Policy, each: _Kind) -> None:
-    """Hot days that lost rows here, or in a run that did not come to its end: back without them."""
+    """Rebuild the hot days that lose rows by this plan, or lost rows in a run that was killed."""
     again = Counter[dt.date]()
     for step in each.steps:
         if step.action is Action.DELETE and step.where:
@@ -283,7 +280,7 @@ def _rebuilds(care: Care, policy: Policy, each: _Kind) -> None:
         if age > policy.hot_days or not each.is_closed(day) or policy.due(each.kind, age) in (TRUE, FALSE):
             continue
         if each.kind in HOT_KINDS and (day in again or day in each.dropped) and not policy.hot_max_bytes:
-            why = "some of it was over, the rest is not"
+            why = "some records were past their age, the others are not"
             rows = sum(days[day].rows for days in (each.lake, each.archive) if day in days) - again[day]
             each.take(Step(Action.REBUILD, Tier.HOT, each.kind, day, rows, 0, why))
 
@@ -316,13 +313,13 @@ def _by_size(care: Care, policy: Policy, kinds: Sequence[_Kind], notes: list[str
 
 
 def _oldest(kinds: Sequence[_Kind], tier: Tier) -> Sequence[tuple[_Kind, dt.date, int]]:
-    """Closed days of every kind that no step takes so far, the oldest first."""
+    """Closed days of every kind that no step removes so far, the oldest first."""
     days = [(each, day, size) for each in kinds for day, size in each.left(tier) if each.is_closed(day)]
     return sorted(days, key=lambda entry: (entry[1], entry[0].kind))
 
 
 def _held_back(care: Care, policy: Policy, each: _Kind) -> Iterator[str]:
-    """Days that are over by age and not closed: the lake lacks something, or the clock is in doubt."""
+    """Notes for days that are past their age and not closed: the lake lacks records, or the clock may be wrong."""
     over = [
         day
         for day in each.lake.keys() | each.hot.keys()
@@ -330,8 +327,8 @@ def _held_back(care: Care, policy: Policy, each: _Kind) -> Iterator[str]:
     ]
     if over:
         yield (
-            f"{each.kind.value}: {len(over)} days from {min(over)} on are over and not closed yet: the lake lacks what"
-            " was accepted then, or nothing has arrived since; see headwater status"
+            f"{each.kind.value}: {len(over)} days from {min(over)} on are past their age and not closed: the lake lacks"
+            " accepted records of these days, or nothing has arrived since; see headwater status"
         )
 
 

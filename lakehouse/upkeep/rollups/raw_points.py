@@ -1,4 +1,4 @@
-"""Raw points for the rollups: table `metrics` of the lake, with what moved to the archive -> one relation, pinned."""
+"""Raw points: table `metrics` of the lake, with the rows that moved to the archive -> one relation, pinned."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _NAME = Kind.METRICS.value
 
 
 class RawPoints:
-    """Pinned when made. Not thread-safe.
+    """Raw points, pinned at creation. Not thread-safe.
 
     Args:
-        since_move: The archive is left out, and not needed, when no later move is finished.
+        since_move: The archive is not opened if no later move is finished.
 
     Attributes:
-        landed: Next offset by bus partition: points before these are here, unless they were removed.
-        moves: Moves to the archive that are finished.
-        relation: To select from.
+        landed: Next offset by bus partition: all earlier points are here, unless they were removed.
+        moves: Number of the last finished move to the archive.
+        relation: Name or subquery for FROM.
 
     Raises:
         StoreError: The lake, or the archive, cannot be read.
@@ -47,7 +47,7 @@ class RawPoints:
 
 
 def builder_of(*tables: Delta) -> QueryBuilder:
-    """These tables, as they are now, to be asked in bounded memory."""
+    """A query builder over the tables' current versions, with bounded memory."""
     builder = bounded(MEMORY_MIB)
     for table in tables:
         table.register(builder)
@@ -58,7 +58,7 @@ def query(builder: QueryBuilder, sql: str) -> Iterator[dict[str, Any]]:
     """Run one SELECT.
 
     Raises:
-        StoreError: It needed too much memory, or a file cannot be read.
+        StoreError: The query needed too much memory, or a file cannot be read.
     """
     with translated("points and windows cannot be read"):
         for batch in pa.RecordBatchReader.from_stream(builder.execute(sql)):

@@ -1,9 +1,8 @@
-"""Rollups: raw points of table `metrics` -> the tables `metrics_1m` and `metrics_1h`, each point counted once in each.
+"""Rollups: raw points of table `metrics` -> the tables `metrics_1m` and `metrics_1h`; both count every point once.
 
-A run adds up the points that landed since the last one and appends them as rows of their windows, together with the
-places on the bus that are covered by then: killed at any instant, the next run goes on where the commit says. A window
-may have several rows, of several runs; reads add them up, so a late point restates its window, however long that is
-closed. Rows stand under the arrival day of their points.
+A run adds up the points that landed since the last run and appends one row per window. The same commit notes the bus
+offsets that are covered, so the next run continues there, also after a kill. A window may have rows of several runs;
+reads add them up, so a late point changes its window at any time. A row belongs to the arrival day of its points.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ from lakehouse.upkeep.care import Care
 from lakehouse.upkeep.rollups.raw_points import RawPoints, builder_of, query
 
 PART_ROWS = 250_000  # raw points of a commit: 470 MiB at the peak
-FILE_BYTES = 64 << 20  # the library cuts files at 100 MiB; a day with more files than these has some to merge
-APPENDED = failpoint("rollup.appended", "windows of some points are in a rollup table, with the places they cover")
+FILE_BYTES = 64 << 20  # a day with more files than bytes / FILE_BYTES + 1 is merged; the library cuts files at 100 MiB
+APPENDED = failpoint("rollup.appended", "windows of some points are in a rollup table, with the offsets they cover")
 REPLACED = failpoint("rollup.replaced", "a day of a rollup table has been merged or restated")
 
 _TURN = "rollup:turn"
-_MOVES = "rollup:moves"  # moves to the archive of which no point is missing here
+_MOVES = "rollup:moves"  # number of the last move to the archive whose points are all in the table
 _HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RolledUp:
-    """What a run did to one rollup table: points read, rows written, distinct windows of time among them."""
+    """Result of a run for one rollup table: points read, rows written, distinct time windows among the rows."""
 
     rows_in: int
     rows_out: int
@@ -53,16 +52,16 @@ class RolledUp:
 
 
 def roll_up(care: Care) -> Mapping[str, RolledUp]:
-    """Add the points that have landed and are not covered yet to both rollup tables. Idempotent, safe beside itself.
+    """Add the landed points that are not covered yet to both rollup tables. Idempotent; several runs at once are safe.
 
     Raises:
-        StoreError: It could not be finished; the next call goes on.
+        StoreError: Not all points were added; the next call continues.
     """
     return {name: _roll_up(care, name) for name in ROLLUPS}
 
 
 def is_covered(care: Care, day: dt.date) -> bool:
-    """Whether every raw point of arrival day `day` in the lake is in both rollup tables: the day may leave then."""
+    """True if both rollup tables have all raw points of arrival day `day` in the lake; then the day may be removed."""
     tables = [care.table(name) for name in ROLLUPS]
     raw = RawPoints(care, min(table.noted(_MOVES) or 0 for table in tables))
     past = [past_sql(places(table, Kind.METRICS)) for table in tables]
@@ -71,12 +70,12 @@ def is_covered(care: Care, day: dt.date) -> bool:
 
 
 def fence(care: Care) -> None:
-    """Make every run fail that has looked at the raw points before now and not committed, and look again.
+    """Make the commit of every running run fail, so that it reads the raw points again. Idempotent.
 
-    For an erasure, between removing raw points and restating: else such a run would bring them back. Idempotent.
+    An erasure calls this after it removed raw points and before `restate`; else such a run would bring them back.
 
     Raises:
-        StoreError: Others changed the tables all the time, or they cannot be written.
+        StoreError: The tables cannot be written, or other processes changed them during every attempt.
     """
     for name in ROLLUPS:
         table = care.table(name)
@@ -88,12 +87,12 @@ def _fence(table: Delta) -> None:
 
 
 def merge(care: Care, name: str, day: dt.date) -> RolledUp:
-    """One row a window of an arrival day, in few files sorted by time, tenant and service. Idempotent.
+    """Merge an arrival day to one row per window, in few files sorted by time, tenant and service. Idempotent.
 
-    `version` is that of before when nothing was to be merged.
+    If nothing has to be merged, `version` is unchanged.
 
     Raises:
-        StoreError: Others changed the day all the time, or it cannot be read or written.
+        StoreError: The table cannot be read or written, or others changed the day during every attempt.
     """
 
     def rewritten(table: Delta) -> Iterator[pa.Table]:
@@ -105,17 +104,16 @@ def merge(care: Care, name: str, day: dt.date) -> RolledUp:
 
 
 def restate(care: Care, name: str, day: dt.date, where: str = "TRUE") -> RolledUp:
-    """Count the windows of an arrival day anew from its raw points, as after an erasure. Idempotent.
+    """Compute the windows of an arrival day again from its raw points, after an erasure. Idempotent.
 
-    Points that raw has lost by retention are lost here too, as far as `where` reaches: make it as narrow as what was
-    erased.
+    Matching windows lose the points that retention has removed, so `where` must match no more than was erased.
 
     Args:
-        where: Over columns that raw points and windows share and that do not differ within a series, made from a
-            validated tree; windows that do not match stay as they are.
+        where: Predicate from a validated tree, over columns of raw points and windows that are constant within a
+            series; windows that do not match stay unchanged.
 
     Raises:
-        StoreError: Others changed the day all the time, or it cannot be read or written.
+        StoreError: The table cannot be read or written, or others changed the day during every attempt.
     """
 
     def recounted(table: Delta) -> Iterator[pa.Table]:
@@ -138,7 +136,7 @@ def _roll_up(care: Care, name: str) -> RolledUp:
 
     def next_rows() -> pa.Table | None:
         nonlocal raw
-        raw = raw or RawPoints(care, table.noted(_MOVES) or 0)  # pinned later than `table`: an erasure is between them
+        raw = raw or RawPoints(care, table.noted(_MOVES) or 0)  # pinned after `table`, so that a fence is noticed
         covered = places(table, Kind.METRICS)
         if (part := _next_part(raw, covered)) is None:
             _note_moves(table, raw.moves)
@@ -146,7 +144,7 @@ def _roll_up(care: Care, name: str) -> RolledUp:
         rows = windows(raw.builder, name, points_sql(raw.relation, between_sql(covered, part), ROLLUPS[name]))
         try:
             _append(table, rows, numbers(covered | part, Kind.METRICS))
-        except CommitFailedError:  # also after an erasure: what it removed must not be read again
+        except CommitFailedError:  # perhaps an erasure's fence: pin the raw points again
             raw = None
             raise
         reach(APPENDED)
@@ -172,12 +170,12 @@ def _append(table: Delta, rows: pa.Table, noted: Mapping[str, int]) -> None:
 
 
 def _turn(table: Delta) -> dict[str, int]:
-    """Noted by every commit, so that of two that began with the same version one fails."""
+    """A number in every commit, so that one of two commits from the same version fails."""
     return {_TURN: (table.noted(_TURN) or 0) + 1}
 
 
 def _next_part(raw: RawPoints, covered: Mapping[int, int]) -> dict[int, int] | None:
-    """Next offsets after about `PART_ROWS` points past `covered`; None when there is nothing more."""
+    """Next offsets after about `PART_ROWS` points past `covered`; None if all points are covered."""
     ends = {partition: offset for partition, offset in raw.landed.items() if offset > covered.get(partition, 0)}
     if not ends:
         return None
@@ -189,7 +187,7 @@ def _next_part(raw: RawPoints, covered: Mapping[int, int]) -> dict[int, int] | N
     for message in query(raw.builder, sql):
         if rows >= PART_ROWS:
             return part
-        # Partitions come one after the other: those before this one are read to their ends.
+        # The rows come partition by partition, so all earlier partitions are read to their ends.
         part |= {done: ends[done] for done in part if done != message["bus_partition"]}
         part[message["bus_partition"]] = message["bus_offset"] + 1
         rows += message["n"]
@@ -253,7 +251,7 @@ def _hours_sql(relation: str, where: str) -> str:
 
 
 def _parts(hours: Iterable[Mapping[str, int]]) -> Iterator[str]:
-    """Conditions that split event times by whole hours, each for about `PART_ROWS` rows: one is in memory at a time."""
+    """Predicates that split the event times at whole hours into parts of about `PART_ROWS` rows, to bound memory."""
     counts: Counter[int] = Counter()
     for found in hours:
         counts[found["hour"]] += found["n"]

@@ -72,7 +72,7 @@ def test_a_hot_day_is_not_dropped_before_the_lake_has_passed_all_of_it(aging: Ag
     assert steps(aging, Action.DROP) == [0, 1, 2]
     assert steps(aging, Action.DROP, through=1) == [0, 1]
     (note,) = [note for note in aging.plan(through=1).notes if note.startswith("logs")]
-    assert "1 days from 2026-03-06 on are over and not closed yet" in note
+    assert "1 days from 2026-03-06 on are past their age and not closed" in note
     assert aging.plan(through=-1).steps == []
 
 
@@ -162,7 +162,7 @@ def test_a_quarantined_day_is_not_archived_and_still_ends_with_its_age(aging: Ag
     aging.policy = replace(PLAIN, keep_days=7)
     delete, _ = [step for step in aging.plan().steps if step.kind is Kind.LOGS]
     assert delete.action is Action.DELETE
-    assert delete.why == "kept 7 days by default; quarantined by distinct_ids, and over all the same"
+    assert delete.why == "kept 7 days by default; quarantined by distinct_ids, but past its age"
 
 
 def test_a_day_that_no_check_has_seen_as_it_is_stays_in_the_lake_until_one_has_or_it_is_released(
@@ -182,7 +182,7 @@ def test_a_day_that_no_check_has_seen_as_it_is_stays_in_the_lake_until_one_has_o
     aging.arrive(hot=False)
     aging.today = 10
     assert steps(aging, Action.MOVE) == []
-    assert "it was not checked since rows came or went" in str(aging.plan().notes)
+    assert "its rows changed after the check" in str(aging.plan().notes)
 
     assert quality.release(aging.care, "logs", day(0), "ada", "no checks can run") == [quality.UNCHECKED]
     assert (steps(aging, Action.MOVE), steps(aging, Action.MOVE, Kind.METRICS)) == ([0], [])
