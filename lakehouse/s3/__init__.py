@@ -1,1 +1,1 @@
-"""S3: a bucket and its settings -> a client that is safe to keep Delta tables on."""
+"""S3: a bucket and its settings -> a client, and the proof that the bucket can hold Delta tables."""

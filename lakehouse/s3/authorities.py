@@ -1,4 +1,4 @@
-"""Authorities: those that this machine trusts and the private one of S3 -> one PEM file that holds both.
+"""Authorities: the authorities that this machine trusts, and the private one of S3 -> one PEM file with both.
 
 Delta's client takes its authorities from `SSL_CERT_FILE` alone, and every other TLS client of the process reads that
 variable too. If it named the private authority only, no client of the process would trust a public server any more.
@@ -20,11 +20,11 @@ from contracts.files import replace_file
 
 FOLDER = "authorities"
 FILE, DIR = "SSL_CERT_FILE", "SSL_CERT_DIR"
-GIVEN = "SSL_CERT_FILE_GIVEN"  # what `SSL_CERT_FILE` held before; children inherit both variables
+GIVEN = "SSL_CERT_FILE_GIVEN"  # earlier value of `SSL_CERT_FILE`; children inherit both variables
 
-_HINT = "give a PEM file of the authority that signed the certificate of the S3 server, or none"
+_HINT = "give a PEM file of the authority that signed the certificate of the S3 server, or unset it"
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----")
-# Where the distributions keep their file of authorities. Source: the list of the `openssl-probe` library.
+# Paths of the distributions' files of authorities. Source: the list of the `openssl-probe` library.
 _SYSTEM = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -36,18 +36,18 @@ _SYSTEM = (
 
 
 def trust_too(ca_file: str, data: Path) -> Path:
-    """The file with the authorities of `ca_file` and those that were trusted before. Idempotent; other files stay.
+    """Write a file with the authorities of `ca_file` and the trusted ones; return its path. Idempotent.
 
     Args:
         ca_file: PEM file of one or more authorities.
-        data: Data folder; the file is made in a folder of it that only this user can enter.
+        data: Data folder; the file is written to a subfolder that only this user can enter.
 
     Raises:
         ConfigError: `ca_file` cannot be read or holds no certificate, or the data folder cannot be written.
     """
     given, folders = os.environ.get(GIVEN, os.environ.get(FILE, "")), os.environ.get(DIR, "")
     content = _together(ca_file, _changed_ns(ca_file), given, folders)
-    # Named by its content: a process that was started with other settings keeps the file that it reads.
+    # Named by its content: a process with other settings keeps its own file.
     path = data / FOLDER / f"{hashlib.sha256(content).hexdigest()[:16]}.pem"
     try:
         if not path.exists():
@@ -97,7 +97,7 @@ def _private(ca_file: str) -> list[bytes]:
 
 
 def _public(given: str, folders: str) -> Iterator[bytes]:
-    """The operator's choice where there is one. Else the system's authorities, and those that `httpx` brings."""
+    """The operator's choice if set, else the authorities of the system and of `httpx`."""
     import certifi
 
     chosen = [*([given] if given else []), *_files_of(folders)]

@@ -1,24 +1,24 @@
-"""What crashes leave in a bucket beside files: unfinished uploads and keys of the start-up probe -> gone.
+"""S3 cleanup: unfinished uploads and old keys of the start-up probe, left by crashes -> deleted.
 
-No table lists them and no listing of files shows an upload, yet the server keeps (and bills) its parts.
+No table refers to them, and no listing of files shows an upload, yet the server keeps (and bills) its parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lakehouse.s3.probe import PROBE_FOLDER, TIMEOUT_S, told
+from lakehouse.s3.probe import PROBE_FOLDER, TIMEOUT_S, s3_errors
 from lakehouse.s3.store import ObjectStore
 
 
 def abort_uploads(store: ObjectStore, tables: Iterable[str], age_h: float, dry_run: bool, now_s: float) -> list[str]:
-    """Abort uploads below `tables` that began more than `age_h` before `now_s`; their keys.
+    """Abort uploads below `tables` that began more than `age_h` before `now_s`; return their keys.
 
     Raises:
-        StoreError: It could not be finished; the same call may be repeated.
+        StoreError: Not all uploads could be aborted; the same call may be repeated.
     """
     client, aborted = store.client(TIMEOUT_S), []
-    with told(store, "unfinished uploads cannot be cleaned up"):
+    with s3_errors(store, "unfinished uploads cannot be cleaned up"):
         for table in tables:
             pages = client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=store.bucket, Prefix=_key(store, table) + "/"
@@ -33,13 +33,13 @@ def abort_uploads(store: ObjectStore, tables: Iterable[str], age_h: float, dry_r
 
 
 def delete_probes(store: ObjectStore, age_h: float, dry_run: bool, now_s: float) -> list[str]:
-    """Delete what a killed probe left; its keys.
+    """Delete the keys of killed probes; return the keys.
 
     Raises:
-        StoreError: It could not be finished; the same call may be repeated.
+        StoreError: Not all keys could be deleted; the same call may be repeated.
     """
     client = store.client(TIMEOUT_S)
-    with told(store, "keys of old probes cannot be deleted"):
+    with s3_errors(store, "keys of old probes cannot be deleted"):
         pages = client.get_paginator("list_objects_v2").paginate(
             Bucket=store.bucket, Prefix=_key(store, PROBE_FOLDER) + "/"
         )

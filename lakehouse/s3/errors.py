@@ -1,4 +1,4 @@
-"""What an S3 client said -> what is wrong and what to do, in one line each."""
+"""S3 errors: error text of an S3 client -> cause and remedy, in one line each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEYS = "HEADWATER_S3_ACCESS_KEY and HEADWATER_S3_SECRET_KEY"
 
 
 class Trouble(NamedTuple):
-    """`words` for the message, `hint` for what to do."""
+    """`words`: the cause, for the message; `hint`: the remedy."""
 
     words: str
     hint: str
@@ -25,18 +25,18 @@ _DENIED = Trouble(
     "S3 denies access",
     f"set {_KEYS}, and let that key list the bucket, and read, write and delete below the lake's prefix",
 )
-_GONE = Trouble("a file of the lake is gone", "ask again; if it stays gone, restore it: who deletes in the bucket?")
+_GONE = Trouble("a file of the lake is gone", "try again; if it stays gone, restore it and find the cause")
 _REGION = Trouble("the bucket is in another region", "set HEADWATER_S3_REGION")
-_CLOCK = Trouble("the clock of this machine is wrong", "set it, best by NTP: S3 refuses signatures from another time")
-_BUSY = Trouble("S3 answers with errors", "nothing is lost, it is tried again; see the log of the S3 server")
-_AWAY = Trouble("S3 cannot be reached", "is the server up, and HEADWATER_S3_ENDPOINT right?")
+_CLOCK = Trouble("the clock of this machine is wrong", "set the clock, best by NTP, else S3 refuses signatures")
+_BUSY = Trouble("S3 answers with errors", "nothing is lost, Headwater retries; see the log of the S3 server")
+_AWAY = Trouble("S3 cannot be reached", "check that the server runs and that HEADWATER_S3_ENDPOINT is right")
 _SLOW = Trouble(
     "S3 does not answer in time", "see the S3 server's load, or raise HEADWATER_S3_QUERY_TIMEOUT_S or _WRITE_"
 )
 _TLS = Trouble(
-    "the certificate of S3 is not trusted", "set HEADWATER_S3_CA_FILE, or use the name the certificate was made for"
+    "the certificate of S3 is not trusted", "set HEADWATER_S3_CA_FILE, or use the host name in the certificate"
 )
-_NO_KEYS = Trouble("there are no S3 keys", f"set {_KEYS}, or the AWS environment's")
+_NO_KEYS = Trouble("S3 keys are missing", f"set {_KEYS}, or the variables of the AWS environment")
 
 _BY_CODE = {
     "NoSuchBucket": _BUCKET,
@@ -67,7 +67,7 @@ _BY_WORDS = (
 
 
 def trouble(text: str) -> Trouble | None:
-    """What the error text of an S3 client means; None when it is not about S3."""
+    """Cause and remedy for the error text of an S3 client; None if the text is not about S3."""
     text = _ANSI.sub("", text)
     code = _CODE.search(text)
     if code and code[1] in _BY_CODE:
@@ -90,6 +90,6 @@ def _named(known: Trouble, detail: str) -> Trouble:
 
 
 def _last_line(text: str) -> str:
-    """Clients nest their reasons, the first cause comes last."""
+    """The last line: clients nest their reasons, and the root cause comes last."""
     lines = [line.strip(" \u21b3\t") for line in text.splitlines()]
     return next((line for line in reversed(lines) if line), "no reason given")[:200]

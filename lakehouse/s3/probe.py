@@ -1,8 +1,8 @@
-"""Can this S3 server hold a Delta log: a race of conditional writes -> trust, remembered, or a refusal to start.
+"""S3 probe: a race of conditional writes -> the server is trusted (and remembered), or the start is refused.
 
-A commit is a PUT with `If-None-Match: *`. A server that ignores the header, or that looks first and writes then, lets
-two writers win the same version, and a commit that was acknowledged is gone. Two puts in a row tell nothing: the probe
-races, and looks whether what is stored is what the winner sent.
+A commit is a PUT with `If-None-Match: *`. If a server ignores the header, or checks first and writes later, two writers
+win the same version and an acknowledged commit is lost. Two PUTs in sequence cannot show this fault. So the probe lets
+threads race for keys, and compares each stored body with the winner's.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from lakehouse.s3.store import ObjectStore
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-KEYS = 40  # the least unsafe server known let 3 to 18 of 40 be won twice in 40 runs
+KEYS = 40  # with the least unsafe server known, 3 to 18 of 40 keys had two winners, in each of 40 runs
 RACERS = 16
-TRUST_H = 168.0  # then it is probed again: a server may be exchanged behind its address
-JUST_NOW_S = 600.0  # `headwater up` has raced for its flow, which need not load the client (25 MiB) to ask again
+TRUST_H = 168.0  # then the probe runs again: another server may have the same address by now
+JUST_NOW_S = 600.0  # `headwater up` has just probed, so its flow need not load the client (25 MiB) and repeat it
 TIMEOUT_S = 10.0
 PROBE_FOLDER = "_headwater_probe"
-_BODY_BYTES = 2048  # about a commit
+_BODY_BYTES = 2048  # about the size of a commit
 _MEMORY = "object-stores.json"
 _WON = range(200, 300)
-_LOST = (409, 412)  # 409: AWS saw both at once and took the other one
+_LOST = (409, 412)  # 409: AWS saw two writes at once and took the other one
 
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What came of it: keys won more than once, keys that nobody won, keys that hold what no winner sent."""
+    """Result of a race: keys with two winners, keys without a winner, keys that hold another body than the winner's."""
 
     server: str
     keys: int
@@ -62,7 +62,7 @@ class Race:
 
 
 @contextmanager
-def told(store: ObjectStore, what: str) -> Iterator[None]:
+def s3_errors(store: ObjectStore, what: str) -> Iterator[None]:
     """Turn the errors of the S3 client into `StoreError`."""
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -80,22 +80,22 @@ def told(store: ObjectStore, what: str) -> Iterator[None]:
 
 
 def check_bucket(store: ObjectStore, client: S3Client) -> str:
-    """What the server calls itself.
+    """List the bucket and return the server's name from the answer.
 
     Raises:
-        StoreError: The bucket cannot be reached, and why.
+        StoreError: The bucket cannot be reached; the message gives the reason.
     """
-    with told(store, "the lake's bucket cannot be used"):
-        answer = client.list_objects_v2(Bucket=store.bucket, Prefix=store.prefix, MaxKeys=1)  # a HEAD has no reasons
+    with s3_errors(store, "the lake's bucket cannot be used"):
+        answer = client.list_objects_v2(Bucket=store.bucket, Prefix=store.prefix, MaxKeys=1)  # a HEAD gives no reason
     return str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", "unnamed"))
 
 
 def ensure_safe(store: ObjectStore, folder: Path) -> None:
-    """Race once for each server and bucket; success is remembered in `folder`. Thread-safe, blocks for about a second.
+    """Probe each server and bucket once; `folder` remembers a success. Thread-safe, blocks for about a second.
 
     Raises:
         ConfigError: The server would lose commits.
-        StoreError: It cannot be told now; the same call may be repeated.
+        StoreError: The race has no result now; the same call may be repeated.
     """
     with _lock:
         place = f"{store.endpoint or 'aws'}/{store.bucket}"
@@ -113,53 +113,53 @@ def ensure_safe(store: ObjectStore, folder: Path) -> None:
 
 
 def demand_fair(store: ObjectStore, outcome: Race) -> None:
-    """Raises ConfigError when the race had another number of winners than one per key."""
+    """Raise ConfigError unless every key has exactly one winner and holds the winner's body."""
     if outcome.fair:
         return
     if outcome.doubly:
         what = f"let {outcome.doubly} of {outcome.keys} keys be written twice"
     elif outcome.foreign:
-        what = f"stored in {outcome.foreign} of {outcome.keys} keys what it had refused"
+        what = f"stored a refused body in {outcome.foreign} of {outcome.keys} keys"
     else:
-        what = f"let nobody write {outcome.nobody} of {outcome.keys} keys ({outcome.refused})"
+        what = f"refused every write of {outcome.nobody} of {outcome.keys} keys ({outcome.refused})"
     raise ConfigError(
         f"{store.name}, server {outcome.server}, {what} by PUT with If-None-Match: commits of the lake would be lost",
-        hint="use AWS S3, or a server that keeps this promise atomically, e.g. versitygw 1.8.0; see docs/settings.md",
+        hint="use AWS S3, or a server with atomic conditional writes, e.g. versitygw 1.8.0; see docs/settings.md",
     )
 
 
 def race(store: ObjectStore, client: S3Client, server: str, keys: int = KEYS) -> Race:
-    """Let `RACERS` threads write each of `keys` new keys at once; the keys are deleted afterwards.
+    """Let `RACERS` threads write each of `keys` new keys at the same time, then delete the keys.
 
     Raises:
-        StoreError: A key has no verdict, because answers were missing.
+        StoreError: Too many keys have no result, because answers were missing.
     """
     started = time.monotonic()
     folder = "/".join(filter(None, (store.prefix, PROBE_FOLDER, uuid.uuid4().hex)))
     names = [f"{folder}/{number}" for number in range(keys)]
-    with told(store, "the lake's bucket cannot be written"):
+    with s3_errors(store, "the lake's bucket cannot be written"):
         client.put_object(Bucket=store.bucket, Key=f"{folder}/plain", Body=b"")
     try:
         urls = [_signed(store, client, name) for name in names]
         gate = threading.Barrier(RACERS)
         with ThreadPoolExecutor(RACERS) as pool:
             runs = list(pool.map(lambda racer: [_put(store, url, racer, gate) for url in urls], range(RACERS)))
-        answers = list(zip(*runs, strict=True))  # per key, one of each racer
+        answers = list(zip(*runs, strict=True))  # per key, one answer of each racer
         return _verdict(store, client, server, names, answers, started)
     finally:
-        with told(store, "keys of the probe cannot be deleted"):
+        with s3_errors(store, "keys of the probe cannot be deleted"):
             for name in [*names, f"{folder}/plain"]:
                 client.delete_object(Bucket=store.bucket, Key=name)
 
 
 def _signed(store: ObjectStore, client: S3Client, name: str) -> str:
-    with told(store, "requests cannot be signed"):
+    with s3_errors(store, "requests cannot be signed"):
         given = {"Bucket": store.bucket, "Key": name, "IfNoneMatch": "*"}
         return client.generate_presigned_url("put_object", Params=given, ExpiresIn=900)
 
 
 def _put(store: ObjectStore, url: str, racer: int, gate: threading.Barrier) -> int:
-    """The status; 0 when none came. Connected and signed beforehand, so that all requests leave at once."""
+    """Write the key and return the HTTP status; 0: no answer. Connects first, so that all threads send at once."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     connection: http.client.HTTPConnection
@@ -198,16 +198,16 @@ def _verdict(
     winners = [[racer for racer, status in enumerate(each) if status in _WON] for each in answers]
     refusals = Counter(status for each in answers for status in each if status not in _WON and status not in _LOST)
     doubly = sum(len(each) > 1 for each in winners)
-    told_all = [not any(status == 0 or (status >= 500 and status != 501) for status in each) for each in answers]
-    if sum(told_all) * 2 < len(names) and not doubly:
+    answered = [not any(status == 0 or (status >= 500 and status != 501) for status in each) for each in answers]
+    if sum(answered) * 2 < len(names) and not doubly:
         raise StoreError(
-            f"{store.name} left requests for {len(names) - sum(told_all)} of {len(names)} keys of the start-up probe "
-            "without an answer",
-            hint="it is tried again; see the log of the S3 server",
+            f"{store.name} did not answer requests for {len(names) - sum(answered)} of {len(names)} keys of the "
+            "start-up probe",
+            hint="Headwater retries; see the log of the S3 server",
             retry_after_s=5,
         )
     foreign = 0
-    with told(store, "keys of the probe cannot be read"):
+    with s3_errors(store, "keys of the probe cannot be read"):
         for name, won in zip(names, winners, strict=True):
             if len(won) == 1:
                 stored = client.get_object(Bucket=store.bucket, Key=name)["Body"].read()
@@ -216,7 +216,7 @@ def _verdict(
         server=server,
         keys=len(names),
         doubly=doubly,
-        nobody=sum(not won and told for won, told in zip(winners, told_all, strict=True)),
+        nobody=sum(not won and complete for won, complete in zip(winners, answered, strict=True)),
         foreign=foreign,
         refused=", ".join(f"{count} answers {status}" for status, count in sorted(refusals.items())),
         took_s=time.monotonic() - started,
@@ -226,7 +226,7 @@ def _verdict(
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):  # nothing remembered: the race is run again
+    except (OSError, ValueError):  # nothing is remembered: the probe runs again
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -235,5 +235,5 @@ def _write(path: Path, memory: Mapping[str, object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps(memory, indent=1).encode(), sync=False, shared=True)
-    except OSError:  # a folder that cannot be written costs a second at the next start, no more
+    except OSError:  # the only harm is a second at the next start
         return

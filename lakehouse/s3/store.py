@@ -1,7 +1,7 @@
-"""Where the lake lies: `HEADWATER_LAKE_URL` and the S3 settings -> options for Delta, a client for the rest.
+"""Object store: `HEADWATER_LAKE_URL` and the S3 settings -> options for Delta, and a client for everything else.
 
-Everything that touches the lake's files takes its address, credentials and timeouts from here. Without keys in the
-settings, both libraries look where every S3 tool looks: environment, shared files, the machine's role.
+All code that accesses the lake's files takes address, credentials and timeouts from here. Without keys in the settings,
+both libraries use the usual sources of credentials: environment, shared files, the machine's role.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from lakehouse.s3.authorities import trust_too, use
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-QUERY_RETRIES = 2  # a question has an answer that says what is missing; it need not wait
+QUERY_RETRIES = 2  # few, as a query can answer without the lake and say so
 WRITE_RETRIES = 5
 FIRST_BACKOFF_S = 0.1
-DEFAULT_REGION = "us-east-1"  # what servers other than AWS take without looking
+DEFAULT_REGION = "us-east-1"  # other servers than AWS accept this region
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class ObjectStore:
     """A bucket on an S3 server.
 
     Attributes:
-        prefix: Of every key of the lake, without slashes at its ends; may be "".
-        endpoint: Base URL of the server; "" is AWS.
-        access_key, secret_key: "" leaves the search to the libraries.
-        ca_file: PEM file of all authorities that are trusted, the system's and the private one; "" is the system's.
+        prefix: Prefix of every key of the lake, without slashes at its ends; may be "".
+        endpoint: Base URL of the server; "" means AWS.
+        access_key, secret_key: "" means that the libraries use the usual sources of credentials.
+        ca_file: PEM file of all trusted authorities, the system's and the private one; "" means the system's.
     """
 
     bucket: str
@@ -50,15 +50,15 @@ class ObjectStore:
 
     @property
     def name(self) -> str:
-        """For messages and for what is remembered."""
+        """Name of the store in messages."""
         return f'bucket "{self.bucket}" at {self.endpoint or "AWS " + self.region}'
 
     def options(self, timeout_s: float, retries: int) -> dict[str, str]:
-        """For Delta: a failing request gives up after about `timeout_s`, a silent one after at most twice that."""
+        """Options for Delta. A failing request ends after about `timeout_s`, a silent one after at most twice that."""
         given = {
             "aws_region": self.region,
             "aws_virtual_hosted_style_request": str(not self.path_style).lower(),
-            "aws_conditional_put": "etag",  # whatever the environment says: without it, commits overwrite each other
+            "aws_conditional_put": "etag",  # not left to the environment: without it, commits overwrite each other
             "connect_timeout": _duration(self.connect_timeout_s),
             "timeout": _duration(timeout_s),
             "max_retries": str(retries),
@@ -74,7 +74,7 @@ class ObjectStore:
         return given
 
     def client(self, timeout_s: float) -> S3Client:
-        """For everything but Delta. One attempt per request; thread-safe."""
+        """Client for everything but Delta. One attempt per request; thread-safe."""
         import boto3
         from botocore.config import Config
 
@@ -91,7 +91,7 @@ class ObjectStore:
                 retries={"total_max_attempts": 1},
                 connect_timeout=self.connect_timeout_s,
                 read_timeout=timeout_s,
-                # Newer checksums are refused by older servers, and nothing large is sent from here.
+                # Older servers refuse the newer checksums, and this client sends only small bodies.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
@@ -99,10 +99,10 @@ class ObjectStore:
 
 
 def object_store(url: str, settings: Settings) -> ObjectStore | None:
-    """The object store that `url` names; None is a folder.
+    """The object store that `url` names; None if it names a folder.
 
     Raises:
-        ConfigError: The URL names neither, or the S3 settings cannot work.
+        ConfigError: The URL names neither a folder nor a bucket, or the S3 settings cannot work.
     """
     if "://" not in url and not url.startswith(("s3:", "s3a:")):
         return None
@@ -130,20 +130,20 @@ def object_store(url: str, settings: Settings) -> ObjectStore | None:
 
 
 def reading_options(url: str, settings: Settings) -> dict[str, str]:
-    """Of Delta for questions: a lake that is away is said within seconds. {} for a folder."""
+    """Options of Delta for queries, with few retries: an outage is reported within seconds. {} for a folder."""
     store = _trusted(url, settings)
     return store.options(settings.s3_query_timeout_s, QUERY_RETRIES) if store else {}
 
 
 def writing_options(url: str, settings: Settings) -> dict[str, str]:
-    """Of Delta for the flow's writer and for upkeep, which can wait. {} for a folder."""
+    """Options of Delta for the flow's writer and for upkeep, which can wait. {} for a folder."""
     store = _trusted(url, settings)
     return store.options(settings.s3_write_timeout_s, WRITE_RETRIES) if store else {}
 
 
 def _trusted(url: str, settings: Settings) -> ObjectStore | None:
     store = object_store(url, settings)
-    if store and store.ca_file:  # Delta has no option for it
+    if store and store.ca_file:  # Delta has no option for authorities
         use(Path(store.ca_file))
     return store
 
@@ -154,7 +154,7 @@ def _endpoint(settings: Settings) -> str:
     if endpoint and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
         raise ConfigError(
             f'HEADWATER_S3_ENDPOINT: "{endpoint}" is not http://host:port or https://host:port',
-            hint="the bucket belongs into HEADWATER_LAKE_URL",
+            hint="give the bucket in HEADWATER_LAKE_URL",
         )
     return endpoint
 
@@ -164,7 +164,7 @@ def _environment(*names: str) -> str:
 
 
 def _with_bucket(endpoint: str, bucket: str) -> str:
-    """The host of the bucket: Delta's client, told to use virtual hosts, wants it named."""
+    """URL with the bucket in the host name; Delta's client expects that in virtual-hosted style."""
     scheme, _, host = endpoint.partition("://")
     return f"{scheme}://{bucket}.{host}"
 

@@ -20,7 +20,7 @@ from contracts.messages import Kind
 from lakehouse.delta.table import Delta
 from lakehouse.lake.erasure_requests import Request
 from lakehouse.lake.erasure_tests import Tests
-from lakehouse.s3.probe import TIMEOUT_S, told
+from lakehouse.s3.probe import TIMEOUT_S, s3_errors
 from lakehouse.s3.store import ObjectStore, object_store
 from lakehouse.upkeep.care import Care
 
@@ -109,17 +109,17 @@ class _Bucket:
         self._store, self._client = store, store.client(TIMEOUT_S)
 
     def is_older(self, path: str, before_s: float) -> bool:
-        with told(self._store, "files cannot be listed"):
+        with s3_errors(self._store, "files cannot be listed"):
             listed = self._client.list_objects_v2(Bucket=self._store.bucket, Prefix=self._key(path))
         return any(each["LastModified"].timestamp() < before_s for each in listed.get("Contents", ()))
 
     def open(self, path: str) -> Any:
-        with told(self._store, "files cannot be read"):
+        with s3_errors(self._store, "files cannot be read"):
             body = self._client.get_object(Bucket=self._store.bucket, Key=self._key(path))["Body"]
             return pa.BufferReader(body.read())
 
     def delete(self, path: str) -> bool:
-        with told(self._store, "files cannot be deleted"):
+        with s3_errors(self._store, "files cannot be deleted"):
             self._client.delete_object(Bucket=self._store.bucket, Key=self._key(path))
         return True
 

@@ -80,7 +80,7 @@ def remember(folder: Path, age_s: float, server_name: str = "") -> None:
 
 @pytest.mark.parametrize(
     ("manner", "words"),
-    [(IGNORES, "be written twice"), (LOOKS_FIRST, "be written twice"), (OVERWRITES, "what it had refused")],
+    [(IGNORES, "be written twice"), (LOOKS_FIRST, "be written twice"), (OVERWRITES, "stored a refused body")],
 )
 def test_a_server_that_would_lose_commits_is_refused_by_name_each_time(tmp_path: Path, manner: str, words: str) -> None:
     with serving(manner) as server:
@@ -104,7 +104,7 @@ def test_a_writer_opens_nothing_on_such_a_server(tmp_path: Path) -> None:
 
 def test_a_server_that_is_busy_is_not_judged(tmp_path: Path) -> None:
     with serving(BUSY) as server:
-        with pytest.raises(StoreError, match="without an answer"):
+        with pytest.raises(StoreError, match="did not answer requests"):
             ensure_safe(store_of(server), tmp_path)
         server.manner = ATOMIC
         ensure_safe(store_of(server), tmp_path)
