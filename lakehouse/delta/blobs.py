@@ -1,6 +1,6 @@
-"""Small files beside the tables of the lake -> written whole, read, listed and deleted, in a folder or on S3.
+"""Blobs: small files beside the tables of the lake, in a folder or on S3 -> write, read, list and delete.
 
-Not for records: a file is one request, and is held in memory. Thread-safe.
+Not for records: a file is one request and is held in memory. Thread-safe.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from contracts.settings import Settings
 from lakehouse.delta.table import translated
 from lakehouse.s3.store import object_store, writing_options
 
-BUFFER_BYTES, BLOCK_BYTES = 1 << 20, 1 << 18  # the handler's stream takes bytes, and of a larger block it gets a view
+BUFFER_BYTES, BLOCK_BYTES = 1 << 20, 1 << 18  # the handler accepts bytes only, and would get a view of a larger block
 
 
 class Blobs(Protocol):
-    """Names have no slash. Every call blocks and may raise `StoreError`; it may be repeated."""
+    """Names have no slash. Every call blocks and may raise `StoreError`; the same call may be repeated."""
 
     def names(self) -> Sequence[str]: ...
 
     def read(self, name: str) -> bytes | None:
-        """None: there is no such file."""
+        """The content; None if the file does not exist."""
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """Durable on return, and whole at any time. Replaces a file of that name."""
+        """Write or replace a file, atomically. Durable on return."""
         ...
 
     def delete(self, name: str) -> None:
-        """A file that is not there is no failure."""
+        """Delete a file; do nothing if it does not exist."""
         ...
 
 
 def open_blobs(url: str, settings: Settings, folder: str) -> Blobs:
-    """The files in `folder` (parts joined by slashes) below the lake at `url`; nothing is made before it is written.
+    """The files in `folder` (parts joined by slashes) below the lake at `url`. The first write creates the folder.
 
     Raises:
         ConfigError: The URL, or the settings of its object store, cannot work.
@@ -87,13 +87,13 @@ class _Folder:
     def _trouble(self, what: str, error: OSError) -> StoreError:
         return StoreError(
             f'files in "{self._path}" cannot be {what}: {error.strerror}',
-            hint="check the rights and the free space of the lake's folder",
+            hint="check the permissions and the free space of the lake's folder",
             retry_after_s=5,
         )
 
 
 class _Bucket:
-    """By the client of the tables: another one would take 25 MiB."""
+    """Uses the client of the tables, as another client would take 25 MiB."""
 
     def __init__(self, url: str, options: Mapping[str, str], folder: str) -> None:
         self._files = PyFileSystem(DeltaStorageHandler(url, dict(options)))

@@ -1,4 +1,4 @@
-"""Errors of Delta's library, of Arrow and of the file system -> `StoreError`, with what to do."""
+"""Errors of Delta's library, of Arrow and of the file system -> `StoreError` with cause and remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOK = "check the lake's folder or object store"
 def translated(what: str) -> Iterator[None]:
     """Turn errors of the libraries and the file system into `StoreError`; a lost race stays `CommitFailedError`.
 
-    A `ValueError` that our own code raised stays one: the code or the question is at fault, and no retry mends it.
+    A `ValueError` of our own code stays `ValueError`: the code or the query is wrong, and a retry would not help.
     """
     try:
         yield
@@ -35,7 +35,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _is_of_library(error: ValueError) -> bool:
-    """Whether Arrow made the error, or code of Delta's library raised it; text that is no Unicode is the caller's."""
+    """True if Arrow or Delta's library raised the error; invalid Unicode is an error of the caller."""
     if isinstance(error, pa.ArrowException):
         return True
     last = error.__traceback__

@@ -1,4 +1,4 @@
-"""How the files of a table are laid out: table name and tier -> schema, partitions, Parquet settings."""
+"""Layout of a table's files: table name and tier -> schema, partitions, Parquet settings."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _BINARY_PACKED = (
 )
 _NO_DICTIONARY = ("body", "payload")
 Encoding = Literal["DELTA_BINARY_PACKED", "DELTA_BYTE_ARRAY"]
-_FALSE_FINDS = 0.01  # of a filter of trace ids
+_FALSE_FINDS = 0.01  # rate of false positives of the Bloom filter of trace ids
 
 
 def _pruned(name: str) -> list[str]:
-    # Minima and maxima of columns that no read prunes by cost a third of the whole write.
+    # Only columns that reads prune by: statistics of the others would cost a third of the whole write.
     return [*statistics_columns(name), "severity_number", "trace_id"]
 
 
@@ -41,16 +41,16 @@ def _column_properties(name: str, column: str, layout: Layout) -> ColumnProperti
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the tables of one tier are laid out.
+    """Layout of the tables of one tier.
 
     Attributes:
-        partition_by: Columns.
-        more: Columns beside those of `SCHEMAS`, at the end.
-        compression_level: Of zstd.
-        tier: Its name, for messages.
-        shares_starts: Whether long text leaves out what it has in common with the start of the text before it.
-        page_bytes: Of a column, before compression; what is read and unpacked at once.
-        group_rows: Of a row group that is not cut off by the end of a file.
+        partition_by: Columns that partition the table.
+        more: Additional columns after those of `SCHEMAS`.
+        compression_level: Level of zstd.
+        tier: Name of the tier, for messages.
+        shares_starts: True: long text is delta-encoded, without the prefix that it shares with the text before.
+        page_bytes: Size of a page before compression; a page is the unit of reading and unpacking.
+        group_rows: Rows of a full row group.
     """
 
     partition_by: tuple[str, ...] = ("day",)
@@ -65,7 +65,7 @@ class Layout:
         return pa.schema([*SCHEMAS[name], *(pa.field(column, dtype) for column, dtype in self.more)])
 
     def encoding(self, column: str) -> Encoding | None:
-        """Of a column that has no dictionary; None is plain."""
+        """Encoding of a column without a dictionary; None is plain."""
         if column in _BINARY_PACKED:
             return "DELTA_BINARY_PACKED"
         return "DELTA_BYTE_ARRAY" if self.shares_starts and column in _NO_DICTIONARY else None
@@ -77,7 +77,7 @@ WARM = Layout()
 def writer_properties(name: str, rows: int, trace_ids: int = 0, layout: Layout = WARM) -> WriterProperties:
     """Parquet settings of table `name` for a file of `rows` rows, `trace_ids` of them distinct."""
     columns = {column: _column_properties(name, column, layout) for column in SCHEMAS[name].names}
-    if trace_ids:  # sized by what is there: a full-size filter weighs more than a small file
+    if trace_ids:  # sized by the number of trace ids: a full-size filter is larger than a small file
         bloom = BloomFilterProperties(True, _FALSE_FINDS, min(trace_ids, ROW_GROUP_ROWS))
         columns["trace_id"] = ColumnProperties(dictionary_enabled=False, bloom_filter_properties=bloom)
     return WriterProperties(
@@ -89,7 +89,7 @@ def writer_properties(name: str, rows: int, trace_ids: int = 0, layout: Layout =
 
 
 def parquet_options(name: str, columns: Sequence[str], trace_ids: int, layout: Layout) -> dict[str, Any]:
-    """The same for pyarrow's writer of a file with `columns`."""
+    """The same settings for pyarrow's writer of a file with `columns`."""
     bare = {column for column in columns if column in _BINARY_PACKED or column in _NO_DICTIONARY}
     bare |= {"trace_id"} if trace_ids else set()
     filters = {"trace_id": {"ndv": min(trace_ids, layout.group_rows), "fpp": _FALSE_FINDS}} if trace_ids else None
@@ -102,5 +102,5 @@ def parquet_options(name: str, columns: Sequence[str], trace_ids: int, layout: L
         "write_page_index": True,
         "data_page_size": layout.page_bytes,
         "bloom_filter_options": filters,
-        "store_schema": False,  # else readers would see the dictionaries of the writer
+        "store_schema": False,  # else readers would get the writer's dictionary types
     }

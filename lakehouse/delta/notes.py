@@ -1,8 +1,8 @@
-"""Tallies: what a table gained or lost past the flows, by tenant, noted in the table by the very commit that did it.
+"""Notes: rows removed from a table or imported into it -> numbers that the same commit notes in the table.
 
-"gone:<reason>:<tenant>" are rows that were removed, "gone:day:<day>" the same rows by their arrival day, and
-"imported:<tenant>" rows that came by an import, each since the table was made: the conservation equation holds at every
-instant.
+"gone:<reason>:<tenant>" is the number of removed rows, "gone:day:<day>" counts the same rows by arrival day, and
+"imported:<tenant>" is the number of imported rows. All count from the creation of the table. As the numbers change in
+the commit of the rows, the conservation equation holds at every instant.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ANY_GONE, _ANY_IMPORTED = "gone:any", "imported:any"
 
 
 def gone(table: Delta, tenants: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Rows that were removed, by tenant and reason, as of this handle's version; what is 0 is left out."""
+    """Removed rows by tenant and reason in this handle's version, without zeros."""
     if table.noted(_ANY_GONE) is None:
         return {}
     found: dict[str, dict[str, int]] = {}
@@ -33,18 +33,18 @@ def gone(table: Delta, tenants: Iterable[str]) -> dict[str, dict[str, int]]:
 
 
 def gone_of_day(table: Delta, day: dt.date) -> int:
-    """Rows of an arrival day that were removed, of all tenants and for whatever reason, as of this handle's version."""
+    """Removed rows of an arrival day in this handle's version, of all tenants and for all reasons."""
     return table.noted(_gone_day(day)) or 0
 
 
 def with_gone(table: Delta, reason: str, counts: Mapping[Tenant, int], days: Mapping[dt.date, int]) -> dict[str, int]:
-    """What a commit that removes so many rows of each tenant, and of each day, notes."""
+    """Numbers for a commit that removes `counts` rows by tenant, which are `days` rows by day."""
     by_day = {name: (table.noted(name) or 0) + count for name, count in ((_gone_day(d), n) for d, n in days.items())}
     return by_day | _with(table, {_gone(reason, tenant): count for tenant, count in counts.items()}, _ANY_GONE)
 
 
 def imported(table: Delta, tenants: Iterable[str]) -> dict[str, int]:
-    """Rows that were imported, by tenant, as of this handle's version; what is 0 is left out."""
+    """Imported rows by tenant in this handle's version, without zeros."""
     if table.noted(_ANY_IMPORTED) is None:
         return {}
     counts = {tenant: table.noted(_imported(tenant)) or 0 for tenant in tenants}
@@ -52,7 +52,7 @@ def imported(table: Delta, tenants: Iterable[str]) -> dict[str, int]:
 
 
 def with_imported(table: Delta, counts: Mapping[Tenant, int]) -> dict[str, int]:
-    """What a commit that imports so many rows of each tenant notes."""
+    """Numbers for a commit that imports `counts` rows by tenant."""
     return _with(table, {_imported(tenant): count for tenant, count in counts.items()}, _ANY_IMPORTED)
 
 

@@ -1,7 +1,7 @@
-"""Lost races: work that ends in a commit to a table → done again on the newest version until it is committed.
+"""Lost races: work that reads a table and commits to it -> repeated on the newest version until the commit succeeds.
 
-Delta lets one of two commits from the same version pass when they touch the same rows or numbers. The other has to look
-again before it may commit, so the work is more than the commit: it begins with what is read of the table.
+If two commits from the same version change the same rows or numbers, Delta accepts one of them. The loser must read the
+table again before it commits, so a retry repeats the reading too, not only the commit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 def retried(table: Delta, work: Callable[[], T], hint: str = "the same call may be repeated") -> T:
-    """What `work` answers. It is called again, with `table` at its newest version, for each race that it loses.
+    """Call `work` and return its result. After a lost race, `work` is called again with `table` at its newest version.
 
     Args:
-        work: Looks at the table and commits to it; a lost race is a `CommitFailedError`, and nothing happened.
-        hint: For whom it goes wrong every time: what to do.
+        work: Reads the table and commits to it; raises `CommitFailedError` for a lost race, without any effect.
+        hint: Remedy in the error, if all attempts fail.
 
     Raises:
-        StoreError: Others were first `ATTEMPTS` times in a row, over some four seconds.
+        StoreError: Other commits were first `ATTEMPTS` times in a row, within about four seconds.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -37,4 +37,4 @@ def retried(table: Delta, work: Callable[[], T], hint: str = "the same call may 
         except CommitFailedError:
             time.sleep(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
             table.reopen()
-    raise StoreError(f"{table.what} was changed by others {ATTEMPTS} times in a row", hint=hint, retry_after_s=5)
+    raise StoreError(f"{table.what} was changed by others in {ATTEMPTS} attempts", hint=hint, retry_after_s=5)

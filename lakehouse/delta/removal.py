@@ -1,7 +1,6 @@
-"""Removal: rows that match -> gone from a table, and counted for good in the same commit.
+"""Removal: rows that match a predicate -> deleted from a table, and counted in the same commit.
 
-How many rows of a tenant went for which reason is noted in the table by the commit that deletes them (see
-`lakehouse.delta.notes`).
+The commit notes the number of deleted rows by tenant and reason (see `lakehouse.delta.notes`).
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from lakehouse.delta.table import Delta, translated
 
 
 def counts(table: Delta, where: str) -> dict[Tenant, int]:
-    """Rows of this handle's version that match, by tenant.
+    """Number of matching rows in this handle's version, by tenant.
 
     Raises:
-        StoreError: They cannot be read.
+        StoreError: The table cannot be read.
     """
     found: dict[Tenant, int] = {}
     for (tenant, _), count in _counts(table, where).items():
@@ -43,15 +42,17 @@ def _counts(table: Delta, where: str) -> dict[tuple[Tenant, dt.date], int]:
 def remove(
     table: Delta, where: str, reason: str, checked: Callable[[], object] = lambda: None, noted: str = ""
 ) -> Mapping[Tenant, int]:
-    """Delete the rows that match and count them under `reason`, in one commit; how many went, by tenant. Idempotent.
+    """Delete the matching rows, count them under `reason` in the same commit, and return their number by tenant.
+
+    Idempotent.
 
     Args:
-        where: Made from a validated tree, never a user's text.
-        noted: A further name under which the same commit adds up what went.
-        checked: Called on each attempt with the version that would be changed pinned; what it raises ends the removal.
+        where: Predicate from a validated tree, never a user's text.
+        noted: Another name under which the same commit adds the number.
+        checked: Called in each attempt, after the version to change was pinned; its exception ends the removal.
 
     Raises:
-        StoreError: Others changed the same rows all the time, or the table cannot be read or written.
+        StoreError: The table cannot be read or written, or others changed the same rows during every attempt.
     """
 
     def removed() -> Mapping[Tenant, int]:

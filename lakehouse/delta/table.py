@@ -1,8 +1,7 @@
-"""One Delta table: URL -> a handle, created when missing, refreshed cheaply, written once per app transaction.
+"""One Delta table: URL -> a handle; creates a missing table, and writes each app transaction once.
 
-`deltalake` does not reject a replayed app transaction of an older version by
-itself, so a writer refreshes its handle, looks at `landed`, and writes on that same handle: a commit that another
-process made in between is then a conflict.
+`deltalake` itself does not reject a replayed app transaction of an older version. So a writer refreshes its handle,
+reads `landed`, and writes on that same handle: then a commit of another process in between is a conflict.
 """
 
 from __future__ import annotations
@@ -35,30 +34,30 @@ from lakehouse.delta.files import Files
 from lakehouse.delta.layout import ROW_GROUP_ROWS, WARM, Layout, writer_properties
 from lakehouse.delta.schemas import statistics_columns
 
-COMPACT_TARGET_BYTES = 16 << 20  # every compaction reads again what is smaller: bounds its time and memory
-VACUUM_H = 24  # never less: a reader that pinned an older version still reads its files
+COMPACT_TARGET_BYTES = 16 << 20  # each compaction reads all smaller files again; this bounds its time and memory
+VACUUM_H = 24  # never less, as a reader of an older version still reads its files
 CHECKPOINT_COMMITS = 20
-_MERGING = "merging"  # app transaction: until when (Unix seconds) one process may be merging files
-MERGE_S = 3600  # far longer than a merge takes, and what one that is killed costs: more small files
-REPLACE_ATTEMPTS = 50  # of a commit, while others commit to other days
+_MERGING = "merging"  # app transaction: Unix seconds until which one process may merge files
+MERGE_S = 3600  # far longer than a merge takes; after a killed merge, small files stay for so long
+REPLACE_ATTEMPTS = 50  # attempts of a commit while other processes commit to other days
 
 _CONFIGURATION = {
     "delta.checkpointInterval": str(CHECKPOINT_COMMITS),
-    # Every commit lists the log: at a commit every ten seconds, days of it would cost more than the rows. A reader that
-    # was idle for longer starts from the newest checkpoint.
+    # Every commit lists the log. With a commit every ten seconds, a log of days would cost more than the rows. A reader
+    # that was idle for longer starts from the newest checkpoint.
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }
-# Else every commit lists the whole log for what has expired; `clean_log` does it now and then.
+# No cleanup here: every commit would list the whole log for expired entries. Upkeep calls `clean_log` instead.
 _HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-_MISSING = "is its folder mounted, and its URL that of before? nothing is made anew in its place"
+_MISSING = "check that its folder is mounted and its URL unchanged; Headwater does not create it again"
 
 
 class Delta:
     """A handle of table `name` below `url`. Not thread-safe.
 
     Args:
-        create: Whether a table that is missing is made; else that is an error.
+        create: True: a missing table is created; False: a missing table is an error.
     """
 
     def __init__(
@@ -76,8 +75,8 @@ class Delta:
         self.schema = layout.schema(name)
         self._options = dict(storage_options or {})
         self._url = f"{url.rstrip('/')}/{name}"
-        self._known: dict[str, tuple[int, dict[int, int]]] = {}  # kind -> version, landed then
-        self._traced = False  # has any commit of this handle held trace ids
+        self._known: dict[str, tuple[int, dict[int, int]]] = {}  # kind -> version, next offsets in that version
+        self._traced = False  # True once a commit of this handle had trace ids
         self._table = self._open()
 
     def _open(self) -> DeltaTable:
@@ -86,7 +85,7 @@ class Delta:
                 return self._completed(DeltaTable(self._url, storage_options=self._options))
             except TableNotFoundError as error:
                 if not self._creates:
-                    raise StoreError(f"{self.what} is not at {self._url}", hint=_MISSING) from error
+                    raise StoreError(f"{self.what} is missing at {self._url}", hint=_MISSING) from error
                 return self._create()
 
     def _completed(self, table: DeltaTable) -> DeltaTable:
@@ -114,15 +113,15 @@ class Delta:
                 configuration=_CONFIGURATION | statistics,
                 storage_options=self._options,
             )
-        except (CommitFailedError, DeltaError) as error:  # somebody else was first: open theirs
+        except (CommitFailedError, DeltaError) as error:  # another process may have been first: open its table
             refused = error
         try:
             return DeltaTable(self._url, storage_options=self._options)
         except TableNotFoundError:
-            raise refused or StoreError(f"{self._url} was made and is not there") from None
+            raise refused or StoreError(f"{self._url} was created, but cannot be found") from None
 
     def refresh(self) -> None:
-        """Move to the newest version; cheap when there is none."""
+        """Move to the newest version; cheap if the handle is at that version."""
         with translated(f"{self.what} cannot be read"):
             self._table.update_incremental()
 
@@ -139,7 +138,7 @@ class Delta:
 
     @property
     def identity(self) -> int:
-        """Of this table: another one that is made in its place has another; positive, of 62 bits."""
+        """Identity of this table, positive, 62 bits. A table created in its place has another identity."""
         return uuid.UUID(str(self._table.metadata().id)).int >> 66
 
     def files(self) -> list[dict[str, Any]]:
@@ -148,14 +147,14 @@ class Delta:
             return pa.RecordBatchReader.from_stream(self._table.get_add_actions(flatten=True)).read_all().to_pylist()
 
     def register(self, builder: QueryBuilder, name: str = "") -> None:
-        """Pin this version in `builder` under `name` (its own when empty); later refreshes do not move it."""
+        """Pin this version in `builder` under `name` ("": the table's name); later refreshes do not change it."""
         with translated(f"{self.what} cannot be read"):
             builder.register(name or self.name, self._table)
 
     def landed(self, kind: str) -> dict[int, int]:
-        """Next bus offset of `kind` by partition, as of this version: what a replay must skip."""
+        """Next bus offset of `kind` by partition in this version; a replay must skip smaller offsets."""
         version, landed = self._known.get(kind, (-1, {}))
-        if version != self.version:  # looking up reads the log since its last checkpoint: milliseconds
+        if version != self.version:  # the look-up reads the log since its last checkpoint, in milliseconds
             landed = self._look_up(kind)
             self._known[kind] = (self.version, landed)
         return dict(landed)
@@ -171,7 +170,7 @@ class Delta:
 
         Raises:
             CommitFailedError: Another process moved the same offsets first; nothing was written.
-            StoreError: It may or may not be written; look at `landed` after `refresh`.
+            StoreError: The rows may or may not be written; check `landed` after `refresh`.
         """
         transactions = [Transaction(f"{kind}:{part}", offset) for part, offset in sorted(landed.items())]
         partitions = max(landed, default=-1) + 1
@@ -187,7 +186,7 @@ class Delta:
                 commit_properties=CommitProperties(app_transactions=transactions),
                 post_commithook_properties=_HOOKS,
             )
-        if self.version == before + 1:  # nobody else's commit came in between
+        if self.version == before + 1:  # no other commit came in between
             self._known[kind] = (self.version, held | dict(landed))
 
     def add(self, rows: pa.Table, numbers: Mapping[str, int]) -> None:
@@ -195,18 +194,18 @@ class Delta:
 
         Raises:
             CommitFailedError: Another process noted one of these names meanwhile; nothing was written, no file is left.
-            StoreError: It may or may not be written; look at `noted` after `refresh`.
+            StoreError: The rows may or may not be written; check `noted` after `refresh`.
         """
         with translated(f"{self.what} cannot be written"):
             made = self.new_files().write_days(rows, self._traces(rows))
         self.add_files(made, numbers)
 
     def new_files(self, scratch: Path | None = None) -> Files:
-        """To write files of this table that `add_files` or `replace` takes up, and to read any of it. See `Files`."""
+        """Files of this table: writes files for `add_files` or `replace`, and reads any file. See `Files`."""
         return Files(self._url, self.name, self._options, self.layout, scratch)
 
     def add_files(self, files: Sequence[AddAction], numbers: Mapping[str, int]) -> None:
-        """As `add`, of rows that are written already. Files of a lost race are deleted."""
+        """Like `add`, for files that are written already. After a lost race the files are deleted."""
         with translated(f"{self.what} cannot be written"):
             try:
                 self._commit_files(files, "append", None, numbers)
@@ -216,18 +215,18 @@ class Delta:
             self._table.update_incremental()
 
     def replace(self, day: dt.date, files: Sequence[AddAction], numbers: Mapping[str, int]) -> None:
-        """Put `files` in place of those that the day has in this handle's version, and note `numbers`, in one commit.
+        """Replace the day's files of this handle's version by `files` and note `numbers`, in one commit.
 
         Raises:
-            CommitFailedError: Another process changed the day, or noted one of these names; nothing happened, and
+            CommitFailedError: Another process changed the day, or noted one of these names; nothing changed, and
                 `files` are deleted.
-            StoreError: It may or may not be done; look at `noted` after `refresh`.
+            StoreError: The files may or may not be replaced; check `noted` after `refresh`.
         """
         before = self._state(day, numbers)
         for attempt in range(REPLACE_ATTEMPTS):
             with translated(f"rows of {self.what} cannot be replaced"):
                 try:
-                    # The library itself would let it pass when others merged the day's files: rows twice.
+                    # No retry by the library: after a merge by others it would commit, and rows would be there twice.
                     self._commit_files(files, "overwrite", [("day", "=", day.isoformat())], numbers, retries=0)
                     self._table.update_incremental()
                     return
@@ -235,13 +234,13 @@ class Delta:
                     self.refresh()
                     after = self._state(day, numbers)
                     if (after[0] - before[0]) & {file.path for file in files}:
-                        return  # it was this commit, and the answer to it was lost; others may have come since
+                        return  # this commit succeeded and its answer was lost; other commits may have followed
                     if attempt + 1 == REPLACE_ATTEMPTS or after != before:
                         self._let_go(files)
                         raise
 
     def _let_go(self, files: Sequence[AddAction]) -> None:
-        """After a lost race: what was erased meanwhile must not stay in files that no version has."""
+        """Delete `files` after a lost race, as they may hold rows that were erased meanwhile."""
         self.refresh()
         if not {file.path for file in files} & {file["path"] for file in self.files()}:
             self.new_files().delete(files)
@@ -269,7 +268,7 @@ class Delta:
         )
 
     def noted(self, name: str) -> int | None:
-        """The number that was noted under `name`, as of this version; None when there was none."""
+        """The number noted under `name` in this version; None if there is none."""
         with translated(f"{self.what} cannot be read"):
             return self._table.transaction_version(name)
 
@@ -278,7 +277,7 @@ class Delta:
 
         Raises:
             CommitFailedError: Another process noted one of these names meanwhile; nothing was written.
-            StoreError: They may or may not be noted; look after `refresh`.
+            StoreError: The numbers may or may not be noted; check `noted` after `refresh`.
         """
         with translated(f"{self.what} cannot be written"):
             self._commit_files([], "append", None, numbers)
@@ -286,15 +285,15 @@ class Delta:
     def delete(self, where: str, numbers: Mapping[str, int]) -> int:
         """Delete the rows that match and note `numbers`, in one commit made from this handle's version.
 
-        Whole days cost no reading; else the files that hold such rows are written anew. None matching: no commit, and
-        nothing is noted.
+        Whole days are deleted without reading; else the files with such rows are rewritten. If no row matches, there is
+        no commit and nothing is noted.
 
         Returns:
-            The number of rows that went.
+            The number of deleted rows.
 
         Raises:
-            CommitFailedError: Another process changed the same days, or noted one of these names; nothing happened.
-            StoreError: They may or may not be gone; look after `refresh`.
+            CommitFailedError: Another process changed the same days, or noted one of these names; nothing changed.
+            StoreError: The rows may or may not be deleted; check after `refresh`.
         """
         with translated(f"rows of {self.what} cannot be deleted"):
             done = self._table.delete(
@@ -309,7 +308,7 @@ class Delta:
         return writer_properties(self.name, rows.num_rows, self._traces(rows), self.layout)
 
     def _traces(self, rows: pa.Table) -> int:
-        """Distinct trace ids; 0 when there are none. Remembered for what this handle rewrites."""
+        """Number of distinct trace ids, 0 if none. Remembered for later rewrites by this handle."""
         traces = len(rows.column("trace_id").unique()) if "trace_id" in rows.column_names else 1
         self._traced = self._traced or traces > 1
         return traces if traces > 1 else 0
@@ -318,10 +317,11 @@ class Delta:
         return writer_properties(self.name, ROW_GROUP_ROWS, ROW_GROUP_ROWS if self._traced else 0, self.layout)
 
     def compact(self, days: Iterable[str]) -> None:
-        """Rewrite the small files of `days` into larger ones; never in the way of appends. A lost race is no matter.
+        """Rewrite the small files of `days` into larger files. Does not block appends.
 
-        Nothing happens while another process does it, or did and was killed within `MERGE_S`: the library would let two
-        merges of the same files pass, and each row would be there twice.
+        If another commit wins, nothing is merged and the next call tries again. While another process merges, or was
+        killed in a merge within `MERGE_S`, this call does nothing: the library would accept two merges of the same
+        files, and every row would be there twice.
         """
         if not self._began_merge():
             return
@@ -336,7 +336,7 @@ class Delta:
                 self.refresh()
 
     def _began_merge(self) -> bool:
-        """Note that a merge begins, and see all that was merged before; False: another one is under way."""
+        """Note that a merge begins and refresh the handle; False: another merge runs."""
         self.refresh()
         now_s = int(time.time())
         if now_s < (self.noted(_MERGING) or 0) <= now_s + MERGE_S:
@@ -359,7 +359,7 @@ class Delta:
             )
 
     def clean_log(self) -> None:
-        """Delete log entries that are past their time and behind a checkpoint."""
+        """Delete log entries that are past their retention and before a checkpoint."""
         with translated(f"log of {self.what} cannot be cleaned"):
             self._table.cleanup_metadata()
 
@@ -369,27 +369,29 @@ class Delta:
             self._table.vacuum(retention_hours=VACUUM_H, dry_run=False)
 
     def unused(self, everything: bool) -> list[str]:
-        """Paths, from the table on, of files that this version does not use: those that commits took out of it, or also
-        those that never were part of a version. Deletes nothing."""
+        """Paths below the table of files that this version does not use. Deletes nothing.
+
+        `everything`: also files that never were part of a version, not only those that commits took out.
+        """
         with translated(f"{self.what} cannot be listed"):
             return self._table.vacuum(
                 retention_hours=0, dry_run=True, enforce_retention_duration=False, full=everything
             )
 
     def sweep(self, age_h: int, dry_run: bool) -> list[str]:
-        """Delete also the files that never became part of a version, as a crash leaves them; lists the whole table.
+        """Vacuum, and also delete files that never became part of a version (after a crash). Lists the whole table.
 
         Args:
-            age_h: Younger files stay: a writer may be about to commit them. At least 24.
+            age_h: Younger files stay, as a writer may still commit them. At least 24.
             dry_run: Delete nothing.
 
         Returns:
-            The paths, from the table on.
+            Paths of the files below the table.
         """
         with translated(f"{self.what} cannot be vacuumed"):
             try:
                 return self._table.vacuum(retention_hours=max(age_h, VACUUM_H), dry_run=dry_run, full=True)
-            except CommitFailedError as error:  # the files are gone all the same, only the note of it is not
+            except CommitFailedError as error:  # the files are deleted, only the log entry about them is missing
                 raise StoreError(f"vacuum of {self.what} lost a race", retry_after_s=5) from error
 
 

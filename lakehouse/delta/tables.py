@@ -1,6 +1,6 @@
-"""The tables below one URL -> handles of their newest versions, for reads by many threads.
+"""Tables: the tables below one URL -> handles of their newest versions, for reads by many threads.
 
-An object store that fails is left alone for as long as the failure took, so that the next questions need not wait.
+After a failure the object store is not asked for as long as the failure took; queries in that time fail at once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from lakehouse.delta.layout import WARM, Layout
 from lakehouse.delta.table import Delta, translated
 from lakehouse.s3.store import object_store, reading_options
 
-AWAY_REST_S = 1.0  # and at least so long
+AWAY_REST_S = 1.0  # shortest pause after a failure
 
 
 def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None) -> bool:
-    """Whether table `name` is below `url`.
+    """True if table `name` exists below `url`.
 
     Raises:
-        StoreError: That cannot be seen.
+        StoreError: The URL cannot be read.
     """
     with translated(f'table "{name}" cannot be looked for'):
         return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
@@ -34,11 +34,11 @@ def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None
 
 @dataclass(slots=True)
 class _Handle:
-    """A table and the lock of those who use it, as a handle of the library is for one thread at a time.
+    """A table and a lock for its users, as only one thread at a time may use a handle of the library.
 
     Attributes:
-        table: None until it was opened.
-        asked_s: When its last refresh began.
+        table: None until opened.
+        asked_s: Start of the last refresh.
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -47,12 +47,12 @@ class _Handle:
 
 
 class Tables:
-    """Thread-safe; a table that waits for the object store holds up no other table. Opens nothing before it is needed.
+    """Thread-safe. A table that waits for the object store blocks no other table. Opens a table at its first use.
 
     Args:
         url: Folder, or s3://bucket/prefix.
-        create: Whether a table that is missing is made when it is first looked at; else that is an error.
-        rest_s: How long a failure is remembered, at least; None: not at all for a folder.
+        create: True: a missing table is created at its first use; False: a missing table is an error.
+        rest_s: Shortest pause after a failure; None: `AWAY_REST_S` for an object store, no pause for a folder.
 
     Raises:
         ConfigError: The URL, or the settings of its object store, cannot work.
@@ -66,27 +66,27 @@ class Tables:
         self._options = reading_options(url, settings)
         self._layout, self._creates = layout, create
         self._rest_s = AWAY_REST_S if rest_s is None and self.store is not None else rest_s
-        self._lock = threading.Lock()  # of what follows; never held while the store is asked
+        self._lock = threading.Lock()  # guards the next two; never held during a request to the store
         self._handles: dict[str, _Handle] = {}
-        self._failure: tuple[float, StoreError] | None = None  # until when the store is left alone, and why
+        self._failure: tuple[float, StoreError] | None = None  # end of the pause, and the failure
 
     @contextmanager
     def newest(self, name: str) -> Iterator[Delta]:
-        """The table as it was after this call began, for one thread at a time."""
+        """The table at a version read after this call began, for one thread at a time."""
         called_s = time.monotonic()
         with self._lock:
             handle = self._handles.setdefault(name, _Handle())
         with handle.lock:
             table = handle.table
-            if table is None or handle.asked_s < called_s:  # else others refreshed it while this call waited
+            if table is None or handle.asked_s < called_s:  # else another thread refreshed it while this call waited
                 table = self._refresh(name, handle)
             yield table
 
     def has(self, name: str) -> bool:
-        """Whether the table is there.
+        """True if the table exists.
 
         Raises:
-            StoreError: That cannot be seen.
+            StoreError: The URL cannot be read.
         """
         with self._lock:
             handle = self._handles.get(name)
@@ -118,6 +118,6 @@ class Tables:
             raise StoreError(str(known), hint=known.hint, retry_after_s=known.retry_after_s) from known
 
     def close(self) -> None:
-        """Let go; queries in flight finish on their own. Idempotent."""
+        """Forget all handles; running queries finish. Idempotent."""
         with self._lock:
             self._handles.clear()

@@ -313,7 +313,7 @@ def test_an_archive_that_is_away_is_said_and_never_made_anew(here: Settings, car
     with contextlib.closing(care_of(here)) as later:
         page = asked(Search(None, later.lake, here), *Tier)
         assert (len(page.records), page.partial) == (ROWS, True)
-        assert "is its folder mounted" in page.tiers[Tier.ARCHIVE].error
+        assert "check that its folder is mounted" in page.tiers[Tier.ARCHIVE].error
         default = asked(Search(None, later.lake, here))
         assert (default.partial, default.tiers[Tier.ARCHIVE].skipped) == (False, True)
         with pytest.raises(StoreError, match="is not at"):
