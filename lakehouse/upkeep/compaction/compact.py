@@ -1,7 +1,8 @@
-"""Compaction: one arrival day of a table in many small files -> few large ones, sorted, in one commit.
+"""Compaction: one arrival day of a table in many small files -> few large files, sorted, in one commit.
 
-A closed day is rewritten once: `compact_closed` notes "compacted:<day>" = its rows in the same commit and does nothing
-until rows come or go. Readers see the day before or after, never between. Repeated ids are counted, never dropped.
+A closed day is rewritten once: `compact_closed` notes "compacted:<day>" = number of rows in the same commit, and later
+calls do nothing until that number changes. Readers see the day as it was before or after the commit, never a mixture.
+Repeated ids are counted, never dropped.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from lakehouse.upkeep.compaction.sort import THREADS, Day, workers
 from lakehouse.upkeep.scratch import scratch, sweep
 
 FILE_BYTES = 256 << 20
-LEAST_RANGES = 4  # of a day that is written to more than one file
+LEAST_RANGES = 4  # a day with fewer ranges is written to one file
 
 DEALT = failpoint(
-    "compaction.dealt", "the rows of the day lie in files of the data folder, none of the table is written"
+    "compaction.dealt", "the rows of the day are in files of the data folder, no file of the table is written"
 )
-WRITTEN = failpoint("compaction.written", "the sorted files of the day are written, no version has them")
+WRITTEN = failpoint("compaction.written", "the sorted files of the day are written, no version of the table has them")
 COMMITTED = failpoint("compaction.committed", "the newest version has the sorted files in place of the old ones")
 OPEN_COMMITTED = failpoint("compaction.open", "the open day's small files are merged")
 
@@ -44,16 +45,16 @@ _POSITION = ("timestamp", "bus_partition", "bus_offset", "bus_index")
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What a compaction did.
+    """Result of a compaction.
 
     Attributes:
-        rows: Of the day, before and after.
-        bytes_before, bytes_after: Parquet.
-        version: Of the table that has the day as it is now.
-        repeated: Rows whose id another row of the day has, too. There should be none.
-        uncounted: Rows whose ids were not compared, as the day has more streams than `compaction_runs` takes.
-        repeated_positions: Rows that stand at the same bus position as their neighbour in the order.
-        done: False when there was nothing to do; then nothing was counted either.
+        rows: Rows of the day; a compaction does not change this number.
+        bytes_before, bytes_after: Size of the Parquet files.
+        version: Version of the table after the compaction.
+        repeated: Rows beyond the first of each id; 0 in a sound table.
+        uncounted: Rows whose ids were not compared, as the day has more streams than `compaction_runs` allows.
+        repeated_positions: Rows with the same bus position as the row before them in the sorted order.
+        done: False if the day needed no compaction; then repeated rows were not counted either.
     """
 
     rows: int
@@ -70,7 +71,7 @@ class Compaction:
 
 
 def compact_open(care: Care, name: str, day: dt.date) -> Compaction:
-    """Merge the small files of a day that still receives rows; never in the way of appends. Idempotent.
+    """Merge the small files of a day that still receives rows. Does not block appends. Idempotent.
 
     Raises:
         StoreError: Nothing changed; the same call may be repeated.
@@ -89,8 +90,8 @@ def compact_closed(care: Care, name: str, day: dt.date) -> Compaction:
     """Rewrite a closed day, sorted by (tenant, service, timestamp), equal keys in bus order. Idempotent.
 
     Raises:
-        StoreError: The day is not closed, others changed it all the time, or it cannot be read or written. Nothing
-            changed; the same call may be repeated.
+        StoreError: The day is not closed, other processes changed it during every attempt, or the table cannot be read
+            or written. Nothing changed; the same call may be repeated.
     """
     if day >= care.today():
         raise StoreError(f"{day} is not closed yet", hint="compact the open day with compact_open")
@@ -110,7 +111,7 @@ def compact_closed(care: Care, name: str, day: dt.date) -> Compaction:
 
 
 def _tidy(care: Care) -> None:
-    with translated(f'what a killed compaction left in "{care.settings.data}" cannot be removed'):
+    with translated(f'leftovers of a killed compaction in "{care.settings.data}" cannot be removed'):
         sweep(care.settings.data)
 
 
@@ -142,7 +143,7 @@ def _outcome(
 
 
 def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tuple[Seen, int]:
-    """One commit; what was seen of ids, and repeated bus positions."""
+    """Rewrite the day in one commit; return the repeated ids and the number of repeated bus positions."""
     held, positions = [file for file in table.files() if file["partition.day"] == day], Positions()
     with translated(f"{day} of {table.what} cannot be sorted"), scratch(care.settings.data, "compaction") as folder:
         files = table.new_files(folder)
@@ -159,14 +160,14 @@ def _rewrite(care: Care, table: Delta, day: dt.date, rows: int, note: str) -> tu
         )
     if rows_of(written) != rows:
         files.delete(written)
-        raise StoreError(f"the day has {rows} rows and {rows_of(written)} were read: nothing was changed")
+        raise StoreError(f"the day has {rows} rows, but {rows_of(written)} were read: nothing was changed")
     reach(WRITTEN)
     table.replace(day, written, {note: rows})
     return source.seen, positions.repeated
 
 
 def _written(files: Files, jobs: Sequence[Callable[[], list[AddAction]]]) -> list[AddAction]:
-    """What all jobs wrote. When one fails, those that wait are not begun, and what the others wrote is deleted."""
+    """Run the jobs and return their files. If a job fails, no further job starts and all files are deleted."""
     with workers() as threads:
         running = [threads.submit(job) for job in jobs]
         try:
@@ -180,7 +181,7 @@ def _written(files: Files, jobs: Sequence[Callable[[], list[AddAction]]]) -> lis
 
 
 def _parts(ranges: int, size: int) -> list[tuple[int, int]]:
-    """First and end of the ranges of each file: one each thread when it is worth it, and none of them too large."""
+    """First and end range of each file: at least one file per thread for large days, no file above `FILE_BYTES`."""
     count = 1 if ranges < LEAST_RANGES else max(THREADS, -(-size // FILE_BYTES))
     cuts = [ranges * part // count for part in range(count + 1)]
     return list(pairwise(cuts))
@@ -194,7 +195,7 @@ def _write(
 
 
 class Positions:
-    """Counts the rows that stand at the same bus position as their neighbour. Thread-safe."""
+    """Counts rows with the same bus position as the row before them. Thread-safe."""
 
     def __init__(self) -> None:
         self.repeated = 0

@@ -1,11 +1,11 @@
-"""Repeated ids: batches of a day, in any order -> how many rows repeat an id, and about how many trace ids there are.
+"""Repeated ids: batches of a day, in any order -> number of rows that repeat an id, estimated number of trace ids.
 
-The sequences of a stream are nearly dense, so what was seen is a few runs of numbers: the rows of a run beyond the
-numbers that it spans are the repeated ones. A run takes 32 bytes: a 64-bit hash of tenant, producer, epoch and stream,
-its first number, the one past its last, and its rows. A request without a sequence is a run of its own.
+The sequence numbers of a stream are nearly dense, so a few runs of numbers describe them. The rows of a run minus the
+numbers that it spans are the repeated rows. A run takes 32 bytes: a 64-bit hash of tenant, producer, epoch and stream,
+its first number, the number after its last, and its rows. A request without a sequence is a run of its own.
 
-Memory is bounded: with more runs than that, half of all streams are left out, by a bit of their hash, and so on. What
-is left is counted exactly; the rows of the others are said to be uncounted.
+Memory is bounded: above the limit of runs, half of all streams are left out by a bit of their hash, as often as needed.
+The remaining streams are counted exactly; the rows of the others are reported as uncounted.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 RUNS = 2_000_000  # 64 MiB, and as much again while they are merged
 _STREAM = ("tenant", "producer", "stream")
 _ID = {*_STREAM, "epoch", "sequence"}
-_MANY_RUNS = 65_536  # that wait before they are merged with the others
-_RANGES = 16  # of hashes, merged one after the other: each needs several times its size
+_MANY_RUNS = 65_536  # runs that wait before they are merged with the others
+_RANGES = 16  # ranges of hashes, merged one after the other, as a merge needs several times their size
 
 _Longs = npt.NDArray[np.int64]
 _Hashes = npt.NDArray[np.uint64]
-_Runs = tuple[_Hashes, _Longs, _Longs, _Longs]  # stream, first number, the one past the last, rows
+_Runs = tuple[_Hashes, _Longs, _Longs, _Longs]  # stream, first number, number after the last, rows
 
 _NONE: _Runs = (np.zeros(0, np.uint64), *(np.zeros(0, np.int64) for _ in range(3)))  # type: ignore[assignment]
 
@@ -35,24 +35,24 @@ class Seen:
     """Not thread-safe.
 
     Args:
-        most_runs: How many are held at most, and half as many again before they are merged.
+        most_runs: Most runs in memory after a merge; half as many again may wait for the merge.
 
     Attributes:
-        trace_ids: Those of each batch, added up.
-        uncounted: Rows whose ids are no longer compared with those of others.
+        trace_ids: Sum of the distinct trace ids of each batch.
+        uncounted: Rows whose ids are not compared with others.
     """
 
     def __init__(self, most_runs: int = RUNS) -> None:
         self.trace_ids = self.uncounted = 0
         self._most = most_runs
-        self._bits = 0  # of a hash that must be 0 for its stream to be counted
-        self._runs = _NONE  # sorted, no two of them meet
+        self._bits = 0  # number of low bits that are 0 in the hash of a counted stream
+        self._runs = _NONE  # sorted, without overlap
         self._waiting: list[_Runs] = []
         self._waiting_count = 0
-        self._repeated = 0  # of streams that were left out since
+        self._repeated = 0  # repeated rows of streams that were left out later
 
     def see(self, batch: pa.RecordBatch) -> None:
-        """Text with few values comes dictionary-encoded."""
+        """Count the rows of `batch`. Text columns with few values must be dictionary-encoded."""
         if "trace_id" in batch.schema.names:
             self.trace_ids += _trace_ids(batch.column("trace_id"))
         if set(batch.schema.names) >= _ID and len(batch):
@@ -66,7 +66,7 @@ class Seen:
             self._merge()
 
     def _counted(self, runs: _Runs) -> _Runs:
-        """Those of streams that are not left out; the rows of the others are noted."""
+        """The runs of counted streams; the rows of the others are added to `uncounted`."""
         if not self._bits:
             return runs
         is_counted = (runs[0] & np.uint64((1 << self._bits) - 1)) == 0
@@ -96,7 +96,7 @@ class Seen:
 
     @property
     def repeated(self) -> int:
-        """Rows beyond the first of each id, as far as they were counted."""
+        """Counted rows beyond the first of each id."""
         self._merge()
         return self._repeated + _repeated(self._runs)
 
@@ -122,7 +122,7 @@ def _runs_of(batch: pa.RecordBatch) -> _Runs:
 
 
 def _hashes(column: Any) -> _Hashes:
-    """Of the text in each row; one look at each text that occurs."""
+    """Hash of the text in each row; each distinct text is hashed once."""
     texts = column.dictionary
     places = np.asarray(column.indices.fill_null(len(texts)))
     of: _Hashes = np.zeros(len(texts) + 1, np.uint64)
@@ -135,14 +135,14 @@ def _hashes(column: Any) -> _Hashes:
 
 
 def _mixed(values: _Hashes) -> _Hashes:
-    """Every bit depends on every other. Source: the finaliser of SplitMix64."""
+    """Mix the bits, so that each output bit depends on all input bits. Source: the finaliser of SplitMix64."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
 def _merged(parts: list[_Runs]) -> _Runs:
-    """Sorted by stream and number; runs that meet are one. A range of hashes at a time."""
+    """Merge the runs, sorted by stream and number; runs that meet become one. One range of hashes at a time."""
     parts = [part for part in parts if len(part[0])]
     if not parts:
         return _NONE
@@ -160,7 +160,7 @@ def _united(streams: Any, starts: Any, ends: Any, rows: Any) -> _Runs:
         return _NONE
     order = np.lexsort((starts, streams))
     streams, starts, ends, rows = streams[order], starts[order], ends[order], rows[order]
-    # The furthest end so far within each stream: numbers by their rank, so that those of a later stream are larger.
+    # The furthest end so far within each stream. Numbers are replaced by ranks, larger in each later stream.
     numbers = np.unique(np.concatenate((starts, ends)))
     groups = np.concatenate(([0], np.cumsum(streams[1:] != streams[:-1]))) * len(numbers)
     furthest = np.maximum.accumulate(groups + np.searchsorted(numbers, ends))

@@ -70,7 +70,7 @@ class Day:
     """The rows of some files of a table.
 
     Args:
-        most_runs: Of record ids, that repeats are counted of; see `Seen`.
+        most_runs: Most runs of record ids that are compared; see `Seen`.
 
     Attributes:
         rows: Number of rows, from the footers.
