@@ -316,7 +316,7 @@ def test_an_archive_that_is_away_is_said_and_never_made_anew(here: Settings, car
         assert "check that its folder is mounted" in page.tiers[Tier.ARCHIVE].error
         default = asked(Search(None, later.lake, here))
         assert (default.partial, default.tiers[Tier.ARCHIVE].skipped) == (False, True)
-        with pytest.raises(StoreError, match="is not at"):
+        with pytest.raises(StoreError, match="is missing at"):
             archive_day(later, Kind.LOGS, DAYS[1])
     assert not Path(here.archive).exists()
     shutil.move(f"{here.archive}.away", here.archive)
