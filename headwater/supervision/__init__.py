@@ -1,1 +1,1 @@
-"""Supervision: a plan -> processes that are kept alive, logged, and stopped in order."""
+"""Supervision: a plan -> child processes, kept alive, logged, and stopped in order."""

@@ -1,4 +1,4 @@
-"""The batch tiers as a child of `headwater up`: `orchestration.process.serve`, tied to its parent, as its runs are.
+"""The batch tiers as a child of `headwater up`: `orchestration.process.serve`; it and its runs end with the parent.
 
     python -m headwater.supervision.batch
 
@@ -19,7 +19,7 @@ def main() -> int:
     from contracts.settings import load_settings
     from orchestration.process.serve import serve
 
-    os.environ[PARENT] = str(os.getpid())  # of the runs, which are started by multiprocessing and import this file
+    os.environ[PARENT] = str(os.getpid())  # parent of the runs; multiprocessing starts them and imports this file
     try:
         return serve(load_settings())
     except HeadwaterError as error:

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the batch tiers: what they left in the data folder -> text of the API's /metrics."""
+"""Prometheus metrics of the batch tiers: files in the data folder -> text of the API's /metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestration.failures.failed_runs import failure_counts
 
 
 def forgotten_senders(data: Path) -> CounterMetricFamily:
-    """What flows of this data folder forgot: a repeat of it would be stored twice."""
+    """Keys and streams that flows of this data folder forgot; a repeated record of these would be stored twice."""
     family = CounterMetricFamily(
         "headwater_repeats_forgotten",
         "Keys and streams that a flow forgot because there were too many.",
@@ -28,7 +28,7 @@ def forgotten_senders(data: Path) -> CounterMetricFamily:
 
 
 class BatchFailures(Collector):
-    """Reads a small file whenever it is asked; none is no failure."""
+    """Reads small files at every request; a missing file counts as no failure."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -46,7 +46,7 @@ class BatchFailures(Collector):
             family.add_metric([job], count)
         yield family
         family = CounterMetricFamily(
-            "headwater_bus_alerts", "What the bus forgot, or might have, before it landed.", labels=["alert", "topic"]
+            "headwater_bus_alerts", "Alerts: the bus lost or may lose messages.", labels=["alert", "topic"]
         )
         for (name, kind), count in bus_alert_counts(self._data).items():
             family.add_metric([name, kind.topic], count)

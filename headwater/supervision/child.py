@@ -1,4 +1,4 @@
-"""A child's tie to its parent: a process started by `headwater` -> ended by the kernel when the parent is gone."""
+"""A child's tie to its parent: a process started by `headwater` -> killed by the kernel when the parent ends."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _PR_SET_PDEATHSIG = 1
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For a child of this process: knows its parent, and finds our packages before like-named folders of the cwd."""
+    """Environment for a child: names its parent, and puts our packages before folders of the same name in the cwd."""
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
     ours = {PARENT: str(os.getpid()), "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **ours, **(extra or {})}
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the parent that `environment` named is gone, however it ends.
+    """Ask the kernel to kill this process when the parent that `environment` named ends for any reason.
 
-    SIGKILL, because nothing weaker is certain; whatever is killed here is made whole from the bus at the next start.
-    Does nothing for a process that was not started by `headwater`, and outside Linux.
+    The signal is SIGKILL, as a process can ignore any other; the next start replays unfinished work from the bus. Does
+    nothing in a process that `headwater` did not start, and outside Linux.
     """
     parent = os.environ.pop(PARENT, "")
     if not parent or sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before the kernel was told
+    if os.getppid() != int(parent):  # the parent ended before the call above
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Engines of `headwater up`: three URLs -> where bus, hot store and lake are, and a short wait for those that are away.
+"""Engines of `headwater up`: three URLs -> addresses of bus, hot store and lake, and a short wait for each engine.
 
-What does not answer in time is started without: every part waits for it by itself, and goes on when it is there.
+If an engine does not answer in time, `up` starts without it: every process waits for the engine itself.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One of the three.
+    """Bus, hot store or lake.
 
     Attributes:
-        where: For people.
-        ask: What it says when it is there; raises BusError or StoreError while it is not. None: it is a local file.
-        without: What a start without it means.
+        where: Address, for people.
+        ask: Returns a short text if the engine answers; raises BusError or StoreError if not. None: a local file.
+        without: Consequence of a start without the engine, in words.
     """
 
     what: str
@@ -40,7 +40,7 @@ class Engine:
 
 
 def engines_of(settings: Settings) -> Sequence[Engine]:
-    """Bus, hot store, lake. Connects to nothing.
+    """Bus, hot store, lake. Does not connect.
 
     Raises:
         ConfigError: A URL, or a setting of its engine, cannot work.
@@ -86,12 +86,12 @@ def _hot(settings: Settings) -> Engine:
         engine = reach(url, settings)
         if not engine.is_usable:
             raise ConfigError(
-                f"{engine.product} {engine.version} answers at {url}, which is no hot store", hint="headwater doctor"
+                f"{engine.product} {engine.version} at {url} cannot be the hot store", hint="run headwater doctor"
             )
         return f"OpenSearch {engine.version}"
 
     where = f"{url}, indexes {settings.opensearch_prefix}-…"
-    return Engine("hot store", where, ask, "the flow waits and goes on by itself, answers come from the lake")
+    return Engine("hot store", where, ask, "the flow waits for it, and the lake answers queries meanwhile")
 
 
 def _lake(settings: Settings) -> Engine:
@@ -108,16 +108,16 @@ def _lake(settings: Settings) -> Engine:
         return "it loses no commits"
 
     where = f"{settings.lake} at {store.endpoint or f'AWS {store.region}'}"
-    return Engine("lake", where, ask, "the flow waits and goes on by itself")
+    return Engine("lake", where, ask, "the flow waits for it")
 
 
 def wait_for(engines: Sequence[Engine], say: Say, wait_s: float = WAIT_S) -> None:
-    """Say where each is, once it answers; after `wait_s` go on without those that do not.
+    """Print the address of each engine that answers; after `wait_s` go on without the others.
 
     Raises:
-        ConfigError: One of them can never serve.
+        ConfigError: An engine cannot be used at all.
     """
-    logging.disable()  # of the engines' clients: what is wrong is said here
+    logging.disable()  # silences the engines' clients, as the errors are printed here
     away: dict[str, HeadwaterError] = {}
     waiting, until_s = list(engines), time.monotonic() + wait_s
     while waiting:

@@ -1,4 +1,4 @@
-"""The embedded flow as a child of `headwater up`: `flows.embedded`, tied to its parent.
+"""The embedded flow as a child of `headwater up`: `flows.embedded`, which ends with its parent.
 
     python -m headwater.supervision.flow
 
@@ -11,7 +11,7 @@ import sys
 
 from headwater.supervision.child import die_with_parent
 
-STARTED = "the flow has loaded and opens its stores"  # `headwater up` takes this line for readiness
+STARTED = "the flow has loaded and opens its stores"  # `headwater up` takes this line as a sign of readiness
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     from flows.embedded import run
 
     settings = load_settings()
-    sys.stderr.write(line("info", {"message": STARTED}) + "\n")  # one write, so that nothing comes between
+    sys.stderr.write(line("info", {"message": STARTED}) + "\n")  # one write, so that no other text comes between
     return run(settings)
 
 

@@ -1,4 +1,4 @@
-"""A log file with a limit: bytes of a child's output -> `NAME.log`, `NAME.log.1` …, oldest removed."""
+"""A log file with a size limit: bytes of a child's output -> `NAME.log`, `NAME.log.1` …; the oldest is removed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ KEEP = 4
 
 
 class LogFile:
-    """Append-only; rotates after a whole line once `limit_bytes` is passed and keeps `keep` older files.
+    """Append-only; rotates after a whole line above `limit_bytes` and keeps `keep` older files.
 
-    A full disk loses log lines, never the process that writes them.
+    On a full disk log lines are lost; the process that writes them goes on.
     """
 
     def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES, keep: int = KEEP) -> None:

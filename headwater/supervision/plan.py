@@ -1,4 +1,4 @@
-"""The plan of `headwater up`: what its supervisor runs -> JSON text, carried across the exec into a small process."""
+"""The plan of `headwater up`: children of the supervisor -> JSON text, passed through exec to a small process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headwater.supervision.supervised import Spec
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """Children in the order in which they are stopped, and what to print when all are ready."""
+    """Children in stop order, and the text to print when all are ready."""
 
     children: tuple[Spec, ...]
     greeting: str

@@ -1,4 +1,4 @@
-"""Ports: an address to listen on -> a port that is free now, or the reason why it cannot be used."""
+"""Ports: an address to listen on -> a port that is free now, or the reason why the port cannot be used."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contracts.errors import ConfigError
 
 
 def take_port(host: str, port: int, patience_s: float = 1.0) -> int:
-    """Check that the service can listen there; 0 gives a free port.
+    """Check that a service can listen on the port and return the port; 0 picks a free port.
 
-    Waits `patience_s`, as the children of an `up` that was just killed take a moment to go.
+    Waits up to `patience_s`, as the children of a killed `up` take a moment to end.
 
     Raises:
-        ConfigError: It cannot, with a way out.
+        ConfigError: The port cannot be used; the hint names the remedy.
     """
     deadline = time.monotonic() + patience_s
     while True:
@@ -40,5 +40,5 @@ def _port_trouble(error: OSError, host: str, port: int) -> str:
 
 def _port_hint(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"take another: headwater up --port {min(port + 1, 65535)} (0 takes a free one); who has it: ss -ltnp"
-    return "see --host and --port; ports below 1024 need privileges"
+        return f"use another: headwater up --port {min(port + 1, 65535)} (0 picks a free port); its user: ss -ltnp"
+    return "correct --host or --port; ports below 1024 need privileges"

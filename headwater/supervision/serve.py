@@ -2,7 +2,7 @@
 
     python -m headwater.supervision.serve
 
-Delivery: 202 is answered when the bus is durable. Holds no state of its own; any number of these may run.
+Delivery: the service answers 202 when the bus has stored the records durably. It is stateless; any number may run.
 Not handled: TLS; put a proxy in front of it.
 """
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from contracts.settings import Settings
 
-GRACE_S = 2.0  # for requests in flight at a stop; `up` waits a little longer before it kills
+GRACE_S = 2.0  # for running requests at a stop; `up` waits a little longer before it kills
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Ingestion and query routes side by side, over one set of adapters."""
+    """Ingestion and query routes in one app, over one set of adapters."""
     import bus
     import ingestion_api.app
     import lakehouse

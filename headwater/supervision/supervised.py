@@ -1,6 +1,6 @@
-"""One child of the supervisor: a command -> a process whose output goes to its log, started again with growing pauses.
+"""One child of the supervisor: a command -> a process with a log file, restarted with growing pauses.
 
-Standard library only: the supervisor stays small because of what it does not import.
+Standard library only: so the supervisor stays small.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from headwater.supervision.logfile import LogFile
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-STEADY_S = 20.0  # a child that lived this long starts with a clean slate
+STEADY_S = 20.0  # after so long a life, the pauses begin with the shortest again
 TAIL_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run.
+    """Command of a child.
 
     Attributes:
-        name: For the console and the log file.
+        name: Name on the console.
         command: Words; no shell.
-        env: Added to the supervisor's own.
-        log: File of its output; "" is the console.
-        probe: Host and port where `probe_path` says that it is ready; None: when `ready_line` was seen.
-        ready_line: Text in its output that says it is ready.
-        stop_s: How long it may take to stop after SIGTERM.
-        late: Started when all others are ready, so that it does not hold them up.
+        env: Variables added to the supervisor's environment.
+        log: File for the output; "" is the console.
+        probe: Host and port; the child is ready when `probe_path` answers 200. None: when `ready_line` was printed.
+        ready_line: Text in the output that shows readiness.
+        stop_s: Time that the child has to stop after SIGTERM.
+        late: True: the child starts when all others are ready, so that it does not slow them down.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Spec:
 
 
 class Child:
-    """Times are the supervisor's monotonic clock, passed in."""
+    """Times are passed in and come from the supervisor's monotonic clock."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -60,16 +60,16 @@ class Child:
         self.deaths = 0
         self.started_s = 0.0
         self.next_start_s = 0.0
-        self.output = -1  # where its output is read, while it is open
+        self.output = -1  # descriptor of the child's output; -1: closed
         self._log = LogFile(Path(spec.log)) if spec.log else None
         self._tail = b""
 
     def start(self, now_s: float) -> int:
-        """Run the command; the descriptor to watch for its output.
+        """Start the process and return the descriptor of its output.
 
         Raises:
-            OSError: The command is not there, or the machine has no descriptor, process or memory left for it. No
-                descriptor stays open, and the same call may be tried again.
+            OSError: The command does not exist, or the machine has no descriptor, process or memory left. No descriptor
+                stays open, and the same call may be repeated.
         """
         self.ready, self.told_ready, self.started_s = False, False, now_s
         self._tail = b""
@@ -93,7 +93,7 @@ class Child:
         return read
 
     def pump(self) -> bool:
-        """Take what it wrote; False when it closed its output."""
+        """Read the output of the child; False: the child has closed its output."""
         while True:
             try:
                 data = os.read(self.output, 1 << 16)
@@ -115,20 +115,20 @@ class Child:
         self.output = -1
 
     def probe(self) -> bool:
-        """Whether it is ready now; asks at most once, for at most a second."""
+        """True if the child is ready; asks at most once, for at most a second."""
         if not self.ready and self.spec.probe:
             self.ready = answers_ready(*self.spec.probe, path=self.spec.probe_path)
         return self.ready
 
     def buried(self, now_s: float) -> float:
-        """Account for a death; the pause in seconds before the next start."""
+        """Note a death; return the pause in seconds before the next start."""
         self.deaths = 1 if now_s - self.started_s >= STEADY_S else self.deaths + 1
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self.deaths - 1))
         self.process, self.ready, self.next_start_s = None, False, now_s + pause_s
         return pause_s
 
     def last_words(self) -> str:
-        """The last line it wrote: of a JSON log line its message."""
+        """The last line of the output; for a JSON log line, its message."""
         lines = [line for line in self._tail.decode(errors="replace").splitlines() if line.strip()]
         if not lines:
             return ""
@@ -148,7 +148,7 @@ def exit_reason(code: int) -> str:
 
 
 def answers_ready(host: str, port: int, timeout_s: float = 1.0, path: str = "/health/ready") -> bool:
-    """Whether GET `path` answers 200; by a bare socket, as an HTTP library would double the supervisor."""
+    """True if GET `path` answers 200. Uses a bare socket, as an HTTP library would double the supervisor's size."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout_s) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         return connection.recv(64).startswith(b"HTTP/1.1 200")

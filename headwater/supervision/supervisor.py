@@ -2,10 +2,10 @@
 
     python -m headwater.supervision.supervisor PLAN   (JSON; written and started by `headwater up`)
 
-A child that dies, or whose command cannot be started, is started again after a pause that doubles up to 30 s, for ever.
-The supervisor prints the reason of every death and of every failed start. SIGTERM or Ctrl-C stops the children in the
-order of the plan, each given its time, SIGKILL as the last resort. A second signal kills at once. Standard library
-only, one thread: it costs about 10 MiB and no CPU.
+If a child dies or cannot be started, the supervisor starts it again after a pause, for ever; the pause doubles up to
+30 s. The supervisor prints the reason of every death and every failed start. SIGTERM or Ctrl-C stops the children in
+the order of the plan; a child that exceeds its time is killed. A second signal kills all at once. Standard library
+only, one thread: the supervisor takes about 10 MiB and no CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "": "0"}
 
 
 class Supervisor:
-    """Owns the children; `run` returns when all are stopped."""
+    """Starts and stops the children; `run` returns when all are stopped."""
 
     def __init__(self, plan: StartPlan) -> None:
         self._plan = plan
@@ -37,7 +37,7 @@ class Supervisor:
         self._greeted = False
 
     def run(self) -> int:
-        """0 after a clean stop, 1 when a child had to be killed."""
+        """Run until a signal; 0 after a clean stop, 1 if a child had to be killed."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, self._on_signal)
@@ -71,7 +71,7 @@ class Supervisor:
     def _start(self, child: Child, now_s: float) -> None:
         try:
             self._selector.register(child.start(now_s), selectors.EVENT_READ, child)
-        except OSError as error:  # the machine may be short of something, or the command be in the middle of an upgrade
+        except OSError as error:  # perhaps the machine lacks memory, or the command is being upgraded
             self._wait(child, f"cannot be started: {error}", now_s)
 
     def _bury(self, child: Child, code: int, now_s: float) -> None:
@@ -81,10 +81,10 @@ class Supervisor:
 
     def _wait(self, child: Child, reason: str, now_s: float) -> None:
         pause_s = child.buried(now_s)
-        self._say(child.spec.name, f"{reason}; starting it again in {pause_s:.1f} s", "bad")
+        self._say(child.spec.name, f"{reason}; restart in {pause_s:.1f} s", "bad")
         if child.deaths >= MANY_DEATHS:
-            where = f"; its log is {child.spec.log}" if child.spec.log else ""
-            self._say(child.spec.name, f"has died {child.deaths} times in a row; still trying{where}", "warn")
+            where = f"; see its log {child.spec.log}" if child.spec.log else ""
+            self._say(child.spec.name, f"has died {child.deaths} times in a row; restarts continue{where}", "warn")
 
     def _forget(self, child: Child) -> None:
         if child.output >= 0:
@@ -101,7 +101,7 @@ class Supervisor:
 
     def _stop(self) -> int:
         self._print("")
-        self._say("up", "stopping; once more to kill", "dim")
+        self._say("up", "stopping; press Ctrl-C again to kill", "dim")
         deadline_s = time.monotonic()
         clean = []
         for child in self._children:
@@ -111,9 +111,9 @@ class Supervisor:
         return 0 if all(clean) else 1
 
     def _end(self, child: Child, deadline_s: float) -> bool:
-        """SIGTERM, its time, SIGKILL. Meanwhile the others are listened to, so that none blocks on a full pipe.
+        """Send SIGTERM, and SIGKILL after the deadline. The output of all children is read, so none blocks on its pipe.
 
-        Its time is also what those before it have left of theirs: on a busy machine the flow needs more to commit.
+        Children inherit unused time of those before: on a busy machine the flow needs longer to commit.
         """
         if child.process is None:
             return True
@@ -140,7 +140,7 @@ class Supervisor:
 
     @staticmethod
     def _print(text: str) -> None:
-        """A console that is gone must not end the children."""
+        """Print, and ignore a closed console, as the children must go on."""
         with contextlib.suppress(OSError, ValueError):
             print(text, flush=True)
 

@@ -69,13 +69,13 @@ def test_a_killed_child_is_started_again_and_the_console_says_why(tmp_path: Path
         pid_of(tmp_path, "a", unlike=first)
         until(lambda: "ready again" in output(tmp_path), "the second start being told")
         assert is_alive(other)
-    assert "a     died (signal 9, SIGKILL); starting it again in 0.5 s" in output(tmp_path)
+    assert "a     died (signal 9, SIGKILL); restart in 0.5 s" in output(tmp_path)
     assert output(tmp_path).count("greetings") == 1
 
 
 def test_a_child_that_dies_again_and_again_is_retried_with_growing_pauses_and_its_last_words(tmp_path: Path) -> None:
     with supervised(tmp_path, spec(tmp_path, "a", "raise SystemExit('no disk')")):
-        until(lambda: "has died 4 times in a row; still trying" in output(tmp_path), "four deaths")
+        until(lambda: "has died 4 times in a row; restarts continue" in output(tmp_path), "four deaths")
     told = [
         line.rpartition("in ")[2] for line in output(tmp_path).splitlines() if "died (exit code 1): no disk" in line
     ]
@@ -87,16 +87,16 @@ def test_a_command_that_cannot_be_started_is_retried_leaks_nothing_and_stops_no_
     waiting = replace(spec(tmp_path, "a", ""), command=[str(late)])
     with supervised(tmp_path, waiting, spec(tmp_path, "b", STEADY)) as process:
         other = pid_of(tmp_path, "b")
-        until(lambda: "starting it again in 0.5 s" in output(tmp_path), "the first failed start being told")
+        until(lambda: "restart in 0.5 s" in output(tmp_path), "the first failed start being told")
         before = len(descriptors(process.pid))
-        until(lambda: "starting it again in 4.0 s" in output(tmp_path), "three more failed starts")
+        until(lambda: "restart in 4.0 s" in output(tmp_path), "three more failed starts")
         assert len(descriptors(process.pid)) == before
         late.write_text(f"#!{sys.executable}\n" + STEADY.replace("NAME", str(tmp_path / "a")))
         late.chmod(0o755)
         pid_of(tmp_path, "a")
         until(lambda: "greetings" in output(tmp_path), "both being ready")
         assert is_alive(other)
-    assert f"a     cannot be started: [Errno 2] No such file or directory: '{late}'; starting it" in output(tmp_path)
+    assert f"a     cannot be started: [Errno 2] No such file or directory: '{late}'; restart in" in output(tmp_path)
     assert output(tmp_path).splitlines()[-1].endswith("stopped")
 
 
@@ -167,7 +167,7 @@ def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
     with supervised(tmp_path, spec(tmp_path, "a", STUBBORN, stop_s=60)) as process:
         pid_of(tmp_path, "a")
         process.terminate()
-        until(lambda: "once more to kill" in output(tmp_path), "the stop being told")
+        until(lambda: "press Ctrl-C again to kill" in output(tmp_path), "the stop being told")
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 1
 
