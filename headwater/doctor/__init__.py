@@ -1,1 +1,1 @@
-"""Doctor: this machine, the data folder and the engines -> one verdict per check."""
+"""Doctor: this machine, the data folder and the engines -> a verdict for every check."""

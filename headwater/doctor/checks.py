@@ -1,4 +1,4 @@
-"""`headwater doctor`: this machine and the data folder -> one verdict per check, each with what to do."""
+"""`headwater doctor`: this machine and the data folder -> a verdict for every check, with a remedy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STYLE = {Level.OK: ("✓", "green"), Level.WARN: ("!", "yellow"), Level.FAIL: (
 
 
 def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], Verdict]]]:
-    """Every check by name, in the order in which a start would meet them."""
+    """All checks by name, in the order in which a start needs the parts."""
     data = settings.data
     yield "Python", lambda: doctor_machine.python(platform.python_version_tuple())
     yield "data folder", lambda: doctor_machine.writable(data)
@@ -46,8 +46,8 @@ def checks(settings: Settings) -> Iterator[tuple[str, Callable[[], Verdict]]]:
 
 
 def doctor(settings: Settings, as_json: bool) -> int:
-    """1 when a check failed."""
-    logging.disable()  # of the engines' clients: what they have to say is in the verdicts
+    """Run all checks and print the verdicts; 1 if a check failed."""
+    logging.disable()  # silences the engines' clients, as their errors are in the verdicts
     verdicts = {name: _run(check) for name, check in checks(settings)}
     failed = [name for name, verdict in verdicts.items() if verdict.level is Level.FAIL]
     if as_json:
@@ -63,16 +63,16 @@ def _run(check: Callable[[], Verdict]) -> Verdict:
         return check()
     except HeadwaterError as error:
         return Verdict(Level.FAIL, str(error), error.hint)
-    except Exception as error:  # a check that breaks is a finding, and the others still run
-        return Verdict(Level.FAIL, f"{type(error).__name__}: {error}", "see --debug of the command that needs it")
+    except Exception as error:  # a check that breaks is a finding, and the other checks still run
+        return Verdict(Level.FAIL, f"{type(error).__name__}: {error}", "run the command that needs this with --debug")
 
 
 def _summary(verdicts: dict[str, Verdict]) -> str:
     named = {level: ", ".join(name for name, each in verdicts.items() if each.level is level) for level in Level}
     if named[Level.FAIL]:
-        return f"[bold red]not well: {named[Level.FAIL]}[/]"
+        return f"[bold red]failed: {named[Level.FAIL]}[/]"
     if named[Level.WARN]:
-        return f"[yellow]works, but mind: {named[Level.WARN]}[/]"
+        return f"[yellow]works, with warnings: {named[Level.WARN]}[/]"
     return "[green]all is well[/]"
 
 

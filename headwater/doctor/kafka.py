@@ -1,4 +1,4 @@
-"""Check of a Kafka bus: cluster and topics -> a verdict. Makes and changes nothing."""
+"""Check of a Kafka bus: cluster and topics -> a verdict. Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SHOWN = 5
 
 
 def kafka(settings: Settings) -> Verdict:
-    """Raises ConfigError or BusError when the cluster cannot be looked at; the error says why."""
+    """Check the bus. Raises ConfigError or BusError with the reason if the cluster cannot be read."""
     from bus.kafka.check import look
     from bus.topics import declared
 
     facts = look(settings.bus, settings)
     topics = len(declared(settings, facts.brokers)) - len(facts.missing)
     words = f"{counted(facts.brokers, 'broker')}, {counted(topics, 'topic')}"
-    words += ", every copy in sync" if topics else " yet; the first start makes them"
+    words += ", all replicas in sync" if topics else " yet; the first start creates them"
     return together([*_servers(facts), *_topics(facts, settings, topics), *_copies(facts)], words)
 
 
@@ -32,7 +32,7 @@ def _servers(facts: Facts) -> Iterator[Verdict]:
     for server, reason in facts.unreachable.items():
         yield warn(
             f"{server} of HEADWATER_BUS_URL cannot be reached ({reason}), others can",
-            "start that broker, or take it out of HEADWATER_BUS_URL",
+            "start that broker, or remove it from HEADWATER_BUS_URL",
         )
 
 
@@ -40,9 +40,9 @@ def _topics(facts: Facts, settings: Settings, there: int) -> Iterator[Verdict]:
     if facts.missing:
         found = f"missing: {', '.join(facts.missing)}"
         if not settings.bus_topics_apply:
-            yield fail(found, f"make them: {APPLY} (HEADWATER_BUS_TOPICS_APPLY=false leaves it to you)")
+            yield fail(found, f"create them: {APPLY} (a start does not, as HEADWATER_BUS_TOPICS_APPLY=false)")
         elif there:
-            yield warn(found, f"make them: {APPLY}; if one was deleted, its records are gone: headwater status")
+            yield warn(found, f"create them: {APPLY}; if a topic was deleted, its records are gone: headwater status")
     for change in facts.changes:
         if change.refusal:
             yield warn(f"{change.topic} is not as declared: {change.refusal}", change.hint)
@@ -53,15 +53,15 @@ def _topics(facts: Facts, settings: Settings, there: int) -> Iterator[Verdict]:
 def _copies(facts: Facts) -> Iterator[Verdict]:
     start = "start the brokers that are away: headwater topics show"
     if facts.leaderless:
-        yield fail(f"no leader, neither read nor written: {_some(facts.leaderless)}", start)
+        yield fail(f"no leader, so reads and appends fail: {_some(facts.leaderless)}", start)
     if facts.refusing:
-        yield fail(f"fewer copies in sync than min.insync.replicas, appends fail: {_some(facts.refusing)}", start)
+        yield fail(f"fewer replicas in sync than min.insync.replicas, appends fail: {_some(facts.refusing)}", start)
     if facts.behind:
-        yield warn(f"a copy is behind: {_some(facts.behind)}", f"if it stays so, {start}")
+        yield warn(f"a replica is behind: {_some(facts.behind)}", f"if this lasts, {start}")
 
 
 def _some(places: Sequence[str]) -> str:
-    """By topic, with the numbers of a few partitions."""
+    """Topics, with the numbers of a few partitions."""
     numbers: dict[str, list[str]] = {}
     for place in places:
         topic, _, number = place.rpartition(" ")

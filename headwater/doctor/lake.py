@@ -1,4 +1,4 @@
-"""Check of the lake: folder or S3 server -> a verdict. Makes nothing in a folder; in a bucket, keys that go again."""
+"""Check of the lake: folder or S3 server -> a verdict. In a bucket, writes and deletes test keys."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from lakehouse.lake.store import Lake
     from lakehouse.s3.store import ObjectStore
 
-RACE_KEYS = 200  # a start makes do with 40
-SKEW_S = 60.0  # servers refuse signatures from 15 minutes on
+RACE_KEYS = 200  # a start uses 40
+SKEW_S = 60.0  # from 15 minutes on servers refuse signatures
 
 
 def lake(settings: Settings) -> Verdict:
-    """Raises ConfigError or StoreError when it cannot be used; the error says why."""
+    """Check the lake. Raises ConfigError or StoreError with the reason if the lake cannot be used."""
     if is_missing(settings.lake):
         return ok(NONE_YET)
     from lakehouse import open_lake
@@ -39,7 +39,7 @@ def lake(settings: Settings) -> Verdict:
 
 
 def _of_its_bus(settings: Settings, opened: Lake) -> list[Verdict]:
-    """Whether it is still the bus that the lake was filled from."""
+    """Warn if the bus is not the one that filled the lake."""
     if is_missing(settings.bus, "sqlite://"):
         return []
     from bus import open_bus
@@ -47,26 +47,26 @@ def _of_its_bus(settings: Settings, opened: Lake) -> list[Verdict]:
     from orchestration.due.backlog import bus_risk
     from query_api.places import replaced
 
-    # Of a bus that cannot be asked its own check says why.
+    # If the bus cannot be read, the check of the bus reports the reason.
     with contextlib.suppress(BusError), contextlib.closing(open_bus(settings.bus, settings)) as queue:
         if kinds := replaced(queue, opened):
             found = f"the bus of {', '.join(kinds)} was lost and made anew, and no flow has read it yet"
-            return [warn(found, "start the flows: they read all of it; what was on the lost bus alone is gone")]
+            return [warn(found, "start the flows to read the new bus; records only on the lost bus are gone")]
         with contextlib.closing(Care(settings)) as care:
             return [warn(risk.message, "see headwater status") for risk in bus_risk(care, queue)]
     return []
 
 
 def retention(settings: Settings) -> Verdict:
-    """Raises ConfigError when the policy is refused; the error says why."""
+    """Check the retention policy. Raises ConfigError with the reason if the policy is not valid."""
     from lakehouse.upkeep.policy.file import load_policy
 
     policy = load_policy(settings)
-    return ok(f"{counted(len(policy.rules), 'rule')} in {policy.source}" if policy.source else "as built in")
+    return ok(f"{counted(len(policy.rules), 'rule')} in {policy.source}" if policy.source else "default policy")
 
 
 def _server(store: ObjectStore) -> tuple[list[Verdict], str]:
-    """What is not well, and how the race went."""
+    """Warnings about the server, and the result of the race in words."""
     from lakehouse.s3.check import look
 
     facts = look(store, RACE_KEYS)
@@ -76,4 +76,4 @@ def _server(store: ObjectStore) -> tuple[list[Verdict], str]:
         return [], words
     way = "ahead of" if facts.skew_s > 0 else "behind"
     found = f"our clock is {abs(facts.skew_s):.0f} s {way} that of {store.name}"
-    return [warn(found, "synchronise both machines (NTP): from 15 minutes on S3 refuses every request")], words
+    return [warn(found, "synchronise both clocks (NTP): from 15 minutes on S3 refuses every request")], words

@@ -1,4 +1,4 @@
-"""Checks of the data folder: keys, bus, hot store -> verdicts. Opens what exists and makes nothing."""
+"""Checks of the data folder: keys, bus, hot store -> verdicts. Creates nothing."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def key_files(settings: Settings) -> Verdict:
-    """Readable by their owner alone."""
+    """Fail if others than the owner may read the key files."""
     from web.keys import list_keys
 
     for path in (settings.keys_file, default_env(settings)):
         if path.exists() and path.stat().st_mode & 0o077:
             mode = oct(path.stat().st_mode & 0o777)[2:]
             return fail(
-                f"{path} is open to others (mode {mode})", f"chmod 600 {path}; if others were here, revoke its keys"
+                f"{path} is open to others (mode {mode})", f"chmod 600 {path}; revoke its keys if others have read it"
             )
     if not settings.keys_file.exists():
-        return ok("none yet; the first `headwater up` makes them")
-    return ok(f"{counted(len(list_keys(settings.keys_file)), 'key')}, readable by their owner alone")
+        return ok("none yet; the first `headwater up` creates them")
+    return ok(f"{counted(len(list_keys(settings.keys_file)), 'key')}, readable by their owner only")
 
 
 def bus(settings: Settings) -> Verdict:
@@ -48,7 +48,7 @@ def bus(settings: Settings) -> Verdict:
         opened.close()
     text = f"{counted(held, 'batch', 'batches')}, {size(used)}"
     if used > 0.9 * (settings.bus_max_mib << 20):
-        return warn(text, "near HEADWATER_BUS_MAX_MIB: appends will be refused; is the flow running? headwater status")
+        return warn(text, "near HEADWATER_BUS_MAX_MIB, where appends are refused: check the flow by headwater status")
     return ok(text)
 
 

@@ -1,4 +1,4 @@
-"""What one check of `headwater doctor` found."""
+"""Verdict: the result of one check of `headwater doctor`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class Level(enum.StrEnum):
-    """`warn` works and may hurt later; `fail` does not work."""
+    """`warn`: works, but may fail later; `fail`: does not work."""
 
     OK = "ok"
     WARN = "warn"
@@ -17,7 +17,7 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`finding` is what is there, `advice` what to do about it ("" when nothing is)."""
+    """`finding`: the state; `advice`: the remedy, "" if none is needed."""
 
     level: Level
     finding: str
@@ -37,7 +37,7 @@ def fail(finding: str, advice: str) -> Verdict:
 
 
 def together(verdicts: Sequence[Verdict], otherwise: str) -> Verdict:
-    """As bad as the worst, which comes first, naming all that are not well; ok(`otherwise`) when all are."""
+    """Combine verdicts: the worst level, with all bad findings, the worst first; ok(`otherwise`) if all are ok."""
     bad = [each for level in (Level.FAIL, Level.WARN) for each in verdicts if each.level is level]
     if not bad:
         return ok(otherwise)

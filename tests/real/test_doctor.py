@@ -88,7 +88,7 @@ def test_three_sound_engines_are_all_well(kafka: Kafka, opensearch: OpenSearch, 
     apply_missing(settings["bus_url"], loaded(settings, tmp_path))
     with_indexes(settings, tmp_path)
     found = doctor(tmp_path, settings)
-    says(found["bus"], "ok", "5 topics, every copy in sync")
+    says(found["bus"], "ok", "5 topics, all replicas in sync")
     says(found["hot store"], "ok", "green")
 
 
@@ -147,7 +147,7 @@ class TestKafka:
             until(lambda: not cluster.in_sync(), "the quorum giving up the broker")
             found = doctor(tmp_path, settings)["bus"]
         says(found, "fail", f"{gone} of HEADWATER_BUS_URL cannot be reached", "start that broker")
-        says(found, "fail", "fewer copies in sync than min.insync.replicas", "events.raw (partition 0 1)")
+        says(found, "fail", "fewer replicas in sync than min.insync.replicas", "events.raw (partition 0 1)")
         says(found, "fail", "a copy is behind", "logs.raw (partition 0 1 2 3)")
 
     def test_a_refused_log_in_is_named_and_another_protocol_too(self, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ class TestOpenSearch:
             found = doctor(tmp_path, settings)["hot store"]
         finally:
             httpx.delete(url).raise_for_status()
-        says(found, "fail", f"red, a shard is served by no node: {index}", "_cluster/allocation/explain")
+        says(found, "fail", f"red, no node serves a shard of: {index}", "_cluster/allocation/explain")
         says(found, "fail", f'index "{index}" has a mapping that is not ours', "delete or rename it")
 
     def test_templates_of_a_later_version_of_others_and_missing_ones_are_named(
@@ -217,7 +217,7 @@ class TestOpenSearch:
         found = doctor(tmp_path, settings)["hot store"]
         says(found, "fail", f'template "{prefix}-logs" is version 1000000', "upgrade this process")
         says(found, "fail", f'"{prefix}-events" that Headwater did not make', "HEADWATER_OPENSEARCH_PREFIX")
-        says(found, "fail", f"templates missing or not as we would make them: {prefix}-metrics", "restart the flow")
+        says(found, "fail", f"templates are missing or differ from ours: {prefix}-metrics", "restart the flow")
 
     def test_an_engine_without_tls_asked_by_tls_is_named(self, opensearch: OpenSearch, tmp_path: Path) -> None:
         settings = {"hot_url": opensearch.url.replace("opensearch", "opensearchs")}
