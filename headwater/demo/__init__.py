@@ -1,1 +1,1 @@
-"""Demo: a small shop, the platform on a temporary folder, and questions whose answers are known."""
+"""Demo: a small shop, the platform on a temporary folder, and questions with known answers."""

@@ -1,7 +1,7 @@
 """`headwater demo`: a seed -> a shop's log files -> the whole platform -> answers, checked against the generator.
 
-Everything runs as it does outside the demo: `headwater up` with its children, an agent per service that tails files
-while they rotate, an agent that measures this machine, and questions over REST. Nothing is left behind.
+The demo runs the real parts: `headwater up` with its children, an agent per service that tails files while they rotate,
+an agent that measures this machine, and questions over REST. The demo removes all its files at the end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETTLE_S = 90.0
 
 
 def demo(*, once: bool, port: int, seconds: float, seed: int) -> int:
-    """0 when every answer was right (and, unless `once`, after Ctrl-C), 1 when one was wrong.
+    """Play the story and ask the questions; 0 if every answer is right, else 1. Unless `once`, stay until Ctrl-C.
 
     Raises:
         StoreError: A process ended by itself, or the records did not arrive in time.
@@ -72,12 +72,12 @@ def _play(stage: Stage, seconds: float, seed: int, began_s: float, batch: bool) 
     )
     view.note("JSON (checkout, payment), logfmt (catalog, inventory), access log (web), plain text (mailer);")
     view.note(
-        f"files rotate while they are tailed; the payment provider is ill from {first:%H:%M:%S} to {end:%H:%M:%S} UTC"
+        f"files rotate while agents tail them; the payment provider fails from {first:%H:%M:%S} to {end:%H:%M:%S} UTC"
     )
     rest = stage.rest()
     try:
         _tell(stage, story, seconds, rest)
-        view.headline("3. Questions over REST, each checked against what the generator knows")
+        view.headline("3. Questions over REST, checked against the facts of the generator")
         answers = ask_all(rest, story)
     finally:
         rest.close()
@@ -87,7 +87,7 @@ def _play(stage: Stage, seconds: float, seed: int, began_s: float, batch: bool) 
 
 
 def _tell(stage: Stage, story: Story, seconds: float, rest: Rest) -> None:
-    """Write the story in `seconds` of real time, then wait until all of it is stored."""
+    """Write the story in `seconds` of real time, then wait until all lines are stored."""
     files = ShopFiles(stage.folder / "shop")
     with view.waiting(f"starting an agent for each service, and one that measures {socket.gethostname()} …"):
         stage.start_agents({service: files.path(service) for service in SERVICES})
@@ -116,7 +116,7 @@ def _send_event(stage: Stage, story: Story) -> None:
 
 
 def _until(story: Story, written: int, due_s: float) -> int:
-    """How many further lines lie before `due_s`."""
+    """Number of unwritten lines up to `due_s`."""
     end = written
     while end < len(story.lines) and (story.lines[end].at_s <= due_s or due_s >= STORY_S):
         end += 1
@@ -124,13 +124,13 @@ def _until(story: Story, written: int, due_s: float) -> int:
 
 
 def _arrived(entry: dict[str, Any]) -> tuple[int, int]:
-    """Lines that can be searched, as the hot store has them, and lines that the lake has."""
+    """Number of searchable lines (in the hot store), and number of lines in the lake."""
     behind = entry["lag"].get("hot", {}).get("records", 0)
     return entry["received"] - behind, entry["visible"]
 
 
 def settled(entry: dict[str, Any], total: int) -> bool:
-    """Whether both stores have all lines; on a busy machine either may be the later one."""
+    """True if both stores have all lines; on a busy machine either store may be the later one."""
     return min(_arrived(entry)) >= total and entry["in_flight"] == 0
 
 
@@ -151,7 +151,7 @@ def _settle(stage: Stage, rest: Rest, total: int, bars: view.Bars) -> None:
 def _stay(stage: Stage) -> None:
     data, us = stage.settings.data, command()
     out.print(f"""
-It stays up until Ctrl-C. Go on asking, from another terminal:
+The platform stays up until Ctrl-C. Ask more questions from another terminal:
 
   {us} search 'level:error AND service:payment' --since 1h --data-dir {data}
   {us} search --follow --data-dir {data}

@@ -1,6 +1,6 @@
-"""The demo's questions: a REST client and the story -> answers beside what is true.
+"""The demo's questions: a REST client and the story -> answers, compared with the facts of the story.
 
-Each question is asked as any client would ask it; the truth comes from the generator, never from the platform.
+The questions use the public API, as any client does. The facts come from the generator, never from the platform.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from headwater.rest import Rest
 
 SHOWN = 6
 PAGE_ROWS = 5000
-CPU_SLACK = 0.02  # counters of the modes are not read at one instant
+CPU_SLACK = 0.02  # the agent does not read the counters of all modes at one instant
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One question answered.
+    """Answer to one question.
 
     Attributes:
-        question: In words.
-        request: What was asked of the service.
+        question: The question in words.
+        request: The request to the service.
         columns, rows: The answer as a table.
-        right: Whether it is exactly what is true.
-        truth: What is true, in words; shown when the answer is wrong.
-        took_ms: Time of all requests, seen from the client.
+        right: True if the answer agrees exactly with the facts.
+        truth: The facts in words; shown if the answer is wrong.
+        took_ms: Time of all requests, as the client sees it.
     """
 
     question: str
@@ -57,7 +57,7 @@ def _timed(ask: Ask, rest: Rest, story: Story) -> Reply:
 
 
 def _window(story: Story) -> dict[str, str]:
-    """The whole story, with room for a clock that reads seconds."""
+    """Time range of the whole story, with a margin for clocks with whole seconds."""
     return {"start": _iso(story.start.timestamp() - 60), "end": _iso(story.start.timestamp() + 3600)}
 
 
@@ -80,13 +80,13 @@ def _counts(title: str, found: Counter[str]) -> list[tuple[str, ...]]:
 
 
 def records_out(rest: Rest, story: Story) -> Reply:
-    """Every line comes out once, as it was written."""
+    """Search returns every line once and unchanged."""
     found = _records(rest, _window(story))
     written = Counter((line.service, line.text) for line in story.lines)
     read = Counter((record["service"], record["body"]) for record in found)
     once = len({record["id"] for record in found}) == len(found)
     return Reply(
-        "Is every line that was written there, once and unchanged?",
+        "Is every written line there, once and unchanged?",
         "GET /logs/search, every page",
         ("service", ">records"),
         _counts("together", Counter(record["service"] for record in found)),
@@ -219,13 +219,13 @@ def services(rest: Rest, story: Story) -> Reply:
 
 
 def cpu(rest: Rest, _: Story) -> Reply:
-    """The generator cannot know this one; but the modes of a CPU share its time, so they must add up to all of it."""
+    """The generator does not know this answer, but the shares of a CPU's modes must add up to 1."""
     params = {
         "name": "system.cpu.utilization",
         "agg": "avg",
         "step": "5s",
         "group_by": "cpu.mode",
-        "q": "NOT _exists_:attributes.cpu.logical_number",  # the machine, not its single cores
+        "q": "NOT _exists_:attributes.cpu.logical_number",  # the whole machine, not single cores
         "start": "now-1m",
         "end": "now",
     }
@@ -243,7 +243,7 @@ def cpu(rest: Rest, _: Story) -> Reply:
         ("busy, every 5 s", *(f">{mode}" for mode in shown), ">idle"),
         [(bars, *(f"{means[mode]:.0%}" for mode in (*shown, "idle")))] if bars else [],
         bool(bars) and abs(together - 1) < CPU_SLACK,
-        f"modes that add up to all of the time, not {together:.1%}",
+        f"shares of all modes add up to 100 %, not {together:.1%}",
     )
 
 

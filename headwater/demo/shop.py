@@ -1,7 +1,7 @@
-"""A small shop's quarter of an hour: a seed -> log lines of six services, and what is true of them.
+"""A quarter of an hour in a small shop: a seed -> log lines of six services, and facts about them.
 
-Lines are what such services write: JSON, logfmt, an access log, plain text. In the middle the payment provider stops
-answering for a while: payments time out, checkouts fail. Every count that the demo asks for is known here, exactly.
+The services write typical lines: JSON, logfmt, an access log, plain text. In the middle the payment provider stops
+answering for a while: payments time out, checkouts fail. The story knows every count that the demo asks for.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ AGENTS = ("Mozilla/5.0 (X11; Linux x86_64)", "Mozilla/5.0 (iPhone; CPU iPhone OS
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line, ready to be written; `at_s` is its place in the story."""
+    """One log line; `at_s` is its time in the story."""
 
     at_s: float
     service: str
     text: str
-    level: str  # "" where the line does not say
+    level: str  # "" if the line has no level
     trace_id: str = ""
     duration_ms: int = 0  # of a checkout request
     status: int = 0  # of a request in the access log
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Lines in order of time, from `start` on."""
+    """Lines in order of time; the story begins at `start`."""
 
     start: dt.datetime
     lines: tuple[Line, ...] = field(repr=False)
@@ -49,7 +49,7 @@ class Story:
 
     @property
     def deploy(self) -> dict[str, Any]:
-        """The event shortly before the incident, as it is sent; of course the provider was at fault."""
+        """The event shortly before the incident, as it is sent. (The provider caused the incident, not the deploy.)"""
         when = self.incident[0] - dt.timedelta(seconds=12)
         attributes = {"version": "2.4.1"}
         event = {"name": "deploy", "body": "payment 2.4.1 is live", "service": "payment", "env": "demo"}
@@ -72,7 +72,7 @@ class Story:
         return sum(line.status >= 500 for line in self.lines)
 
     def failed_trace(self) -> str:
-        """A trace id of the incident, seen in several services."""
+        """A trace id of the incident with lines of several services."""
         paths = Counter(line.trace_id for line in self.lines if line.trace_id and INCIDENT_S[0] <= line.at_s)
         failed = {line.trace_id for line in self.lines if line.service == "payment" and line.level == "error"}
         return max(failed, key=lambda trace: (paths[trace], trace))
@@ -83,7 +83,7 @@ class Story:
 
 
 def tell(seed: int, start: dt.datetime, visits_per_s: float = 8.0) -> Story:
-    """The same seed and start tell the same story."""
+    """Make the story; the same seed and start give the same story."""
     dice = random.Random(seed)
     writer = _Shop(dice, start)
     lines: list[Line] = []
@@ -101,7 +101,7 @@ class _Shop:
         self._orders = 48_000
 
     def visit(self, at_s: float) -> Iterator[Line]:
-        """One visitor: looks at a product; one in four buys."""
+        """Lines of one visitor, who looks at a product; a quarter of the visitors buy."""
         dice = self._dice
         product = dice.choice(PRODUCTS)
         trace = f"{dice.getrandbits(128):032x}"

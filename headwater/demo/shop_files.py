@@ -1,4 +1,4 @@
-"""The shop's log files: lines -> one growing file per service that is renamed away while somebody tails it."""
+"""The shop's log files: lines -> one growing file per service, rotated while an agent tails it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from headwater.demo.shop import SERVICES, Line
 
-ROTATE_S = 2.5  # as logrotate would, only sooner; slower than any tail looks for new files
+ROTATE_S = 2.5  # like logrotate, but often; longer than the interval at which an agent looks for new files
 KEEP = 9
 
 
 class ShopFiles:
-    """`<folder>/<service>.log`; when `ROTATE_S` has passed it becomes `.log.1` and a new one begins."""
+    """Files `<folder>/<service>.log`; every `ROTATE_S` the file is renamed to `.log.1` and a new file begins."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True)
         self._files: dict[str, TextIOWrapper] = {service: self._open(service) for service in SERVICES}
-        # Not all at once: one service's files are renamed at a time.
+        # The services rotate one after the other.
         self._next_s = {
             service: time.monotonic() + ROTATE_S * (1 + number / len(SERVICES))
             for number, service in enumerate(SERVICES)
@@ -31,7 +31,7 @@ class ShopFiles:
         return self._folder / f"{service}.log"
 
     def write(self, lines: Iterable[Line]) -> None:
-        """Append, and make it visible to whoever tails."""
+        """Append the lines and flush, so that the agents see them."""
         for line in lines:
             self._files[line.service].write(line.text + "\n")
         for service, file in self._files.items():

@@ -1,4 +1,4 @@
-"""The processes of the demo: `headwater up` on a temporary data folder, and real agents, started and stopped."""
+"""The processes of the demo: a temporary folder -> `headwater up` and real agents, started and stopped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from headwater.supervision.supervised import answers_ready, exit_reason
 
 READY_S = 60.0
 STOP_S = 15.0
-# Quicker than the defaults, so that nobody waits for the lake; everything else is as in a real start.
+# A short commit interval, so that the demo need not wait for the lake. All other settings are as in a real start.
 QUICK = {"HEADWATER_LAKE_COMMIT_S": "2"}
 
 
 class Stage:
-    """Everything in one folder; no setting of the caller's environment or `.env` reaches it."""
+    """The processes, with all files in one folder. Ignores settings of the caller's environment and `.env`."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
@@ -49,10 +49,10 @@ class Stage:
         """Start `headwater up` and wait until it is ready; `waiting` is called meanwhile.
 
         Args:
-            batch: With the batch tiers; they are ready some seconds later.
+            batch: True: with the batch tiers, which are ready some seconds later.
 
         Raises:
-            StoreError: It did not become ready; its last words are in the hint.
+            StoreError: `headwater up` did not become ready; the hint has the end of its output.
         """
         words = ["up", "--data-dir", str(self.settings.data), "--port", str(self.settings.port)]
         self._start("up", words if batch else [*words, "--no-batch"], {"HEADWATER_DAGSTER_PORT": "0"})
@@ -71,10 +71,10 @@ class Stage:
         raise StoreError("`headwater up` did not become ready", hint=self.log("up")[-2000:].strip())
 
     def start_agents(self, files: Mapping[str, Path]) -> None:
-        """One agent per service, as on as many machines, and one that measures this machine; returns when they tail.
+        """Start an agent for every service, and one that measures this machine; return when all of them work.
 
         Raises:
-            StoreError: One ended, or they do not start.
+            StoreError: An agent ended or did not start.
         """
         env = {
             "HEADWATER_INGEST_URL": self.url,
@@ -84,19 +84,19 @@ class Stage:
             "HEADWATER_AGENT_PARTIAL_LINE_S": "1",
         }
         for service, path in files.items():
-            # With the star a tail that is held up for seconds still finds what was renamed away twice meanwhile.
+            # With the star, a tail that was delayed for seconds still finds files that were renamed twice.
             words = ["agent", "logs", "--path", f"{path}*", "--service", service, "--env", "demo", "--name", service]
             self._start(f"agent-{service}", words, env)
         self._start("agent-host", ["agent", "host", "--interval", "1", "--env", "demo"], env)
         deadline = time.monotonic() + READY_S
         while not (all(self._tails(service) for service in files) and self._runs("host")):
             if time.monotonic() > deadline:
-                raise StoreError("the agents did not start", hint="see `headwater doctor`; is the machine very busy?")
+                raise StoreError("the agents did not start", hint="run `headwater doctor`; check the machine's load")
             self.check()
             time.sleep(0.1)
 
     def _runs(self, name: str) -> bool:
-        """Whether it has begun, and so ends as told: a process that still loads its modules dies of a SIGTERM."""
+        """True if the agent runs. Before that, a SIGTERM would kill it while it loads its modules."""
         status = read_status(self.folder / "agents" / name)
         return status is not None and status.state == "running"
 
@@ -105,7 +105,7 @@ class Stage:
         return status is not None and status.files > 0
 
     def check(self) -> None:
-        """Raises StoreError when a process has ended, with its last words."""
+        """Raise StoreError with the end of the output if a process has ended."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 raise StoreError(f"{name} ended by itself ({process.returncode})", hint=self.log(name)[-1500:].strip())
@@ -118,7 +118,7 @@ class Stage:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def stop(self) -> list[str]:
-        """Agents first, then the platform; what did not end by itself and well, with its last words. Idempotent."""
+        """Stop the agents, then the platform; return a line for each process that did not end well. Idempotent."""
         names = sorted(self._processes, key=lambda name: name == "up")
         for name in names[:-1]:
             self._ask_to_end(name)
@@ -130,7 +130,7 @@ class Stage:
         return [end for end in ends if end]
 
     def _ask_to_end(self, name: str) -> None:
-        """Once: a second SIGTERM would meet a process that has finished and gone back to the default."""
+        """Send SIGTERM once: at a second one the process may have restored the default handler."""
         if self._processes[name].poll() is None:
             self._processes[name].send_signal(signal.SIGTERM)
 
@@ -163,7 +163,7 @@ class Stage:
 
 
 def account_of(rest: Rest, kind: str) -> dict[str, Any]:
-    """The account of one kind; all zero while there is none, or while the service is not answering."""
+    """The account of one kind; all zero if the kind has no account, or the service does not answer."""
     try:
         accounts = rest.get("/conservation")["accounts"]
     except HeadwaterError:

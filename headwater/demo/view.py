@@ -1,4 +1,4 @@
-"""What the demo shows: phases, two bars, answers as tables; plain lines where no terminal is."""
+"""View of the demo: phases, bars and answers -> terminal; without a terminal, plain lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = ("written", "searchable", "in Delta")
 
 
 class Bars:
-    """How many lines are written, how many of them can be searched already, how many are in the Delta table."""
+    """Numbers of lines that are written, searchable, and in the Delta table."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._total = total
@@ -61,7 +61,7 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """A spinner in a terminal, one line elsewhere."""
+    """A spinner in a terminal, else one line."""
     if is_terminal():
         with out.status(f"  {text}"):
             yield
@@ -81,7 +81,7 @@ def show_answers(answers: Sequence[Reply]) -> None:
             rows.add_row(*(escape(cell) for cell in row))
         out.print(Padding(rows, (0, 0, 0, 5), expand=False))
         if not answer.right:
-            out.print(Text(f"     wrong; the truth is: {answer.truth}", style="red"))
+            out.print(Text(f"     wrong; the right answer is: {answer.truth}", style="red"))
 
 
 def show_verdict(answers: Sequence[Reply], lines: int, total_s: float) -> None:
