@@ -1,6 +1,6 @@
-"""Dagster: time -> compaction, checks, tiers, retention and repair of the tables; an operator watches in its UI."""
+"""Dagster: time -> compaction, checks, tiers, retention and repair of the tables; its UI shows the runs."""
 
 import os
 
-# Read when Dagster is imported: a tick may look through years of days. The default is a minute.
+# Dagster reads this at import. A tick may look through years of days, for which the default of a minute is too short.
 os.environ.setdefault("DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS", "300")

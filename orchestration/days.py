@@ -1,7 +1,7 @@
-"""Days: the UTC arrival days that the tables hold -> the first of them, in `<data>/dagster/first_day`.
+"""Days: the UTC arrival days in the tables -> the first day, noted in `<data>/dagster/first_day`.
 
-It moves back when older records are imported: schedules that look at the days note it. The partitions that the UI
-shows begin there; they follow when `orchestration.process.serve`, which looks at the note, starts anew.
+After an import of older records, a schedule notes an earlier day. The partitions in the UI begin at the noted day;
+`orchestration.process.serve` watches the note and restarts itself, so that the partitions follow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def first_day_file(settings: Settings) -> Path:
 
 
 def first_day(settings: Settings) -> dt.date:
-    """The noted one; today where there is none."""
+    """The noted day; today if no day is noted."""
     try:
         return dt.date.fromisoformat(first_day_file(settings).read_text().strip())
     except (OSError, ValueError):
@@ -28,7 +28,7 @@ def first_day(settings: Settings) -> dt.date:
 
 
 def note_first_day(care: Care) -> bool:
-    """Note the oldest day of the lake; whether it is older than what was noted.
+    """Note the oldest day of the lake; True if the note changed to an earlier day.
 
     Raises:
         StoreError: The lake cannot be read.

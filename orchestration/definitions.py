@@ -1,4 +1,4 @@
-"""All of it, gathered: the files of this room -> what Dagster loads.
+"""Definitions: assets, checks, jobs, schedules and sensors of this room -> the object that Dagster loads.
 
 dagster dev -m orchestration.definitions
 """

@@ -1,8 +1,8 @@
-"""Holder: a data folder -> the one process whose schedules care for it, known by `<data>/dagster/daemon.lock`.
+"""Holder: a data folder -> the one process whose schedules work on it, by the lock `<data>/dagster/daemon.lock`.
 
-The lock is the kernel's (flock): it goes with its process, however that ends. `headwater up` and `python -m
-orchestration` take it at their start. A code server of `dagster dev` takes it at its first tick, so that the ticks of a
-second daemon on one folder fail, saying who has it, and start nothing.
+The kernel's lock (flock) ends with its process. `headwater up` and `python -m orchestration` take the lock at their
+start, a code server of `dagster dev` at its first tick. So the ticks of a second daemon on the same folder start no
+run: they fail with an error that names the holder.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _turn = threading.Lock()
 
 
 def hold(data: Path, what: str) -> None:
-    """Be the one for `data` until this process ends. Idempotent.
+    """Take the lock of `data` until this process ends. Idempotent.
 
     Args:
-        what: Who asks, as a second one is told.
+        what: Name of the holder in the error of a second process.
 
     Raises:
-        ConfigError: Another process has it.
+        ConfigError: Another process holds the lock.
     """
     folder = data / "dagster"
     with _turn:
@@ -40,7 +40,7 @@ def hold(data: Path, what: str) -> None:
         if descriptor is None:
             raise ConfigError(
                 f'the batch tiers of "{data}" are run by another process{_other(folder / LOCK)}',
-                hint="stop that one, or give another HEADWATER_DATA_DIR; two of them would do all work twice",
+                hint="stop that process, or set another HEADWATER_DATA_DIR; two processes would do all work twice",
             )
         write_note(descriptor, json.dumps({"pid": os.getpid(), "what": what}).encode())
         _held[folder] = descriptor

@@ -1,4 +1,4 @@
-"""Names: kinds and tables -> the keys, pools and owner that their assets carry."""
+"""Names: kinds and tables -> keys, pools and owner of their assets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import dagster as dg
 from contracts.messages import Kind
 
 OWNER = "team:observability"
-RETRY = dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL)  # an engine that is away for a minute
+RETRY = dg.RetryPolicy(max_retries=2, delay=20, backoff=dg.Backoff.EXPONENTIAL)  # covers an engine outage of a minute
 
-SHORT = {"headwater/run": "short"}  # tags of runs that come often: their records are kept for days, not for a year
+SHORT = {"headwater/run": "short"}  # tags of frequent runs: their records are kept for days, not for a year
 
 
 def topic(kind: Kind) -> dg.AssetKey:
@@ -41,5 +41,5 @@ def archived(name: str) -> dg.AssetKey:
 
 
 def pool(name: str) -> str:
-    """Of the steps that rewrite a table: one at a time."""
+    """Pool of the steps that rewrite a table; one step runs at a time."""
     return f"lake/{name}"

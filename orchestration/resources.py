@@ -16,11 +16,11 @@ from lakehouse.upkeep.care import Care
 
 
 class Upkeep(dg.ConfigurableResource):
-    """The tables of every tier, the hot store and the bus. Opens nothing before it is asked to.
+    """The tables of every tier, the hot store and the bus. Opens a store at its first use.
 
     Attributes:
-        overrides: Settings that win over the environment, for tests.
-        clock_ns: Unix nanoseconds UTC at which the clock stands still, for tests; 0 is the machine's clock.
+        overrides: Settings that override the environment, for tests.
+        clock_ns: Fixed time for tests, Unix nanoseconds UTC; 0 is the machine's clock.
     """
 
     overrides: dict[str, Any] = {}  # noqa: RUF012  (pydantic copies it)

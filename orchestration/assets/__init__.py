@@ -1,1 +1,1 @@
-"""Assets: one file for each table -> its assets and checks, from bus topic to archive."""
+"""Assets: one file per table -> the table's assets and checks, from bus topic to archive."""

@@ -1,8 +1,8 @@
-"""Expectations: what is declared of a table, and the profile of one day -> which checks hold, by Great Expectations.
+"""Expectations: declared bounds of a table, and the profile of one day -> results of checks, by Great Expectations.
 
-Declared once per table, as `EXPECTATIONS` in `orchestration/assets/<table>.py`: a column of a small frame of the day's
-profile (`lakehouse.upkeep.quality.profiles`) with its bounds. Great Expectations sees frames of some hundred
-rows, never the table's.
+Each table declares `EXPECTATIONS` in `orchestration/assets/<table>.py`: a column of a small frame of the day's profile
+(`lakehouse.upkeep.quality.profiles`) with its bounds. Great Expectations gets frames of some hundred rows, never the
+rows of the table.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from lakehouse.upkeep.quality import results as quality
 from lakehouse.upkeep.quality.profiles import Frame, Profile, profile
 from lakehouse.upkeep.quality.results import CheckResult, Severity
 
-FAILING_ROWS = 20  # kept of each check, the worst first
+FAILING_ROWS = 20  # failing rows in a result, the worst first
 ERROR, WARN = Severity.ERROR, Severity.WARN
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A column of a frame that has to stay within bounds in every row. A row that has None there is not looked at.
+    """A column of a frame whose values must be within bounds. Rows with None in the column are skipped.
 
     Attributes:
-        check: Name, unique in its table; also of the asset check.
-        severity: ERROR keeps the day from being archived until it passes or is released; WARN is shown.
-        description: What it means, for operators.
-        frame: Which of the profile's frames.
-        column: Of that frame; a number.
-        at_least, at_most: Bounds, both allowed; None is no bound.
+        check: Name of the check and of the asset check, unique in its table.
+        severity: ERROR blocks archiving of the day until the check passes or is released; WARN is only shown.
+        description: Meaning, for operators.
+        frame: Name of a frame of the profile.
+        column: Column of that frame, with numbers.
+        at_least, at_most: Inclusive bounds; None is no bound.
     """
 
     check: str
@@ -48,7 +48,7 @@ class Expectation:
 
 
 def declared(name: str) -> Sequence[Expectation]:
-    """What `orchestration/assets/<name>.py` declares of the table of that name."""
+    """The expectations that `orchestration/assets/<name>.py` declares for the table `name`."""
     expectations: Sequence[Expectation] = importlib.import_module(f"orchestration.assets.{name}").EXPECTATIONS
     return expectations
 
@@ -57,10 +57,10 @@ def check_day(care: Care, name: str, day: dt.date, expectations: Sequence[Expect
     """Profile one day of a table, validate it, and record the results in the table `quality`. Safe to run again.
 
     Returns:
-        One result per expectation, in their order.
+        One result per expectation, in the same order.
 
     Raises:
-        StoreError: The day cannot be read, or the results not be written; the same call may be repeated.
+        StoreError: The day cannot be read or the results cannot be written; the same call may be repeated.
     """
     seen = profile(care, name, day)
     results = validate(seen, expectations)
@@ -69,12 +69,12 @@ def check_day(care: Care, name: str, day: dt.date, expectations: Sequence[Expect
 
 
 def run(care: Care, name: str, day: dt.date, expectations: Sequence[Expectation]) -> Sequence[CheckResult]:
-    """As `check_day`, without recording anything."""
+    """Like `check_day`, without recording the results."""
     return validate(profile(care, name, day), expectations)
 
 
 def validate(seen: Profile, expectations: Sequence[Expectation]) -> Sequence[CheckResult]:
-    """Hold a profile against expectations. Blocks for 5 s the first time, as the library is imported."""
+    """Compare a profile with expectations. The first call blocks for 5 s, as it imports the library."""
     frames = {expectation.frame: seen.frames[expectation.frame] for expectation in expectations}
     outside = _outside(frames, expectations)
     return [
@@ -105,8 +105,8 @@ def _result(seen: Profile, expectation: Expectation, rows: Frame, failing: Seque
 
 
 def _outside(frames: Mapping[str, Frame], expectations: Sequence[Expectation]) -> Mapping[str, Sequence[int]]:
-    """The indices of the rows out of bounds, by check. The library's context lives in memory and leaves nothing."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
+    """Indices of the rows out of bounds, by check. The library's context stays in memory and writes no file."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # the library reads this at import
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import great_expectations as gx
@@ -122,7 +122,7 @@ def _outside(frames: Mapping[str, Frame], expectations: Sequence[Expectation]) -
         )  # else each context leaves a folder in /tmp
         config = DataContextConfig(store_backend_defaults=in_memory, progress_bars=ProgressBarsConfig(globally=False))
         context = gx.get_context(mode="ephemeral", project_config=config)
-        # One asset for all frames: the library writes its whole configuration anew for each.
+        # One asset for all frames, as the library rewrites its whole configuration for every asset.
         asset = context.data_sources.add_pandas("profile").add_dataframe_asset("frame")
         whole = asset.add_batch_definition_whole_dataframe("day")
         outside: dict[str, Sequence[int]] = {}
@@ -148,10 +148,10 @@ def _bounds(expectation: Expectation) -> Any:
 
 def _add_failing(outside: dict[str, Sequence[int]], result: Any) -> None:
     indices = result.result.get("unexpected_index_list")
-    if indices is None:  # else a list, also when it is empty
+    if indices is None:  # a sound result has a list, which may be empty
         kwargs = result.expectation_config.kwargs
         raise ConfigError(
-            f'column "{kwargs.get("column")}" cannot be held against bounds: {result.exception_info}'[:400],
-            hint="see the columns of the profile's frames in docs/quality.md",
+            f'column "{kwargs.get("column")}" cannot be compared with bounds: {result.exception_info}'[:400],
+            hint="use a column with numbers, see the profile's frames in docs/quality.md",
         )
     outside[result.expectation_config.meta["check"]] = list(indices)

@@ -1,4 +1,4 @@
-"""Expected: what `EXPECTATIONS` of every table begins with, and of every table of records."""
+"""Expected: the common part of `EXPECTATIONS` for all tables, and for all tables of records."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from orchestration.assets.expectations import ERROR, WARN, Expectation
 
 OF_EVERY_TABLE = (
     Expectation(
-        "required_columns", ERROR, "no column is NULL, and none that needs a value is empty",
+        "required_columns", ERROR, "no column is NULL, and no required column is empty",
         frame="columns", column="missing", at_most=0,
     ),
     Expectation(
-        "offset_contiguity", ERROR, "every bus offset has one account, and the rows are those that it says",
+        "offset_contiguity", ERROR, "every bus offset has one account, and the rows agree with the accounts",
         frame="offsets", column="unexplained", at_most=0,
     ),
     Expectation(
-        "distinct_ids", ERROR, "no record id and no place on the bus is there twice",
+        "distinct_ids", ERROR, "every record id and every bus position is unique",
         frame="ids", column="repeated", at_most=0,
     ),
     Expectation(
-        "schema_drift", ERROR, "the table has the columns and types that it had on the days before",
+        "schema_drift", ERROR, "the table has the same columns and types as on earlier days",
         frame="schema", column="changed", at_most=0,
     ),
 )  # fmt: skip
@@ -30,15 +30,15 @@ OF_RECORDS = (
         frame="services", column="ahead_share", at_most=0.01,
     ),
     Expectation(
-        "clock_behind", WARN, "half of a service's records arrive within an hour after they were made",
+        "clock_behind", WARN, "half of a service's records arrive within an hour after their time",
         frame="services", column="lag_p50_s", at_most=3600,
     ),
     Expectation(
-        "volume_drop", ERROR, "an hour has at least a tenth of the records that the same hour had on the days before",
+        "volume_drop", ERROR, "every hour has at least a tenth of the records of the same hour on earlier days",
         frame="hours", column="ratio", at_least=0.1,
     ),
     Expectation(
-        "volume_change", WARN, "an hour has half to five times the records that the same hour had on the days before",
+        "volume_change", WARN, "every hour has 0.5 to 5 times the records of the same hour on earlier days",
         frame="hours", column="ratio", at_least=0.5, at_most=5,
     ),
     Expectation(
@@ -46,7 +46,7 @@ OF_RECORDS = (
         frame="sources", column="silent_h", at_most=12,
     ),
     Expectation(
-        "attribute_drift", WARN, "attributes have the keys and types that they had on the days before",
+        "attribute_drift", WARN, "attributes have the same keys and types as on earlier days",
         frame="attributes", column="changed", at_most=0,
     ),
     Expectation(

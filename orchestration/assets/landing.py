@@ -1,7 +1,7 @@
-"""Landing: bus and lake as the flows leave them -> observations of the assets that Dagster does not make itself.
+"""Landing: state of bus and lake -> observations of the assets that the flows write, and alerts of the bus.
 
-No run is started: the sensor writes what it sees into Dagster's records, when it has changed, and at most once an hour.
-What the bus forgot or may forget before it has landed is told as a failed run is, once for as long as it is so.
+The sensor starts no run. It writes observations to Dagster's records when the state has changed, at most once an hour.
+If the bus lost messages before they landed, or may lose them, the sensor raises one alert for as long as this lasts.
 """
 
 import json
@@ -20,9 +20,9 @@ from orchestration.resources import Upkeep
 
 CHECK = "lands_in_time"
 LATE_S = 300.0  # from acceptance to the lake; the flow commits every few seconds
-EVERY_S = 3600  # observations of one asset, unless it becomes late or is so no more
+EVERY_S = 3600  # between observations of one asset, unless its lateness changes
 
-PROMISE = f"what was accepted is in the lake within {LATE_S:.0f} s"
+PROMISE = f"accepted records are in the lake within {LATE_S:.0f} s"
 
 Event = dg.AssetObservation | dg.AssetCheckEvaluation
 
@@ -31,7 +31,7 @@ Event = dg.AssetObservation | dg.AssetCheckEvaluation
     name="landing",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="How far the flows are: what stands on the bus, what is in the lake, and how long it takes.",
+    description="Progress of the flows: messages on the bus, rows in the lake, and the delay between.",
 )
 def landing(context: dg.SensorEvaluationContext, upkeep: Upkeep) -> dg.SensorResult:
     settings = upkeep.settings()
@@ -55,10 +55,10 @@ def landing(context: dg.SensorEvaluationContext, upkeep: Upkeep) -> dg.SensorRes
 
 
 def look(care: Care, kind: Kind, ahead: Sequence[Backlog]) -> dict[str, Any]:
-    """What stands on the bus and in the lake now.
+    """Facts about the kind's rows in the lake and its messages on the bus.
 
     Raises:
-        StoreError: The lake cannot be asked.
+        StoreError: The lake cannot be read.
     """
     table = care.table(kind.value)
     files = table.files()
@@ -80,7 +80,7 @@ def _late_s(ahead: Sequence[Backlog], now_ns: int) -> float:
 
 
 def lands_in_time(kind: Kind) -> dg.AssetChecksDefinition:
-    """The check that the sensor evaluates, to be run by hand too."""
+    """The check that the sensor evaluates; an operator can run it by hand too."""
 
     @dg.asset_check(asset=landed(kind.value), name=CHECK, description=PROMISE)
     def check(upkeep: Upkeep) -> dg.AssetCheckResult:

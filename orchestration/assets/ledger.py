@@ -1,4 +1,4 @@
-"""Care of the Delta table `ledger`: the account of every bus message, kept for ever; it has no topic and no archive."""
+"""Care of the Delta table `ledger`: the accounts of all bus messages, kept for ever, without topic and archive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lakehouse.delta.schemas import LEDGER
 from orchestration.assets.table import closed_day, open_day
 from orchestration.names import OWNER, landed, topic
 
-WHAT = "Accounts: what became of the records of each bus message"
+WHAT = "Accounts: results for the records of every bus message"
 
 ASSETS = [
     dg.AssetSpec(
@@ -18,7 +18,7 @@ ASSETS = [
         group_name=LEDGER,
         owners=[OWNER],
         kinds={"deltalake", "parquet"},
-        description=f"{WHAT}. Written by the flows after the rows, in a commit of its own.",
+        description=f"{WHAT}. The flows write an account after its rows, in another commit.",
     ),
     open_day(LEDGER, WHAT),
     closed_day(LEDGER, WHAT, ()),

@@ -1,4 +1,4 @@
-"""Rollups: raw metric points -> their windows of a minute and an hour, as assets; late points restate their windows."""
+"""Rollups: raw metric points -> windows of a minute and of an hour, as assets; a late point changes its window."""
 
 import datetime as dt
 
@@ -23,22 +23,22 @@ WHAT = {"metrics_1m": "a minute", "metrics_1h": "an hour"}
             group_name=Kind.METRICS.value,
             owners=[OWNER],
             kinds={"deltalake", "parquet"},
-            description=f"Count, sum, least, most, last and a sketch of each series in windows of {WHAT[name]}. Each "
-            "raw point counts once, a late one changes the window it belongs to. Read by metric queries.",
+            description=f"Count, sum, min, max, last and a sketch of each series in windows of {WHAT[name]}. Each raw "
+            "point counts once; a late point changes its window. Metric queries read these tables.",
         )
         for name in ROLLUPS
     ],
     pool="lake/rollups",
     retry_policy=RETRY,
 )
-def rolled_up(upkeep: Upkeep):  # type: ignore[no-untyped-def]  # a generator, which Dagster finds by looking
+def rolled_up(upkeep: Upkeep):  # type: ignore[no-untyped-def]  # a generator; Dagster inspects its signature
     with upkeep.care() as care:
         for name, done in roll_up(care).items():
             yield dg.MaterializeResult(asset_key=landed(name), metadata=_facts(done))
 
 
 def merged(name: str) -> dg.AssetsDefinition:
-    """A day of a rollup table that is over: one row a window."""
+    """A closed day of a rollup table: one row per window."""
 
     @dg.asset(
         key=compacted(name),
@@ -49,7 +49,7 @@ def merged(name: str) -> dg.AssetsDefinition:
         kinds={"deltalake", "parquet"},
         pool="lake/rollups",
         retry_policy=RETRY,
-        description=f"Windows of {WHAT[name]} of a day that is over: one row a window, in few sorted files.",
+        description=f"Windows of {WHAT[name]} of a closed day: one row per window, in few sorted files.",
     )
     def asset(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
         day = dt.date.fromisoformat(context.partition_key)

@@ -1,7 +1,7 @@
-"""Table: the name of a table and what is expected of it -> its assets, from bus topic to archive, with their checks.
+"""Table: the name of a table and its expectations -> the table's assets, from bus topic to archive, with checks.
 
-A table is one file of this room that calls `assets_of`. What is done to a table is done by `lakehouse.upkeep`; here it
-gets a name, a partition, facts and a place in the lineage.
+Every table has one file in this room, which calls `assets_of`. `lakehouse.upkeep` does the work; an asset adds a name,
+partitions, facts and a position in the lineage.
 """
 
 import datetime as dt
@@ -25,10 +25,10 @@ BOUNDS = {"at_least": "at least", "at_most": "at most"}
 
 
 def assets_of(kind: Kind, what: str, expectations: Sequence[Expectation]) -> list[Asset]:
-    """Everything about one kind of records.
+    """All assets of one kind of records.
 
     Args:
-        what: The rows, in a few words.
+        what: The rows in a few words.
     """
     name = kind.value
     return [
@@ -37,7 +37,7 @@ def assets_of(kind: Kind, what: str, expectations: Sequence[Expectation]) -> lis
             group_name=name,
             owners=[OWNER],
             kinds={"topic"},
-            description=f"{what}, as they were accepted: one message is one request. Written by the ingestion service.",
+            description=f"{what} as accepted: one message is one request. Written by the ingestion service.",
         ),
         dg.AssetSpec(
             landed(name),
@@ -45,7 +45,7 @@ def assets_of(kind: Kind, what: str, expectations: Sequence[Expectation]) -> lis
             group_name=name,
             owners=[OWNER],
             kinds={"deltalake", "parquet"},
-            description=f"{what}, each exactly once. Written by the flow every few seconds, in small files.",
+            description=f"{what}, without repeats. Written by the flow every few seconds, in small files.",
         ),
         open_day(name, what),
         closed_day(name, what, expectations),
@@ -54,7 +54,7 @@ def assets_of(kind: Kind, what: str, expectations: Sequence[Expectation]) -> lis
 
 
 def open_day(name: str, what: str) -> dg.AssetsDefinition:
-    """The day that is still being written."""
+    """The open day, which the flow still writes."""
 
     @dg.asset(
         key=opened(name),
@@ -64,7 +64,7 @@ def open_day(name: str, what: str) -> dg.AssetsDefinition:
         kinds={"deltalake", "parquet"},
         pool=pool(name),
         retry_policy=RETRY,
-        description=f"{what} of today: small files of the flow put together each hour, so that queries open few.",
+        description=f"{what} of today: every hour the flow's small files are merged, so that queries open fewer files.",
     )
     def asset(upkeep: Upkeep) -> dg.MaterializeResult:
         with upkeep.care() as care:
@@ -74,7 +74,7 @@ def open_day(name: str, what: str) -> dg.AssetsDefinition:
 
 
 def closed_day(name: str, what: str, expectations: Sequence[Expectation]) -> dg.AssetsDefinition:
-    """A day that is over: rewritten once, then checked."""
+    """A closed day: rewritten once, then checked."""
     key = compacted(name)
     specs = [
         dg.AssetCheckSpec(each.check, asset=key, description=each.description, blocking=each.severity is expected.ERROR)
@@ -93,8 +93,8 @@ def closed_day(name: str, what: str, expectations: Sequence[Expectation]) -> dg.
         kinds={"deltalake", "parquet"},
         pool=pool(name),
         retry_policy=RETRY,
-        description=f"{what} of a day that is over: few large files sorted by (tenant, service, timestamp), "
-        "and checked. A check that fails as ERROR keeps the day out of the archive until it passes or is released.",
+        description=f"{what} of a closed day: few large files sorted by (tenant, service, timestamp), and checked. "
+        "A failed ERROR check keeps the day out of the archive until the check passes or is released.",
     )
     def asset(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
         day = dt.date.fromisoformat(context.partition_key)
@@ -110,12 +110,12 @@ def closed_day(name: str, what: str, expectations: Sequence[Expectation]) -> dg.
 
 
 def page(key: dg.AssetKey, view: str) -> str:
-    """Of the UI, as a link from within it."""
+    """Link to a page of the UI, relative to the UI."""
     return f"/assets/{key.to_user_string()}?view={view}"
 
 
 def facts_of(done: Compaction) -> dict[str, Any]:
-    """What a compaction did, as metadata of its materialisation."""
+    """Result of a compaction as metadata of its materialisation."""
     facts = {
         "rows": done.rows,
         "dagster/row_count": done.rows,
@@ -137,10 +137,10 @@ def facts_of(done: Compaction) -> dict[str, Any]:
 
 
 def shown(result: CheckResult, looked_at: str = "") -> dg.AssetCheckResult:
-    """A result of a check, with the rows of the profile that fail.
+    """The result of a check for the UI, with the failing rows of the profile.
 
     Args:
-        looked_at: Column of the profile that the bounds are for; shown first.
+        looked_at: Column of the profile that has the bounds; shown first.
     """
     seen = result.observed
     rows, failing = seen.get("rows", 0), seen.get("failing", 0)
@@ -167,14 +167,14 @@ def shown(result: CheckResult, looked_at: str = "") -> dg.AssetCheckResult:
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], first: str = "") -> dg.TableMetadataValue:
-    """Columns of text, then `first`, then the others."""
+    """The rows as a table: columns of text, then `first`, then the others."""
     names = sorted(rows[0], key=lambda name: (0 if isinstance(rows[0][name], str) else 1 if name == first else 2))
     records = [dg.TableRecord({name: plain(row[name]) for name in names}) for row in rows]
     return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(n, _type_name(rows[0][n])) for n in names]))
 
 
 def plain(value: object) -> bool | int | float | str:
-    """What the UI can show; other values as text."""
+    """A value that the UI can show; other types become text."""
     return value if isinstance(value, bool | int | float | str) else "" if value is None else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Tiering: a table of records -> its assets in hot store and archive, and what the retention policy does to it."""
+"""Tiering: a table of records -> its assets in hot store and archive, and the asset of its retention."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -34,8 +34,8 @@ def hot_day(kind: Kind, what: str) -> dg.AssetsDefinition:
         owners=[OWNER],
         kinds={load_settings().hot.split(":", 1)[0]},
         retry_policy=RETRY,
-        description=f"{what} of the last days, searchable in a second. Written by the flow; a day that it has lost is "
-        "built anew from the lake here, beside the one that answers.",
+        description=f"{what} of the last days, searchable within a second. Written by the flow. A run rebuilds a lost "
+        "day from the lake, while the lake answers for the day.",
     )
     def asset(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
         with upkeep.care() as care:
@@ -55,8 +55,8 @@ def archive(kind: Kind, what: str) -> dg.AssetsDefinition:
         kinds={"deltalake", "parquet"},
         pool=pool(kind.value),
         retry_policy=RETRY,
-        description=f"{what} of older days, in HEADWATER_ARCHIVE_URL: copied there, compared by count, ids and times, "
-        "then taken from the lake in one commit. Queries read it with `tiers=archive`.",
+        description=f"{what} of older days, in HEADWATER_ARCHIVE_URL. A run copies a day there, compares the copy, and "
+        "deletes the day from the lake in one commit. Queries read the archive with `tiers=archive`.",
     )
     def asset(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
         day = _day(context)
@@ -78,8 +78,8 @@ def retention(kind: Kind, what: str) -> dg.AssetsDefinition:
         kinds={"policy"},
         pool=pool(kind.value),
         retry_policy=RETRY,
-        description=f"{what} as the retention policy wants them: what is over leaves the hot store, moves to the "
-        "archive, or is deleted and counted. `headwater retention plan` says what is due.",
+        description=f"{what} under the retention policy: records past their age leave the hot store, move to the "
+        "archive, or are deleted and counted. `headwater retention plan` shows the steps that are due.",
     )
     def asset(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
         with upkeep.care() as care, upkeep.bus() as queue:
@@ -101,7 +101,7 @@ def retention(kind: Kind, what: str) -> dg.AssetsDefinition:
 
 
 def facts_of(moved: Moved) -> dict[str, Any]:
-    """What a move did, as metadata of its materialisation."""
+    """Result of a move as metadata of its materialisation."""
     facts: dict[str, Any] = {
         "rows": moved.rows,
         "dagster/row_count": moved.rows,

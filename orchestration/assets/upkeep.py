@@ -1,4 +1,4 @@
-"""Upkeep of everything: what is of no use any more -> deleted, from the lake and from Dagster's own records."""
+"""Upkeep: unused files of the lake, old records of Dagster -> deleted; unfinished erasures -> completed."""
 
 import datetime as dt
 import subprocess
@@ -22,8 +22,8 @@ ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
     owners=[OWNER],
     kinds={"deltalake"},
     retry_policy=RETRY,
-    description="Files that no version of the last HEADWATER_LAKE_VACUUM_H hours uses are deleted, and on S3 "
-    "unfinished uploads. Readers and writers of that time are not disturbed.",
+    description="Deletes files that no version of the last HEADWATER_LAKE_VACUUM_H hours uses, and on S3 unfinished "
+    "uploads. Does not disturb readers and writers of these versions.",
 )
 def vacuumed_lake(upkeep: Upkeep) -> dg.MaterializeResult:
     began_s = time.monotonic()
@@ -39,8 +39,8 @@ def vacuumed_lake(upkeep: Upkeep) -> dg.MaterializeResult:
     group_name=GROUP,
     owners=[OWNER],
     kinds={"dagster"},
-    description="Records and output of old runs are deleted, as HEADWATER_DAGSTER_SHORT_RUN_D and _RUN_D say. "
-    "With a run go the materialisations that it made, so the last one of each job stays.",
+    description="Deletes records and output of old runs, by HEADWATER_DAGSTER_SHORT_RUN_D and _RUN_D. The last "
+    "successful run of each job stays, as a run's materialisations are deleted with the run.",
 )
 def old_runs(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
     settings = upkeep.settings()
@@ -57,8 +57,8 @@ def old_runs(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.Materializ
     owners=[OWNER],
     kinds={"deltalake"},
     retry_policy=RETRY,
-    description="Erasures that began and did not end, as one whose process was killed, are completed by "
-    "`headwater erase --resume`, which reads the bus as the flows do.",
+    description="Completes unfinished erasures, for example after a kill, by `headwater erase --resume`, which reads "
+    "the bus as the flows do.",
 )
 def erasures(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.MaterializeResult:
     from lakehouse.upkeep.erasure.erase import unfinished
@@ -79,7 +79,7 @@ def erasures(context: dg.AssetExecutionContext, upkeep: Upkeep) -> dg.Materializ
 
 
 def delete_runs(instance: dg.DagsterInstance, before_s: float, tags: dict[str, str]) -> int:
-    """Those that have these tags and were made before; the newest of each job that succeeded stays. How many went."""
+    """Delete ended runs with these tags from before `before_s`, but each job's last success; return their number."""
     before = dt.datetime.fromtimestamp(before_s, dt.UTC)
     kept: dict[str, str] = {}
     deleted = 0
