@@ -86,7 +86,8 @@ def _hot(settings: Settings) -> Engine:
         engine = reach(url, settings)
         if not engine.is_usable:
             raise ConfigError(
-                f"{engine.product} {engine.version} at {url} cannot be the hot store", hint="run headwater doctor"
+                f"{engine.product} {engine.version} answers at {url}: unusable as hot store",
+                hint="run headwater doctor",
             )
         return f"OpenSearch {engine.version}"
 
