@@ -1,1 +1,1 @@
-"""Due: clock, bus and tables -> the days that need care now."""
+"""Due: clock, bus and tables -> the days that need upkeep now."""

@@ -1,7 +1,7 @@
-"""Backlog: bus and lake -> what of each partition is not in the lake yet, and whether the bus will forget it first.
+"""Backlog: bus and lake -> messages of each partition that are not in the lake yet, and the risk of their loss.
 
-The embedded bus never forgets what was not read. Kafka's brokers do, by age and size, whoever has read it: what is in
-danger there is told long before, and what is gone is counted as `lost` in the account by the flow that finds it gone.
+The embedded bus keeps all unread messages. Kafka's brokers delete messages by age and size, read or not. An alert comes
+long before that; the flow that finds messages deleted counts them as `lost` in the account.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from contracts.settings import Settings
 from lakehouse.upkeep.care import Care
 
 AT_RISK, LOST = "bus.retention_at_risk", "bus.records_lost"
-LOOKS, PAUSE_S = 5, 0.2  # at a reader that has not heard of its partition yet
+LOOKS, PAUSE_S = 5, 0.2  # attempts with a reader that has no answer about its partition yet
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Of one partition, by the bus's own offsets.
+    """Backlog of one partition, in offsets of the bus.
 
     Attributes:
-        landed: Next offset that the lake lacks.
-        first_offset, next_offset: What the bus holds.
-        received_ns: Arrival of the first message that the lake lacks; None when it has all.
-        appended_ns: When the bus stored that one.
-        base: What the lake adds to offsets of this bus.
+        landed: First offset that the lake lacks.
+        first_offset, next_offset: Range of offsets on the bus.
+        received_ns: Arrival of the first message that the lake lacks; None if the lake has all.
+        appended_ns: Time at which the bus stored that message.
+        base: Number that the lake adds to offsets of this bus.
     """
 
     kind: Kind
@@ -48,13 +48,13 @@ class Backlog:
 
     @property
     def lost(self) -> int:
-        """Messages that the bus forgot and the lake never got, and no flow has noted so far."""
+        """Messages that the bus deleted before they landed and that no flow has counted so far."""
         return max(0, self.first_offset - self.landed)
 
 
 @dataclass(frozen=True, slots=True)
 class TopicLimits:
-    """What the brokers keep of one partition; 0 is no limit. `held_bytes`: what it has now, 0 where nobody can say."""
+    """Retention limits of one partition; 0 is no limit. `held_bytes`: its current size, 0 if unknown."""
 
     age_s: float = 0
     size_bytes: int = 0
@@ -63,12 +63,12 @@ class TopicLimits:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """An alert.
+    """A loss, or the risk of a loss, on the bus.
 
     Attributes:
         name: `bus.retention_at_risk` or `bus.records_lost`.
-        share: Of the retention, 1 is all.
-        first: Place of the first message it is about, counted as the lake does.
+        share: Used share of the retention; 1 is all.
+        first: Offset of the first affected message, as the lake counts.
     """
 
     name: str
@@ -81,12 +81,12 @@ class Risk:
 
 
 def backlogs(care: Care, bus: Bus, kind: Kind) -> Sequence[Backlog]:
-    """Every partition of `kind`.
+    """The backlog of every partition of `kind`.
 
     Raises:
-        BusError, StoreError: One of them cannot be asked now.
+        BusError, StoreError: Bus or lake cannot be read now.
     """
-    done = care.lake.checkpoints(kind)  # before the bus: what lands meanwhile is told as not landed
+    done = care.lake.checkpoints(kind)  # before the bus: messages that land meanwhile count as not landed
     extents = bus.extents(kind.topic)
     bases = care.lake.bases(kind, bus.identity(kind.topic), extents)
     found = []
@@ -102,7 +102,7 @@ def backlogs(care: Care, bus: Bus, kind: Kind) -> Sequence[Backlog]:
 
 
 def _message_at(bus: Bus, kind: Kind, partition: int, ahead: Backlog) -> Message | None:
-    """The first message that the lake lacks; None where the offsets left are no messages (marks of a transaction)."""
+    """The first message that the lake lacks; None if the remaining offsets are only marks of transactions."""
     offset = max(ahead.landed, ahead.first_offset)
     for _ in range(LOOKS):
         try:
@@ -126,19 +126,19 @@ def _received_ns(message: Message) -> int:
 
 
 def bus_risk(care: Care, bus: Bus) -> Sequence[Risk]:
-    """What the bus has forgotten, or may forget before it is in the lake.
+    """Messages that the bus deleted, or may delete, before they are in the lake.
 
     Raises:
-        BusError, StoreError: One of them cannot be asked now.
+        BusError, StoreError: Bus or lake cannot be read now.
     """
     return risks_among(care, [each for kind in Kind for each in backlogs(care, bus, kind)])
 
 
 def risks_among(care: Care, ahead: Sequence[Backlog]) -> Sequence[Risk]:
-    """The same of partitions that were looked at.
+    """Like `bus_risk`, for known backlogs.
 
     Raises:
-        BusError: The cluster cannot be asked what it keeps.
+        BusError: The limits of the cluster cannot be read.
     """
     waiting = any(each.messages for each in ahead)
     limits = kafka_limits(care.settings) if waiting and care.settings.bus.startswith("kafka://") else {}
@@ -149,10 +149,10 @@ def risks_among(care: Care, ahead: Sequence[Backlog]) -> Sequence[Risk]:
 
 
 def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], TopicLimits]:
-    """What the brokers are told to keep, and what they have.
+    """Limits and current size of every partition.
 
     Raises:
-        BusError: The cluster cannot be asked now.
+        BusError: The cluster cannot be read now.
     """
     from bus.kafka.admin import Admin
     from bus.kafka.config import cluster_of
@@ -172,7 +172,7 @@ def kafka_limits(settings: Settings) -> Mapping[tuple[Kind, int], TopicLimits]:
 
 
 def risks_of(ahead: Backlog, limits: TopicLimits, now_ns: int, settings: Settings) -> Sequence[Risk]:
-    """Of one partition, lost ones first."""
+    """Risks of one partition, losses first."""
     where, first = f"{ahead.kind.topic}/{ahead.partition}", ahead.base + ahead.landed
     found = []
     if ahead.lost:
@@ -182,17 +182,17 @@ def risks_of(ahead: Backlog, limits: TopicLimits, now_ns: int, settings: Setting
     if ahead.messages and share * 100 >= settings.bus_risk_percent:
         told = (
             f"{where}: {ahead.messages} messages are not in the lake, and {share:.0%} of the bus's retention by {how}"
-            " is used up: see that the flows run and the lake can be written, or raise the topic's retention"
+            " is used up: check that the flows run and the lake can be written, or raise the topic's retention"
         )
         found.append(Risk(AT_RISK, ahead.kind, ahead.partition, ahead.messages, share, told, first))
     return found
 
 
 def _used(ahead: Backlog, limits: TopicLimits, now_ns: int) -> tuple[float, str]:
-    """The share of the retention that the oldest unlanded message has used up, and by which limit."""
+    """Share of the retention that the oldest unlanded message has used, and the limit: age or size."""
     age_s = max(0.0, (now_ns - ahead.appended_ns) / 1e9) if ahead.appended_ns else 0.0
     by_age = age_s / limits.age_s if limits.age_s else 0.0
     held = max(1, ahead.next_offset - ahead.first_offset)
-    unlanded_bytes = limits.held_bytes * min(1.0, ahead.messages / held)  # messages of one partition are much alike
+    unlanded_bytes = limits.held_bytes * min(1.0, ahead.messages / held)  # assumes messages of equal size
     by_size = unlanded_bytes / limits.size_bytes if limits.size_bytes else 0.0
     return max((by_age, "age"), (by_size, "size"))

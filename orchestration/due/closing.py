@@ -1,8 +1,8 @@
-"""Closing: clock, lake and bus -> the last arrival day of which nothing can come any more.
+"""Closing: clock, lake and bus -> the last closed arrival day, for which no more records can come.
 
-A day is closed when three agree: the clock says that it is over; whatever of it was accepted is in the lake; and the
-days of the records themselves do not speak against the clock. A clock that jumped back closes fewer days. One that
-jumped ahead is not believed: the newest day with records is closed by the day that follows it, not by a later one.
+A day is closed if three conditions hold: the day is over by the clock; all accepted records of the day are in the lake;
+and the days in the lake do not contradict the clock. If the clock jumped back, fewer days are closed. If the clock
+jumped ahead, the newest day with records stays open, as only the day that follows it closes a day.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from lakehouse.delta.schemas import LEDGER
 from lakehouse.upkeep.care import Care
 from orchestration.due.backlog import backlogs
 
-# A request that was stamped before midnight may reach the bus after others that were stamped after it, and the clocks
-# of several machines differ.
+# A request stamped before midnight may reach the bus after requests stamped later, and clocks of machines differ.
 GRACE_NS = 300 * 10**9
 ONE_DAY = dt.timedelta(days=1)
 
 
 def closed_through(care: Care, bus: Bus, kind: Kind) -> dt.date | None:
-    """The last day of `kind` that is closed, and with it all before; None when none is known to be.
+    """The last closed day of `kind`; all earlier days are closed too. None: no day is known to be closed.
 
     Raises:
-        BusError, StoreError: One of them cannot be asked now.
+        BusError, StoreError: Bus or lake cannot be read now.
     """
     newest = _newest(care, kind)
     if newest is None:
@@ -38,12 +37,12 @@ def closed_through(care: Care, bus: Bus, kind: Kind) -> dt.date | None:
 
 
 def closed_kinds(care: Care, bus: Bus) -> Mapping[Kind, dt.date]:
-    """`closed_through` of every kind that has one."""
+    """`closed_through` by kind, without kinds that have no closed day."""
     found = {kind: closed_through(care, bus, kind) for kind in Kind}
     return {kind: day for kind, day in found.items() if day is not None}
 
 
 def _newest(care: Care, kind: Kind) -> dt.date | None:
-    """The newest day with records of any kind: the ledger has one of each commit."""
+    """The newest day with records of any kind; the ledger has an account of every commit."""
     days = (file["partition.day"] for name in (LEDGER, kind.value) for file in care.table(name).files())
     return max(days, default=None)

@@ -1,4 +1,4 @@
-"""Due: what the tables need now -> days, by kind of care. Asked by schedules; reads metadata, rewrites nothing."""
+"""Due: metadata of the tables -> days that need upkeep, by job. The schedules call this; nothing is rewritten."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def to_compact(care: Care, bus: Bus) -> Days:
     """Closed days of each table that were not rewritten and checked since rows came or went.
 
     Raises:
-        BusError, StoreError: What is there cannot be asked now.
+        BusError, StoreError: Bus or tables cannot be read now.
     """
     closed = closed_kinds(care, bus)
     through: dict[str, dt.date | None] = {kind.value: closed.get(kind) for kind in Kind}
@@ -37,7 +37,7 @@ def _to_compact(care: Care, name: str, through: dt.date) -> list[dt.date]:
     if not held:
         return []
     checked = held if name == LEDGER else quality.checked_rows(care, name, min(held))
-    # What is rewritten may still be unchecked: both are done one after the other, and the second may fail.
+    # A rewritten day may be unchecked: the check follows the rewriting and may fail.
     return [
         day
         for day, rows in held.items()
@@ -46,20 +46,20 @@ def _to_compact(care: Care, name: str, through: dt.date) -> list[dt.date]:
 
 
 def to_rebuild(care: Care, bus: Bus) -> Days:
-    """Closed days that the hot store should answer for and does not.
+    """Closed days that the hot store should hold and does not answer for.
 
     Raises:
-        BusError, ConfigError, StoreError: What is there cannot be asked now, or the retention policy is refused.
+        BusError, ConfigError, StoreError: Bus or tables cannot be read now, or the retention policy is not valid.
     """
     closed, policy = closed_kinds(care, bus), load_policy(care.settings)
     return {kind.value: days_to_rebuild(care, kind, policy, closed.get(kind)) for kind in HOT_KINDS}
 
 
 def by_policy(care: Care, bus: Bus) -> Plan:
-    """What the retention policy makes due.
+    """The steps that the retention policy makes due.
 
     Raises:
-        BusError, ConfigError, StoreError: As of `to_rebuild`.
+        BusError, ConfigError, StoreError: As for `to_rebuild`.
     """
     return plan(care, load_policy(care.settings), closed_kinds(care, bus))
 

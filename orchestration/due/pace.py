@@ -1,6 +1,6 @@
-"""Pace: what is due and the runs there are -> what is started now.
+"""Pace: due days and existing runs -> the runs to start now.
 
-What is due is asked of the tables, never of a calendar: days missed while nothing ran are caught up, oldest first.
+The due days come from the tables, not from a calendar: so days that were missed during an outage follow, oldest first.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-DAYS_AT_ONCE = 8  # of one job: the rest waits for the next tick
-REST_H = 6  # after a run that failed for good: the same day is not tried before
+DAYS_AT_ONCE = 8  # runs of one job per tick; the other days wait for the next tick
+REST_H = 6  # pause of a day after its run failed for good
 UNDONE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -24,19 +24,19 @@ UNDONE = [
 def requests(
     instance: dg.DagsterInstance, job: str, due: Mapping[dt.date, Iterable[dg.AssetKey]], now_ns: int
 ) -> list[dg.RunRequest]:
-    """One run for each day, of the assets that are due then; none where one is at work or failed just now."""
+    """One run for each due day, unless a run of the day is at work or has just failed."""
     found: list[dg.RunRequest] = []
     for day in sorted(due):
         if len(found) == DAYS_AT_ONCE:
             break
         if not _held(instance, job, day.isoformat(), now_ns):
-            key = day.isoformat()  # of several requests each needs a `run_key`, which counts within one tick
+            key = day.isoformat()  # several requests of one tick need distinct values of `run_key`
             found.append(dg.RunRequest(run_key=key, partition_key=key, asset_selection=sorted(due[day])))
     return found
 
 
 def at_work(instance: dg.DagsterInstance, job: str) -> bool:
-    """Whether a run of this job waits or works: another one would only wait behind it."""
+    """True if a run of this job waits or works; another run would only wait behind it."""
     return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNDONE), limit=1))
 
 

@@ -1,1 +1,1 @@
-"""Failures: runs, ticks and losses of the bus -> alerts: a count, an event and a webhook."""
+"""Failures: failed runs and ticks, losses of the bus -> alerts: a count, an event and a POST to the webhook."""

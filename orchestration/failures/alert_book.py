@@ -1,9 +1,9 @@
-"""Book of alerts: what was raised -> counts, and what is still to be told, in a file of the data folder.
+"""Book of alerts: raised alerts -> counts, and the queue of undelivered alerts, in a file of the data folder.
 
-What waits is bounded: past the limit the oldest alert goes, and is counted as given up.
+The queue is bounded: above the limit the oldest alert is given up and counted.
 
-Written by the one process that holds the folder, whole and synced, and kept in its memory too: while the disk is full
-it goes on from there, and the file has it again with the next write that succeeds. Imports no Dagster.
+Only the process that holds the folder writes the file, atomically and synced. The process keeps the book in memory too:
+if the disk is full, it works on from memory until a write succeeds again. Imports no Dagster.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from contracts.files import replace_file
 
-REMEMBERED = 1000  # alerts that were raised already
-WEBHOOK, EVENT = "webhook", "event"  # where an alert was to go
-QUEUE_FULL, TOO_OLD = "queue_full", "too_old"  # why it was given up
+REMEMBERED = 1000  # raised alerts whose keys are kept, so that no alert is raised twice
+WEBHOOK, EVENT = "webhook", "event"  # destinations of an alert
+QUEUE_FULL, TOO_OLD = "queue_full", "too_old"  # reasons for giving an alert up
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +28,18 @@ Counts = dict[str, dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing that an operator should know of.
+    """One message for the operator.
 
     Attributes:
-        name: Of its event.
-        key: Raised twice with the same name and key, it is one.
-        label: What it is counted by.
-        at_ns: When it happened, Unix nanoseconds UTC.
-        posted: Nothing is left to do for the webhook.
-        said: Its event is on the bus.
-        entered_ns: When it came into the book, Unix nanoseconds UTC; 0 is unknown.
-        attempts: Posts of it that failed.
-        next_post_ns: It is not posted before, Unix nanoseconds UTC.
+        name: Name of its event.
+        key: Identity: two alerts with the same name and key are one alert.
+        label: Label of its count.
+        at_ns: Time of the failure, Unix nanoseconds UTC.
+        posted: True: the webhook needs no more POST.
+        said: True: the event is on the bus.
+        entered_ns: Time of entry into the book, Unix nanoseconds UTC; 0 is unknown.
+        attempts: Number of failed POSTs.
+        next_post_ns: Earliest time of the next POST, Unix nanoseconds UTC.
     """
 
     name: str
@@ -59,7 +59,7 @@ _FIELDS = frozenset(field.name for field in fields(Alert))
 
 
 def waiting_counts(data: Path) -> Mapping[str, int]:
-    """Alerts that wait, by where they are to go, as the file has them."""
+    """Numbers of waiting alerts by destination, from the file."""
     try:
         waiting = _parsed(_file(data))["untold"].values()
     except OSError:
@@ -71,7 +71,7 @@ def waiting_counts(data: Path) -> Mapping[str, int]:
 
 
 def given_up_counts(data: Path) -> Mapping[tuple[str, str], int]:
-    """Alerts that were given up since the data folder exists, by where they were to go and why."""
+    """Numbers of alerts given up since the data folder exists, by destination and reason."""
     try:
         found = _parsed(_file(data))["given_up"]
     except OSError:
@@ -81,7 +81,7 @@ def given_up_counts(data: Path) -> Mapping[tuple[str, str], int]:
 
 
 def counts_of(data: Path, name: str) -> Mapping[str, int]:
-    """Alerts of `name` since the data folder exists, by label, as the file has them."""
+    """Numbers of alerts of `name` since the data folder exists, by label, from the file."""
     try:
         counts: Mapping[str, int] = _parsed(_file(data))["raised"].get(name, {})
     except OSError:
@@ -90,34 +90,34 @@ def counts_of(data: Path, name: str) -> Mapping[str, int]:
 
 
 class Book:
-    """Not for several threads at once. No method raises for a disk that fails."""
+    """Not thread-safe. No method raises if the disk fails."""
 
     def __init__(self, data: Path) -> None:
         self._path = _file(data)
         self._kept = _empty()
-        self._begun = False  # what the file had is in `_kept`
+        self._begun = False  # True: `_kept` has the content of the file
         self._written = True
 
     @property
     def failures(self) -> int:
-        """Posts in a row that the webhook did not answer."""
+        """Number of POSTs in a row that the webhook did not answer."""
         return int(self._kept["webhook"]["failures"])
 
     @property
     def pause_ends_ns(self) -> int:
-        """Nothing is posted before, Unix nanoseconds UTC."""
+        """Earliest time of the next POST of any alert, Unix nanoseconds UTC."""
         return int(self._kept["webhook"]["next_ns"])
 
     def pause(self, failures: int, until_ns: int) -> None:
-        """Leave the webhook alone; `note` saves it too."""
+        """Send no POST before `until_ns`; the next `note` saves this."""
         self._kept["webhook"] = {"failures": failures, "next_ns": until_ns}
 
     def give_up(self, where: str, why: str) -> None:
-        """Count an alert that will not be told there; `note` saves it too."""
+        """Count an alert that destination `where` will not get; the next `note` saves this."""
         self._kept["given_up"][f"{where} {why}"] = self._kept["given_up"].get(f"{where} {why}", 0) + 1
 
     def enter(self, alert: Alert, limit: int) -> bool:
-        """Count it and keep it until it is told; False when it was raised before. At most `limit` are kept."""
+        """Count the alert and keep it until delivered; False: raised before. At most `limit` alerts are kept."""
         self._begin()
         if _mark(alert) in self._kept["told"]:
             return False
@@ -134,7 +134,7 @@ class Book:
         untold = self._kept["untold"]
         while len(untold) >= limit:
             mark = next(iter(untold))
-            log.error("alerts: %s is given up, as %d wait: see webhook and bus, or HEADWATER_ALERT_QUEUE", mark, limit)
+            log.error("alert %s given up: %d alerts wait; check webhook and bus, or HEADWATER_ALERT_QUEUE", mark, limit)
             oldest = _alert(untold.pop(mark))
             for where, done in ((WEBHOOK, oldest.posted), (EVENT, oldest.said)):
                 if not done:
@@ -145,7 +145,7 @@ class Book:
         return [_alert(entry) for entry in self._kept["untold"].values()]
 
     def note(self, alert: Alert) -> None:
-        """How far it is told; once all is done it is kept no more. One that a full queue gave up stays gone."""
+        """Save the state of the alert, or remove it once delivered. An alert that was given up is not added again."""
         if alert.posted and alert.said:
             self._kept["untold"].pop(_mark(alert), None)
         elif _mark(alert) in self._kept["untold"]:
@@ -162,16 +162,16 @@ class Book:
             replace_file(self._path, json.dumps(self._kept).encode(), mode=0o644)
             self._written = True
         except OSError as error:
-            log.warning("alerts are kept in memory alone until %s can be written: %s", self._path, error)
+            log.warning("alerts are kept only in memory until %s can be written: %s", self._path, error)
 
     def _begin(self) -> None:
-        """Over what this process may have entered while the file could not be read."""
+        """Read the file and merge in the alerts that came while the file could not be read."""
         if self._begun:
             return
         try:
             before = _parsed(self._path)
         except OSError as error:
-            log.warning("alerts are kept in memory alone until %s can be read: %s", self._path, error)
+            log.warning("alerts are kept only in memory until %s can be read: %s", self._path, error)
             return
         for name, counted in self._kept["raised"].items():
             known = before["raised"].setdefault(name, {})
@@ -202,16 +202,16 @@ def _empty() -> dict[str, Any]:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    """None is an empty one, and so is one that is no JSON.
+    """Content of the file; a missing or damaged file gives an empty book.
 
     Raises:
-        OSError: It is there and cannot be read.
+        OSError: The file exists and cannot be read.
     """
     try:
         kept: dict[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:
         return _empty()
     except ValueError as error:
-        log.warning("%s is no JSON, and is begun anew: %s", path, error)
+        log.warning("%s is no JSON; a new book of alerts begins: %s", path, error)
         return _empty()
     return _empty() | kept

@@ -1,9 +1,9 @@
-"""Alerts: something an operator should know of -> a count, a POST to the webhook, an event on the bus.
+"""Alerts: a message for the operator -> a count, a POST to the webhook, an event on the bus, in this order.
 
-In this order, as a bus that is away is among what is told of. Alerts that are not told yet stay in the book of alerts:
-`post_due` retries the webhook and `tell_untold` the bus too. The event goes onto the bus as the ingestion service would
-put it there, under an idempotency key made of the alert: appended twice, it is one event. A process that dies between a
-POST and the note of it posts again. Imports no Dagster.
+The bus comes last, as an outage of the bus may be the reason of the alert. Undelivered alerts stay in the book of
+alerts: `post_due` retries the webhook, and `tell_untold` also the bus. The event has the form of an accepted request
+with an idempotency key made from the alert, so a repeated append makes no second event. If the process dies between a
+POST and its note, the next process posts again. Imports no Dagster.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from orchestration.failures.webhook import post
 if TYPE_CHECKING:
     from orchestration.resources import Upkeep
 
-POSTS_AT_ONCE = 20  # of one round: a webhook that refuses each alert is not asked without a pause
+POSTS_AT_ONCE = 20  # most POSTs of one round, so that a webhook that refuses every alert gets pauses
 
 log = logging.getLogger(__name__)
 
-_turn = threading.Lock()  # of the book: sensors, the watch over failures and the poster are threads of one process
-_posting = threading.Lock()  # one thread posts at a time, and no other thread waits for the webhook
+_turn = threading.Lock()  # guards the book: sensors, the watch over failures and the poster are threads of one process
+_posting = threading.Lock()  # one thread posts at a time; other threads do not wait for it
 _books: dict[Path, Book] = {}
 
 
 def tell(alert: Alert, upkeep: Upkeep) -> bool:
-    """True if the alert is raised for the first time. What fails is left to `post_due` and `tell_untold`."""
+    """Raise an alert; True: for the first time. After a failure, `post_due` and `tell_untold` retry."""
     settings = upkeep.settings()
     with _turn:
         if not _book(settings).enter(replace(alert, entered_ns=upkeep.now_ns()), settings.alert_queue):
@@ -50,7 +50,7 @@ def tell(alert: Alert, upkeep: Upkeep) -> bool:
 
 
 def tell_untold(upkeep: Upkeep) -> int:
-    """Tell what could not be told before; how many alerts are now done. Any number of calls make one event of each."""
+    """Deliver the waiting alerts; return the number of delivered ones. Repeated calls make no second event."""
     settings = upkeep.settings()
     with _turn:
         book = _book(settings)
@@ -63,9 +63,9 @@ def tell_untold(upkeep: Upkeep) -> int:
 
 
 def post_due(settings: Settings, now_ns: Callable[[], int] = time.time_ns, attempts: int = 1) -> int:
-    """Post the alerts whose pause is over; how many the webhook took. Costs nothing when there is none.
+    """Post the alerts whose pause is over; return how many the webhook took. Cheap if no alert waits.
 
-    Ends at the first one that the webhook does not answer. Does nothing while another thread posts.
+    Stops at the first POST without an answer. Does nothing while another thread posts.
     """
     taken = 0
     if not _posting.acquire(blocking=False):
@@ -90,7 +90,7 @@ def post_due(settings: Settings, now_ns: Callable[[], int] = time.time_ns, attem
 
 
 def message_of(alert: Alert, settings: Settings, now_ns: int) -> tuple[BatchHeader, Message]:
-    """Its event as one bus message, which arrives at `now_ns`."""
+    """The alert's event as a bus message that arrives at `now_ns`."""
     record = {
         "name": alert.name,
         "timestamp": alert.at_ns,
@@ -125,5 +125,5 @@ def _say(book: Book, upkeep: Upkeep) -> None:
                 header, message = message_of(alert, upkeep.settings(), upkeep.now_ns())
                 queue.append(Kind.EVENTS.topic, header.stream_key, [message])
                 book.note(replace(alert, said=True))
-    except Exception as error:  # whatever it is: they are kept, and told with the next call
-        log.warning("%d alerts could not be put on the bus, and wait: %s", len(unsaid), error)
+    except Exception as error:  # the alerts stay in the book, and the next call retries
+        log.warning("%d alerts wait, as the bus does not take their events: %s", len(unsaid), error)

@@ -1,7 +1,7 @@
-"""Alerts of the bus: what it forgot, or may forget, before it was in the lake -> counts, webhook, events.
+"""Alerts of the bus: messages that the bus deleted, or may delete, before they landed -> counts, webhook, events.
 
-A loss is known by the place of its first message, so it is one alert whether it is seen before a flow has counted it,
-after, or both. A risk is one alert for as long as it lasts. Imports no Dagster.
+The offset of its first message identifies a loss, so a loss is one alert, seen before or after a flow has counted it. A
+risk is one alert for as long as it lasts. Imports no Dagster.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from orchestration.resources import Upkeep
 
 NAMES = (AT_RISK, LOST)
-Seen = dict[str, list[int]]  # by name and place, as a sensor keeps it from look to look
-LOOK_BACK = dt.timedelta(days=1)  # of losses that a flow counted between two looks; an alert is raised once anyway
+Seen = dict[str, list[int]]  # by name and partition; the sensor keeps it between two calls
+LOOK_BACK = dt.timedelta(days=1)  # covers losses that a flow counted between two calls; no alert is raised twice
 
 
 def tell_risks(risks: Sequence[Risk], before: Seen, since_ns: int, upkeep: Upkeep) -> Seen:
-    """Tell of those that are new.
+    """Raise alerts for new risks.
 
     Args:
-        before: What the look before this one returned.
-        since_ns: When that was: a look that is repeated makes the same keys.
+        before: Result of the call before.
+        since_ns: Time of the call before, so that a repeated call makes the same keys.
     """
     found: Seen = {}
     for risk in risks:
@@ -47,10 +47,10 @@ def tell_risks(risks: Sequence[Risk], before: Seen, since_ns: int, upkeep: Upkee
 
 
 def _tell_losses(losses: Mapping[int, Risk], before: Sequence[int], upkeep: Upkeep) -> list[int]:
-    """Of one partition, by place; `before` and what is returned: the last place known, and whether it was new."""
+    """Raise an alert for new losses of one partition. `before` and the result: last known offset; 1 if it was new."""
     known, lasting = before
     fresh = {first: loss for first, loss in losses.items() if first > known}
-    if fresh and not lasting:  # flows that go on losing from look to look are one alert
+    if fresh and not lasting:  # losses in several calls in a row are one alert
         newest = fresh[max(fresh)]
         _tell(replace(newest, messages=sum(loss.messages for loss in fresh.values())), newest.first, upkeep)
     return [max(losses), int(bool(fresh))]
@@ -82,7 +82,7 @@ def alert_of(risk: Risk, key: str, at_ns: int) -> Alert:
 
 
 def counted_losses(care: Care) -> Sequence[Risk]:
-    """What flows found gone and counted since yesterday: they may do so between two looks at the bus.
+    """Losses that flows counted since yesterday, as a flow may count a loss between two looks at the bus.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -95,7 +95,7 @@ def counted_losses(care: Care) -> Sequence[Risk]:
             messages=loss.messages,
             share=1.0,
             message=f"{loss.kind.topic}/{loss.partition}: {loss.messages} messages left the bus before they were in the"
-            " lake, and are counted as lost: see that the flows keep up, or raise the topic's retention",
+            " lake, and are counted as lost: check that the flows keep up, or raise the topic's retention",
             first=loss.first,
         )
         for loss in care.lake.losses(care.today() - LOOK_BACK)
@@ -103,6 +103,6 @@ def counted_losses(care: Care) -> Sequence[Risk]:
 
 
 def bus_alert_counts(data: Path) -> Mapping[tuple[str, Kind], int]:
-    """Alerts since the data folder exists; 0 of those that never were."""
+    """Numbers of alerts since the data folder exists, with zeros."""
     counts = {name: counts_of(data, name) for name in NAMES}
     return {(name, kind): counts[name].get(kind.topic, 0) for name in NAMES for kind in Kind}

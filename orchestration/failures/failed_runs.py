@@ -1,4 +1,4 @@
-"""Failures: a run that failed for good -> an alert `pipeline.failure`. Imports no Dagster."""
+"""Failed runs: a run that failed for good -> an alert `pipeline.failure`. Imports no Dagster."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ EVENT = "pipeline.failure"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One run that failed and is not tried again.
+    """One run that failed and gets no retry.
 
     Attributes:
-        partition: Arrival day it was about; "" for none.
-        url: Its page in the UI.
-        at_ns: When it ended, Unix nanoseconds UTC.
+        partition: Arrival day of the run; "" for none.
+        url: Page of the run in the UI.
+        at_ns: End of the run, Unix nanoseconds UTC.
     """
 
     run_id: str
@@ -36,7 +36,7 @@ class Failure:
 
 
 def tell(failure: Failure, upkeep: Upkeep) -> bool:
-    """Whether it is told now for the first time; what fails of it is left to `alerts.tell_untold`."""
+    """Raise the alert; True: for the first time. After a failure, `alerts.tell_untold` retries."""
     return alerts.tell(alert_of(failure), upkeep)
 
 
@@ -53,5 +53,5 @@ def alert_of(failure: Failure) -> Alert:
 
 
 def failure_counts(data: Path) -> Mapping[str, int]:
-    """Runs that failed for good since the data folder exists, by job."""
+    """Numbers of runs that failed for good since the data folder exists, by job."""
     return counts_of(data, EVENT)

@@ -1,8 +1,8 @@
-"""Posting: the book of alerts and an answer of the webhook -> which alert is posted next, and when. Imports no Dagster.
+"""Posting: the book of alerts and an answer of the webhook -> the next alert to post, and its time. Imports no Dagster.
 
-Two pauses double with each failure: that of the webhook, while the server does not answer, and that of one alert, while
-the server refuses this alert. Both are kept in the book, so a new start of the process goes on with them. An alert that
-waited for longer than `HEADWATER_ALERT_WEBHOOK_RETRY_H` is given up, and counted.
+Two pauses double with each failure: the webhook's pause if the server does not answer, and an alert's pause if the
+server refuses the alert. The book keeps both, so they survive a restart. An alert that waits for longer than
+`HEADWATER_ALERT_WEBHOOK_RETRY_H` is given up and counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from orchestration.failures.alert_book import TOO_OLD, WEBHOOK, Alert, Book
 from orchestration.failures.webhook import LONGEST_WISH_S, WebhookAnswer
 
 FIRST_PAUSE_S = 2.0
-DOUBLINGS = 20  # past it, no longer pause than the longest
+DOUBLINGS = 20  # limit of the exponent; the setting for the longest pause applies before
 
 _S = 10**9
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def next_to_post(book: Book, settings: Settings, now_ns: int) -> Alert | None:
-    """The alert that was tried least often of those that are due; None when none is due."""
+    """The due alert with the fewest attempts; None if no alert is due."""
     waiting = [alert for alert in book.untold() if not alert.posted]
     if not waiting:
         return None
@@ -39,8 +39,8 @@ def next_to_post(book: Book, settings: Settings, now_ns: int) -> Alert | None:
 
 
 def note_answer(book: Book, alert: Alert, answer: WebhookAnswer, settings: Settings, now_ns: int) -> None:
-    """Keep what came of posting `alert`."""
-    # The bus may have taken the event meanwhile, or a full queue the alert.
+    """Note the result of posting `alert`."""
+    # Meanwhile the bus may have taken the event, or a full queue may have dropped the alert.
     alert = next((each for each in book.untold() if (each.name, each.key) == (alert.name, alert.key)), alert)
     if answer.taken:
         book.pause(0, 0)
@@ -74,7 +74,7 @@ def _given_up(book: Book, alert: Alert, settings: Settings, now_ns: int) -> bool
 
 
 def _is_due(at_ns: int, now_ns: int, settings: Settings) -> bool:
-    """Also where the clock was set back by more than the longest pause."""
+    """True if `at_ns` is reached, or is so far ahead that the clock must have been set back."""
     longest_s = max(settings.alert_webhook_retry_max_s, LONGEST_WISH_S)
     return not now_ns < at_ns <= now_ns + int(longest_s * _S)
 

@@ -1,8 +1,7 @@
-"""Retries: failed runs that Dagster's daemon passed over -> tried again after all, or told.
+"""Retries: failed runs that Dagster's daemon passed over -> retried, or an alert.
 
-The daemon reads each failure once. When it looks between the note of a failure and the run's new state, it takes the
-run for one that goes on and does not come back to it. The run stays marked as one that will be tried again, so that
-nobody tells of it either.
+The daemon reads each failure event once. If it reads the event before the run has its new state, it takes the run as
+running and never looks again. The run stays marked for a retry, so no alert is raised either.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ log = logging.getLogger("dagster.headwater.retries")
 
 
 def retry_passed_over(workspace: WorkspaceProcessContext, upkeep: Upkeep) -> int:
-    """Try again what waits for it for longer than `PATIENCE`, and tell of what cannot be; how many there were."""
+    """Retry the runs that have waited longer than `PATIENCE`, or raise alerts for them; return their number."""
     instance, now = workspace.instance, dt.datetime.now(dt.UTC)
     marked = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE],
@@ -36,7 +35,7 @@ def retry_passed_over(workspace: WorkspaceProcessContext, upkeep: Upkeep) -> int
     waiting = [record for record in instance.get_run_records(marked) if _TRIED_AGAIN not in record.dagster_run.tags]
     for record in waiting:
         run = record.dagster_run
-        log.warning("run %s of %s was passed over; it is tried again now", run.run_id, run.job_name)
+        log.warning("run %s of %s was passed over; retrying it now", run.run_id, run.job_name)
         for _ in consume_new_runs_for_automatic_reexecution(workspace, [record], log):
             pass
         after = instance.get_run_by_id(run.run_id)

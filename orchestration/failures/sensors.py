@@ -1,4 +1,4 @@
-"""Sensors: what happens in Dagster and in the lake -> told where an operator looks."""
+"""Sensors: failed runs of Dagster -> alerts."""
 
 import dagster as dg
 
@@ -8,14 +8,14 @@ from orchestration.resources import Upkeep
 
 REASON_CHARS = 2000
 WILL_RETRY = "dagster/will_retry"
-_PROCESS_ENDED = "Run execution process"  # in what Dagster says of a run whose process ended without a word
+_PROCESS_ENDED = "Run execution process"  # part of Dagster's message about a run whose process ended without an error
 
 
 @dg.run_failure_sensor(
     name="pipeline_failure",
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=15,
-    description="A run that failed and is not tried again: event pipeline.failure, counter, webhook.",
+    description="A run that failed for good: event pipeline.failure, counter, webhook.",
 )
 def pipeline_failure(context: dg.RunFailureSensorContext, upkeep: Upkeep) -> None:
     run, settings = context.dagster_run, upkeep.settings()
@@ -26,18 +26,18 @@ def pipeline_failure(context: dg.RunFailureSensorContext, upkeep: Upkeep) -> Non
 
 
 def tell_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, upkeep: Upkeep) -> None:
-    """Tell of a run that failed for good; told twice, it is one event."""
+    """Raise the alert for a run that failed for good; repeated calls make one event."""
     tell(_failure(instance, run, ui_of(upkeep)), upkeep)
 
 
 def ui_of(upkeep: Upkeep) -> str:
-    """Where alerts link to."""
+    """Base URL of the links in alerts."""
     settings = upkeep.settings()
     return f"http://{settings.dagster_host}:{settings.dagster_port}"
 
 
 def in_short(words: str) -> str:
-    """On one line."""
+    """The words on one line, cut to `REASON_CHARS`."""
     return " ".join(words.split())[:REASON_CHARS]
 
 
@@ -56,7 +56,7 @@ def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun, url: str) -> Fail
 
 
 def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[str, str]:
-    """Step, or "", and words: the first step that failed, else how its process ended, else what Dagster said."""
+    """Step ("" for none) and reason: the error of the first failed step, else Dagster's words about the process."""
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE}
     found = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=kinds) if entry.dagster_event]
     for event in found:

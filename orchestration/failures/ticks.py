@@ -1,6 +1,6 @@
-"""Ticks: schedules and sensors that fail to look -> told as a failed run is, once for as long as they go on failing.
+"""Ticks: schedules and sensors whose ticks fail -> one alert each, for as long as they fail.
 
-A tick that fails starts no run, so no run's failure tells of it: what it would have found due is not done.
+A failed tick starts no run, so due work is not done, and no failed run would raise an alert.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from orchestration.failures.failed_runs import Failure, tell
 from orchestration.failures.sensors import in_short, ui_of
 from orchestration.resources import Upkeep
 
-IN_A_ROW = 2  # one alone may be an object store that was away for a minute
+IN_A_ROW = 2  # a single failure may come from a short outage of the object store
 STEP = "tick"
 
 
 def tell_failed_ticks(instance: dg.DagsterInstance, upkeep: Upkeep) -> int:
-    """Tell of each schedule and sensor whose last `IN_A_ROW` ticks failed; how many there are."""
+    """Raise an alert for each schedule and sensor whose last `IN_A_ROW` ticks failed; return their number."""
     failing = 0
     for state in instance.all_instigator_state():
         last = _last(instance, state, limit=IN_A_ROW)
@@ -42,7 +42,7 @@ def _tell(instance: dg.DagsterInstance, state: InstigatorState, tick: Instigator
 
 
 def _reason(tick: InstigatorTick) -> str:
-    """The words of the innermost error: those around it only say that a tick failed."""
+    """Text of the innermost error; the outer errors only say that a tick failed."""
     error = tick.error
     while error is not None and error.cause is not None:
         error = error.cause

@@ -1,4 +1,4 @@
-"""Dagster's own storage: settings -> `<data>/dagster/dagster.yaml`, written anew at each start.
+"""Dagster's storage: settings -> `<data>/dagster/dagster.yaml`, written at each start.
 
 `DAGSTER_HOME=<data>/dagster dagster dev -m orchestration.definitions` reads the same file.
 """
@@ -15,7 +15,7 @@ from contracts.errors import ConfigError
 from contracts.settings import Settings
 
 POSTGRES_URL = "HEADWATER_DAGSTER_POSTGRES_URL"
-MONITOR_S = 30  # also what the try after a killed run waits for: its place in the pool
+MONITOR_S = 30  # also the delay of a retry after a killed run, which waits for its slot in the pool
 TICK_DAYS = {"started": 2, "skipped": 2, "success": 14, "failure": 90}
 
 _SQLITE = {
@@ -30,10 +30,10 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def prepare(settings: Settings) -> Path:
-    """Write the file and point this process, and those it starts, at it; the folder.
+    """Write the file, let this process and its children use it, and return the folder.
 
     Raises:
-        ConfigError: The folder cannot be written, or Postgres is asked for and its adapter is not installed.
+        ConfigError: The folder cannot be written, or Postgres is set and its adapter is not installed.
     """
     home = dagster_home(settings)
     text = json.dumps(configuration(settings), indent=2)  # JSON is YAML
@@ -47,15 +47,15 @@ def prepare(settings: Settings) -> Path:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     if url := settings.dagster_postgres_url.get_secret_value():
-        os.environ[POSTGRES_URL] = url  # it may stand in `.env`; Dagster reads the environment
+        os.environ[POSTGRES_URL] = url  # the setting may come from `.env`, but Dagster reads the environment
     return home
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """What stands in the file; the password of Postgres stays in the environment.
+    """Content of the file; the password of Postgres stays in the environment.
 
     Raises:
-        ConfigError: Postgres is asked for and its adapter is not installed.
+        ConfigError: Postgres is set and its adapter is not installed.
     """
     ticks = {"purge_after_days": TICK_DAYS}
     return {
@@ -66,13 +66,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "pools": {"default_limit": 1, "granularity": "op"},  # one table is rewritten by one step at a time
             "runs": {"max_concurrent_runs": settings.dagster_runs},
         },
-        # A step that fails is tried again inside its run; this is for runs whose process went away.
+        # A failed step is retried within its run. These retries are for runs whose process was killed.
         "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": MONITOR_S,
             "start_timeout_seconds": 180,
-            "free_slots_after_run_end_seconds": 10,  # else a run that was killed holds its pool for ever
+            "free_slots_after_run_end_seconds": 10,  # else a killed run would hold its slot for ever
         },
         "retention": {"schedule": ticks, "sensor": ticks, "auto_materialize": ticks},
         "auto_materialize": {"enabled": False},
@@ -88,7 +88,7 @@ def _storage(settings: Settings) -> dict[str, Any]:
         }
     if importlib.util.find_spec("dagster_postgres") is None:
         raise ConfigError(
-            f"{POSTGRES_URL} is set and dagster-postgres is not installed",
-            hint="install the one of this Dagster: pip install 'dagster-postgres~=0.29.27'; or unset the variable",
+            f"{POSTGRES_URL} is set, but dagster-postgres is not installed",
+            hint="install the version for this Dagster: pip install 'dagster-postgres~=0.29.27'; or unset the variable",
         )
     return {"storage": {"postgres": {"postgres_url": {"env": POSTGRES_URL}}}}

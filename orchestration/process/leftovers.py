@@ -1,4 +1,4 @@
-"""Leftovers: runs whose process is gone -> ended in Dagster's records, so that they hold no place."""
+"""Leftovers: runs whose process ended -> ended in Dagster's records, so that they hold no slot."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagster
 
 
 def end_leftovers(instance: dg.DagsterInstance, reason: str, canceled: bool = False) -> int:
-    """Only by the process that holds the data folder, while no run of its own is at work; how many there were.
+    """End such runs and return their number. Only for the holder of the data folder, while it has no run at work.
 
     Args:
-        canceled: They were stopped on purpose: what they left undone is found by the next tick, and nobody is alarmed.
+        canceled: True: the runs were stopped on purpose; the next tick finds their work, and no alert is raised.
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=AT_WORK))
     for run in runs:

@@ -2,9 +2,9 @@
 
     python -m orchestration
 
-One process, because each that imports Dagster costs 110 MiB. A run is a process of its own. Delivery: what a run was
-doing when this process ended is reported as failed at the next start and tried again; every kind of care can be run
-again. A second process on the same data folder is refused. Not handled: keys; the UI listens on 127.0.0.1 for that.
+One process, because each process that imports Dagster costs 110 MiB. Every run has its own process. Delivery: the next
+start reports interrupted runs as failed and retries them; every job may be repeated. A second process on the same data
+folder is refused. Not handled: keys, which is why the UI listens on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from orchestration.resources import Upkeep
 LOCATION = "headwater"
 MODULE = "orchestration.definitions"
 ROOT = Path(__file__).resolve().parents[2]
-CODE_THREADS = 8  # evaluations of schedules and sensors at once, and questions of the UI
+CODE_THREADS = 8  # for evaluations of schedules and sensors, and for requests of the UI
 LOOK_S = 1.0
 LOOKS_OF_FAILURES = 60
 
@@ -65,16 +65,16 @@ class _OurCode(WorkspaceLoadTarget):
 
 
 def serve(settings: Settings) -> int:
-    """Blocks until SIGTERM or SIGINT (0), or until a part of it has ended by itself (1).
+    """Block until SIGTERM or SIGINT (0), or until a part has ended by itself (1).
 
     Raises:
-        ConfigError: Another process cares for this folder, or the storage cannot be had.
+        ConfigError: Another process holds this folder, or the storage cannot be used.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     port = settings.dagster_port or _free_port(settings.dagster_host)
-    os.environ["HEADWATER_DAGSTER_PORT"] = str(port)  # what runs tell of links to it; a start anew keeps it
+    os.environ["HEADWATER_DAGSTER_PORT"] = str(port)  # runs link to this port, and a restart keeps it
     hold(settings.data, f"http://{settings.dagster_host}:{port}")
     home = prepare(settings)
     _note_first_day(settings)
@@ -82,7 +82,7 @@ def serve(settings: Settings) -> int:
     configure_loggers(formatter="json", log_level="INFO")
     with ExitStack() as stack:
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
-        end_leftovers(instance, "the process of this run went away")
+        end_leftovers(instance, "the process of this run ended without a result")
         path = home / "code.sock"
         path.unlink(missing_ok=True)
         code = _code_server(instance, path)
@@ -107,33 +107,33 @@ def serve(settings: Settings) -> int:
 def _watch(
     settings: Settings, workspace: WorkspaceProcessContext, parts: Sequence[threading.Thread], stop: threading.Event
 ) -> None:
-    """Until it is stopped or a part has ended; starts this process anew for older days that were imported."""
+    """Watch until the stop, or until a part has ended. Restarts this process after an import of older days."""
     began, looks = first_day(settings), 0
     while not stop.wait(LOOK_S) and all(part.is_alive() for part in parts):
         if first_day(settings) < began and not multiprocessing.active_children():
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (as it was started)
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (the same command)
         looks += 1
         if looks % LOOKS_OF_FAILURES == 0:
             _look_for_failures(workspace)
 
 
 def _look_for_failures(workspace: WorkspaceProcessContext) -> None:
-    """Whatever goes wrong, the daemon goes on, and the next look comes."""
+    """Look for failures and raise alerts. An exception is logged, and the daemon goes on."""
     upkeep = Upkeep()
     looks: Mapping[str, Callable[[], int]] = {
         "runs that were passed over": lambda: retry_passed_over(workspace, upkeep),
-        "schedules and sensors that fail": lambda: tell_failed_ticks(workspace.instance, upkeep),
-        "alerts that could not be told": lambda: tell_untold(upkeep),
+        "failed schedules and sensors": lambda: tell_failed_ticks(workspace.instance, upkeep),
+        "undelivered alerts": lambda: tell_untold(upkeep),
     }
     for what, look in looks.items():
         try:
             look()
         except Exception:
-            logging.getLogger("dagster").exception("%s could not be looked for", what)
+            logging.getLogger("dagster").exception("%s could not be handled", what)
 
 
 def _post_alerts(settings: Settings, stop: threading.Event) -> None:
-    """A thread of its own: a webhook that does not answer holds up nothing else."""
+    """Post alerts on an own thread, so that a webhook without an answer delays nothing else."""
     while not stop.wait(LOOK_S):
         try:
             post_due(settings)
@@ -142,12 +142,12 @@ def _post_alerts(settings: Settings, stop: threading.Event) -> None:
 
 
 def _note_first_day(settings: Settings) -> None:
-    with contextlib.suppress(StoreError), contextlib.closing(Care(settings)) as care:  # a lake that is away: as it was
+    with contextlib.suppress(StoreError), contextlib.closing(Care(settings)) as care:  # lake outage: the old note stays
         note_first_day(care)
 
 
 def _end_now(instance: dg.DagsterInstance, code: int) -> None:
-    """Runs at work are cut off, as by a crash: each can be run again. Open pages are not waited for."""
+    """Kill the runs, which may be repeated, and exit without waiting for open pages."""
     for process in multiprocessing.active_children():
         process.kill()
     end_leftovers(instance, "the batch tiers were stopped while this run was at work", canceled=True)

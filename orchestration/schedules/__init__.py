@@ -1,1 +1,1 @@
-"""Schedules: the clock, and what is due -> runs of jobs."""
+"""Schedules: the clock and due days -> runs of jobs."""

@@ -1,4 +1,4 @@
-"""Beats: when schedules look at what is due, in UTC -> cron text for Dagster, and the next time for `headwater tiers`.
+"""Beats: times of the schedules' ticks, in UTC -> cron text for Dagster, and the next time for `headwater tiers`.
 
 Imports no Dagster.
 """
@@ -41,7 +41,7 @@ BEATS: Mapping[str, Beat] = {
     "roll_up": Beat(5, 2),
     "heal_hot": Beat(10, 4),
     "open_day": Beat(HOUR_MIN, 7),
-    "closed_day": Beat(HOUR_MIN, 20),  # after midnight the bus and late requests get these minutes
+    "closed_day": Beat(HOUR_MIN, 20),  # after midnight, bus and late requests have 20 minutes to land
     "retention": Beat(HOUR_MIN, 40),
     "erasures": Beat(10, 8),
     "vacuum": Beat(DAY_MIN, 3 * 60 + 10),
@@ -50,5 +50,5 @@ BEATS: Mapping[str, Beat] = {
 
 
 def next_runs(now: dt.datetime) -> dict[str, dt.datetime]:
-    """When each schedule looks next, by name."""
+    """Time of the next tick, by schedule."""
     return {name: beat.after(now) for name, beat in BEATS.items()}

@@ -1,4 +1,4 @@
-"""Jobs: assets by what is done to them -> what schedules start and the UI lists."""
+"""Jobs: assets with the same kind of work -> jobs for the schedules and the UI."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ open_day = dg.define_asset_job(
     "open_day",
     selection=[opened(name) for name in TABLES],
     tags=SHORT,
-    description="Puts today's small files together.",
+    description="Merges today's small files.",
 )
 closed_day = dg.define_asset_job(
     "closed_day",
     selection=[compacted(name) for name in (*TABLES, *ROLLUPS)],
-    description="Rewrites a day that is over, and checks it.",
+    description="Rewrites a closed day and checks it.",
 )
 retention = dg.define_asset_job(
     "retention",
     selection=[retained(kind.value) for kind in Kind],
-    description="Does what the retention policy makes due: to the archive, out of the hot store, or deleted.",
+    description="Runs the due steps of the retention policy: moves to the archive, drops from the hot store, deletes.",
 )
 heal_hot = dg.define_asset_job(
     "heal_hot",
     selection=[hot(kind.value) for kind in HOT_KINDS],
-    description="Builds days anew that the hot store should answer for and does not.",
+    description="Rebuilds days that the hot store should hold and does not answer for.",
 )
 roll_up = dg.define_asset_job(
     "roll_up",
     selection=[landed(name) for name in ROLLUPS],
     tags=SHORT,
-    description="Adds the metric points that have landed to their windows.",
+    description="Adds landed metric points to their windows.",
 )
-vacuum = dg.define_asset_job("vacuum", selection=[upkeep.vacuumed_lake.key], description="Deletes files of no use.")
+vacuum = dg.define_asset_job("vacuum", selection=[upkeep.vacuumed_lake.key], description="Deletes unused files.")
 old_runs = dg.define_asset_job(
     "old_runs", selection=[upkeep.old_runs.key], tags=SHORT, description="Deletes records of old runs."
 )
 
 erasures = dg.define_asset_job(
-    "erasures", selection=[upkeep.erasures.key], tags=SHORT, description="Completes erasures that did not end."
+    "erasures", selection=[upkeep.erasures.key], tags=SHORT, description="Completes unfinished erasures."
 )
 
 ALL = [open_day, closed_day, retention, heal_hot, roll_up, vacuum, old_runs, erasures]

@@ -1,7 +1,7 @@
-"""Schedules: the clock, and what is due in the tables -> runs. All are on from the start, in UTC.
+"""Schedules: the clock and the due days of the tables -> runs. All schedules are on from the start, in UTC.
 
-A tick asks the tables what they need; when nothing is due it says so and starts nothing. So a day that was missed,
-because nothing ran, is caught up at the next tick.
+A tick reads from the tables which days are due; if none is due, the tick starts no run. So the next tick after an
+outage finds the days that were missed.
 """
 
 import datetime as dt
@@ -29,7 +29,7 @@ Look = Callable[[dg.ScheduleEvaluationContext, Upkeep], Answer]
 
 
 def schedule(job: UnresolvedAssetJobDefinition, look: Look, what: str) -> dg.ScheduleDefinition:
-    """A schedule named as its job, on from the start."""
+    """A schedule with the name of its job, on from the start."""
 
     @dg.schedule(
         name=job.name,
@@ -60,7 +60,7 @@ def closed_days(context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer
 
 
 def _known(care: Care, days: dict[dt.date, list[str]]) -> dict[dt.date, list[str]]:
-    """Those that are partitions. Older ones, as an import brings, are when the process has seen the note."""
+    """The days that are partitions. Older days of an import are noted, and become partitions after the restart."""
     first = ARRIVAL_DAY.start.date()
     if any(day < first for day in days):
         note_first_day(care)
@@ -103,11 +103,11 @@ def left_over(_context: dg.ScheduleEvaluationContext, upkeep: Upkeep) -> Answer:
 
 SCHEDULES = [
     schedule(jobs.open_day, _always, "Each hour."),
-    schedule(jobs.closed_day, closed_days, "Each hour: days that are over and not yet rewritten, the oldest first."),
-    schedule(jobs.retention, over, "Each hour: what the retention policy makes due."),
+    schedule(jobs.closed_day, closed_days, "Each hour: closed days that are not rewritten yet, the oldest first."),
+    schedule(jobs.retention, over, "Each hour: due steps of the retention policy."),
     schedule(jobs.heal_hot, hot_days, "Every ten minutes: days that the hot store has lost."),
-    schedule(jobs.roll_up, points, "Every five minutes, when metric points have landed."),
-    schedule(jobs.erasures, left_over, "Every ten minutes: erasures whose process went away."),
+    schedule(jobs.roll_up, points, "Every five minutes, if metric points have landed."),
+    schedule(jobs.erasures, left_over, "Every ten minutes: erasures whose process ended early."),
     schedule(jobs.vacuum, _always, "Each night."),
     schedule(jobs.old_runs, _always, "Each night."),
 ]
