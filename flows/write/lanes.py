@@ -1,6 +1,6 @@
 """Lanes: items of a flow -> one store's sink, on a thread of the lane's own.
 
-So a store that is slow, or away, delays no other store. A lane whose sink gives up, or is at one write for the patience
+So a store that is slow, or away, delays no other store. A lane whose sink gives up, or is at one write for too long
 while the next items find no room, leaves its store behind: it drops what it holds in memory and from then on only notes
 how far the flow has come. Its thread opens the store again as soon as that is possible, feeds it from its own
 checkpoint (`catching_up`), and takes items of the flow again once the store has met them.
@@ -26,6 +26,9 @@ from flows.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
 QUEUE_ROWS = 20_000
 QUEUE_BYTES = 64 << 20  # of payloads, before compression
+NEAR_HANG_S = 30.0  # that a write to a folder may take
+SLOW_HANG_S = 15.0  # and at most one to an engine that usually takes long: so many times as long as its last writes
+USUAL_TIMES, USUAL_JOBS = 3, 20
 CLOSE_S = 6.0  # for the last commit, when the flow ends
 AWAY_CLOSE_S = 1.0  # and where the store is away: of what it was fed, the next start feeds it again
 
@@ -78,7 +81,8 @@ class Lane:
         name: For messages, as "the lake of logs".
         open_part: Opens the sink of the store; may block.
         feed: Brings an opened sink to where the flow is; see `catching_up`.
-        patience_s: How long no item may be done while the next one has no room.
+        patience_s: How long one write may take while the next items have no room.
+        is_near: Whether the store is a folder of this machine: that does not hang, it is slow at most.
     """
 
     def __init__(
@@ -88,11 +92,14 @@ class Lane:
         feed: Callable[[Part, Lane], None],
         stop: threading.Event,
         patience_s: float,
+        is_near: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._open_part, self._feed, self._stop, self._patience_s = open_part, feed, stop, patience_s
         self._clock = clock
+        self._hang_s = NEAR_HANG_S if is_near else patience_s
+        self._took_s: deque[float] = deque(maxlen=USUAL_JOBS)  # the last jobs
         self._changed = threading.Condition()
         self._state = State.LIVE
         self._jobs: deque[_Job] = deque()
@@ -161,7 +168,7 @@ class Lane:
         """End with a last commit, which is waited for for `CLOSE_S`; a store that hangs is left as it is."""
         with self._changed:
             self._closing = True
-            hangs = self._busy_s is not None and self._clock() - self._busy_s >= self._patience_s
+            hangs = self._busy_s is not None and self._clock() - self._busy_s >= self._limit_s()
             is_away = hangs or self._state is not State.LIVE
             self._changed.notify_all()
         self._thread.join(AWAY_CLOSE_S if is_away else CLOSE_S)
@@ -190,15 +197,21 @@ class Lane:
         while not condition() and self._state is not State.BEHIND and self._error is None:
             now_s = self._clock()
             since_s = begun_s if self._state is State.MEETING else (self._busy_s or now_s)
-            left_s = since_s + self._patience_s - now_s
+            left_s = since_s + self._limit_s() - now_s
             if self._stop.is_set() and self._part is not None and self._part.halted:
                 return
             if left_s > 0:
                 self._changed.wait(min(left_s, 0.5))
             elif leaves:
-                self._leave(f"it got nothing done for {self._patience_s:g} s")
+                self._leave(f"it got nothing done for {now_s - since_s:.1f} s")
             else:
                 return
+
+    def _limit_s(self) -> float:
+        """How long one write may take: a store that always takes long, on a busy machine, is not away."""
+        if self._state is State.MEETING:
+            return self._patience_s
+        return max(self._hang_s, min(SLOW_HANG_S, USUAL_TIMES * max(self._took_s, default=0.0)))
 
     def _leave(self, why: str) -> None:
         """Within the lock."""
@@ -274,6 +287,8 @@ class Lane:
         self._work(part, job)
         with self._changed:
             self._rows, self._bytes = max(0, self._rows - job.rows), max(0, self._bytes - job.bytes)
+            if self._busy_s is not None and self._state is State.LIVE:
+                self._took_s.append(self._clock() - self._busy_s)
             self._busy_s = None
             job.done = not part.halted
             self._changed.notify_all()

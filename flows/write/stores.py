@@ -65,8 +65,9 @@ class StoreSink(DynamicSink[Item]):
         return stores
 
     def _lane(self, store: str, open_part: Callable[[], HotPart | LakePart], feed: HotFeed | LakeFeed) -> Lane:
-        patience_s = self._connections.settings.store_patience_s
-        return Lane(f"{store} of {self._kind}", open_part, feed, self._stop, patience_s)
+        settings = self._connections.settings
+        is_near = "://" not in settings.lake if isinstance(feed, LakeFeed) else settings.hot.startswith("tantivy:")
+        return Lane(f"{store} of {self._kind}", open_part, feed, self._stop, settings.store_patience_s, is_near)
 
     def _open_hot(self) -> HotPart:
         store, settings = self._connections.hot, self._connections.settings

@@ -183,6 +183,8 @@ def test_a_store_that_hangs_is_no_worse_than_one_that_fails(world: World, monkey
         until(lambda: not world.behind((Kind.LOGS, Kind.DEAD_LETTERS)), "the lake has caught up")
 
     monkeypatch.setattr("flows.write.lanes.QUEUE_ROWS", 20)
+    monkeypatch.setattr("flows.write.lanes.NEAR_HANG_S", 0.3)
+    monkeypatch.setattr("flows.write.lanes.SLOW_HANG_S", 0.3)
     world.settings.__dict__["erase_look_s"] = 0.1
     world.run_during(scenario)
 
