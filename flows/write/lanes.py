@@ -29,6 +29,7 @@ QUEUE_BYTES = 64 << 20  # of payloads, before compression
 NEAR_HANG_S = 30.0  # that a write to a folder may take
 SLOW_HANG_S = 15.0  # and at most one to an engine that usually takes long: so many times as long as its last writes
 USUAL_TIMES, USUAL_JOBS = 3, 20
+TURN_S = 0.2  # the worker leaves its lanes the interpreter for so long: threads that share it work longer, in sum
 CLOSE_S = 6.0  # for the last commit, when the flow ends
 AWAY_CLOSE_S = 1.0  # and where the store is away: of what it was fed, the next start feeds it again
 
@@ -190,6 +191,12 @@ class Lane:
         self._rows += job.rows
         self._bytes += job.bytes
         self._changed.notify_all()
+        now_s = self._clock()
+        if now_s - (self._busy_s or now_s) < TURN_S:
+            self._changed.wait_for(self._is_idle, TURN_S)
+
+    def _is_idle(self) -> bool:
+        return (not self._jobs and self._busy_s is None) or self._state is not State.LIVE or self._error is not None
 
     def _await(self, condition: Callable[[], bool], leaves: bool = True) -> None:
         """Until it holds, or the store is behind; one that is at a single job for the patience is left behind."""
