@@ -27,7 +27,7 @@ _KEPT_BYTES = 160
 
 _SPACES = {code: " " for code in range(128) if not chr(code).isalnum()}
 _LONG = bytes_pattern(rb"[0-9A-Za-z]{256}")
-_ODD = re.compile(r"\x1b|\\[nrtxu0e]")  # before most escape sequences
+_ODD = re.compile(r"\\[nrtxu0e]")  # begins an escape sequence that is spelt out
 # Source: the Unicode blocks of Thai, Lao, Burmese, Khmer, Han, Bopomofo, Kana and Hangul.
 _UNSPACED = (
     *(range(0x0E00, 0x0F00), range(0x1000, 0x1200), range(0x1780, 0x1800), range(0x3005, 0x3008)),
@@ -111,17 +111,22 @@ def _is_simple(text: str) -> bool:
 
 def all_plain(texts: Sequence[str]) -> bool:
     """Whether each of them surely is: one look at all costs far less than one at each."""
-    if not _is_simple("\n".join(texts)):
+    return _are_plain("\n".join(texts), texts)
+
+
+def _are_plain(joined: str, texts: Sequence[str]) -> bool:
+    if not _is_simple(joined):
         return False
-    # A long word in a text of less than two covers the middle of it.
-    long = [text for text in texts if (size := len(text)) > 255 and (size > 511 or text[size - 256 : 256].isalnum())]
+    # A long word in a text of less than two covers its middle.
+    long = [text for text in texts if text[240:256].isalnum() or len(text) > 496]
     return not long or _LONG.search("\n".join(long).encode()) is None
 
 
 def split_plain(texts: Sequence[str]) -> tuple[str, list[str]]:
     """The plain ones of `texts` in one, with white space between, and the others."""
-    if all_plain(texts):
-        return "\n".join(texts), []
+    joined = "\n".join(texts)
+    if _are_plain(joined, texts):
+        return joined, []
     plain, odd = list[str](), list[str]()
     for text in texts:
         (plain if is_plain(text) else odd).append(text)

@@ -104,7 +104,14 @@ def attributes_terms(rows: Iterable[Mapping[str, Any]]) -> list[str]:
                 integers.add(item)
             elif value is not None:
                 others += _other_terms(*item)
-    terms = [valued(name_of(key), TEXT, value) for key, value in texts]
+    terms = [
+        (
+            f"{name_of(key)}{TEXT}{value}"  # as `valued` would write it
+            if len(value) <= _SHORT_CHARACTERS and " " not in value and value.isprintable()
+            else valued(name_of(key), TEXT, value)
+        )
+        for key, value in texts
+    ]
     terms += [f"{name_of(key)}{BARE}{value}" for key, value in integers]
     return terms + others
 
