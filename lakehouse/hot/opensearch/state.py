@@ -72,6 +72,11 @@ class Days(msgspec.Struct):
         known = self.days.get(day)
         return known.rebuilt_ns if known is not None and known.uuid == uuid else None
 
+    def may_be_asked(self, day: dt.date) -> bool:
+        """Whether the index of `day` was not dropped and is written in our format; it may miss rows."""
+        known = self.days.get(day)
+        return known is None or (not known.dropped and known.format == FORMAT)
+
     def is_dropped(self, day: dt.date) -> bool:
         return day in self.days and self.days[day].dropped
 

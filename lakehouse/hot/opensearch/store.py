@@ -139,7 +139,7 @@ class OpenSearchHotStore:
         clause = build(where, kind)
         # Days that are not trusted count here: what the lake lacks is a matter of offsets, not of days.
         days = self._states[kind].days()
-        there = [day for day in current(indexes(self._client, names), days) if not days.is_dropped(day)]
+        there = [day for day in current(indexes(self._client, names), days) if days.may_be_asked(day)]
         beyond = past({IMPORTED: LAST_OFFSET, **after})  # imported rows come by a rebuild, from the lake
         filters = [{"term": {"tenant": tenant}}, time_range(start_ns, end_ns), beyond, clause.upper]
         aliases = self._readable(names, tenant, there)
@@ -157,7 +157,7 @@ class OpenSearchHotStore:
         names = self._known(kind)
         clause = build(where, kind)
         days = self._states[kind].days()
-        there = [day for day in current(indexes(self._client, names), days) if not days.is_dropped(day)]
+        there = [day for day in current(indexes(self._client, names), days) if days.may_be_asked(day)]
         given = {partition: place for partition, place in end.items() if partition != IMPORTED}
         aliases = self._readable(names, tenant, there)
         filters = all_of([{"term": {"tenant": tenant}}, places(start, given), clause.upper])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, cast
 
 import pytest
 
 from contracts.messages import Kind
 from lakehouse.hot.opensearch.client import Client, EngineError
-from lakehouse.hot.opensearch.state import KindState
+from lakehouse.hot.opensearch.state import Days, DayState, KindState
+from lakehouse.hot.opensearch.templates import FORMAT
 
 
 class Engine:
@@ -42,3 +44,11 @@ def test_other_refusals_are_told_at_once() -> None:
     with pytest.raises(EngineError, match="not now"):
         state(engine).checkpoints()
     assert engine.left == 1
+
+
+def test_a_day_of_another_format_or_that_was_dropped_is_not_asked() -> None:
+    ours, older, gone, unknown = (dt.date(2026, 3, day) for day in (1, 2, 3, 4))
+    days = Days({ours: DayState("a", format=FORMAT), older: DayState("b", format=FORMAT - 1)})
+    days.distrust(unknown)
+    days.remove(gone, for_good=True)
+    assert [day for day in (ours, older, gone, unknown) if days.may_be_asked(day)] == [ours, unknown]
