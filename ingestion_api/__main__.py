@@ -1,4 +1,4 @@
-"""The ingestion service by itself: `python -m ingestion_api`, on HEADWATER_HOST and HEADWATER_PORT."""
+"""The ingestion service as a process: `python -m ingestion_api`, on HEADWATER_HOST and HEADWATER_PORT."""
 
 from __future__ import annotations
 

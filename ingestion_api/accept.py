@@ -1,6 +1,6 @@
 """One request: body and identity -> one message, durable on the bus -> the answer. Runs on a worker thread.
 
-Delivery: the answer is given after the bus has returned. Not handled here: dropping repeats (the flow does).
+Delivery: the service answers after the bus has returned. Not handled here: dropping repeats (the flow does).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from web.body import expand
 from web.problems import Problem
 
 _COMPRESS_FROM_BYTES = 512
-_THREADS_AT_WORK = 2  # the work holds the interpreter's lock: more would only take turns
-_LEAST_SHARE = 0.25  # of its time that the bus must get: with less, its failure would be none of its own
+_THREADS_AT_WORK = 2  # the work holds the interpreter's lock, so more threads would only take turns
+_LEAST_SHARE = 0.25  # least share of its time limit that the bus must get: with less, a timeout is not the bus's fault
 _ACCEPTING = (Kind.LOGS, Kind.METRICS, Kind.EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came.
+    """One request as received.
 
     Attributes:
         received_ns: Unix nanoseconds UTC; its day is the arrival day of every record.
-        until_s: Monotonic seconds: when its batch must be on the bus.
+        until_s: Deadline for its batch to be on the bus, monotonic seconds.
     """
 
     tenant: Tenant
@@ -52,7 +52,7 @@ class Request:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The answer's body: every record of the request is in one of both."""
+    """The answer's body: every record of the request is either accepted or rejected."""
 
     accepted: int
     rejected: list[Rejection]
@@ -68,7 +68,7 @@ class _Batch:
 
 
 class Acceptor:
-    """Thread-safe; holds what one process remembers."""
+    """Thread-safe. Holds the acknowledged batches and the rates of this process."""
 
     def __init__(self, bus: GuardedBus, settings: Settings, counters: Counters) -> None:
         self._bus = bus
@@ -154,8 +154,8 @@ class Acceptor:
             return self._acknowledged.has_range(request.tenant, request.kind, who, span)
         known = self._acknowledged.body_of_key(request.tenant, request.kind, who.producer) if who.keyed else None
         if known is not None and known != digest:
-            tell = "this Idempotency-Key was used for another body: nothing was stored, use a new key for each batch"
-            raise Problem(422, "idempotency_conflict", tell)
+            detail = "nothing was stored: this Idempotency-Key was used for another body; use a new key for each batch"
+            raise Problem(422, "idempotency_conflict", detail)
         return known is not None
 
     def _count_rejects(self, request: Request, judged: Judged) -> None:
@@ -164,7 +164,7 @@ class Acceptor:
             self._counters.rejects(rejection.code)
 
     def _compressor(self) -> zstandard.ZstdCompressor:
-        """One a thread: a compressor is not safe to share."""
+        """The compressor of this thread, as threads cannot share one."""
         if not hasattr(self._local, "compressor"):
             self._local.compressor = zstandard.ZstdCompressor(level=1)
         compressor: zstandard.ZstdCompressor = self._local.compressor
@@ -172,22 +172,22 @@ class Acceptor:
 
 
 def overloaded(reason: str) -> Problem:
-    """What is told of a request that found no place or time here."""
-    tell = f"{reason}: nothing was stored, send it again later"
-    return Problem(503, "overloaded", tell, headers={"Retry-After": "2"})
+    """The answer to a request that got no slot or no time for its append."""
+    detail = f"nothing was stored: {reason}; send the request again later"
+    return Problem(503, "overloaded", detail, headers={"Retry-After": "2"})
 
 
 def _joined(lines: Lines, judged: Judged) -> bytes:
     if lines.as_sent:
         return b"\n".join(judged.lines)
-    # Line ends in a valid record stand between its tokens: a space says the same.
+    # In a valid record a line end is always between two tokens, so a space may replace it.
     return b"\n".join(line.replace(b"\n", b" ").replace(b"\r", b" ") for line in judged.lines)
 
 
 def _nothing_usable(judged: Judged) -> Problem:
     if not judged.rejected:
-        return Problem(400, "no_records", "there is no record in the body: send at least one")
+        return Problem(400, "no_records", "the body has no record: send at least one")
     first = judged.rejected[0]
     rest = f" (and {len(judged.rejected) - 1} more)" if len(judged.rejected) > 1 else ""
-    tell = f"no record could be used: {first.message}{rest}"
-    return Problem(400, "no_usable_record", tell, accepted=0, rejected=judged.rejected, duplicate=False)
+    detail = f"nothing was stored, as all records are invalid: {first.message}{rest}"
+    return Problem(400, "no_usable_record", detail, accepted=0, rejected=judged.rejected, duplicate=False)

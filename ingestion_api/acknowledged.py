@@ -1,7 +1,7 @@
-"""What this process knows to be durable: acknowledged batches -> whether a repeat need not be stored again.
+"""Acknowledged batches of this process -> whether a batch is a repeat that need not be stored again.
 
-Only a shortcut. The flow drops repeats by itself; this answers `duplicate: true` early, and never by a guess: a batch
-counts as stored when it lies wholly within what was appended by this process, without a gap.
+This is only a shortcut, as the flow drops repeats. A batch counts as a repeat if this process has appended all of its
+sequence numbers, without a gap; the service then answers `duplicate: true` without an append.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Key = tuple[Tenant, Kind, str]
 
 
 class Acknowledged:
-    """Two bounded memories, the least recently used entry leaves first. Thread-safe."""
+    """Two bounded caches that forget the least recently used entry first. Thread-safe."""
 
     def __init__(self, remember_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._remember_s = remember_s
@@ -33,14 +33,14 @@ class Acknowledged:
         self._keys: OrderedDict[_Key, tuple[float, bytes]] = OrderedDict()
 
     def has_range(self, tenant: Tenant, kind: Kind, identity: Identity, span: int) -> bool:
-        """Whether all of [sequence, sequence + span) is durable by an append of this process."""
+        """True if an append of this process made all of [sequence, sequence + span) durable."""
         key = (tenant, kind, identity.producer, identity.epoch, identity.stream)
         with self._lock:
             first, following = self._streams.get(key, (0, 0))
             return first <= identity.sequence and identity.sequence + span <= following
 
     def add_range(self, tenant: Tenant, kind: Kind, identity: Identity, span: int) -> None:
-        """Note that this range is durable now. Behind a gap, what was known before is forgotten."""
+        """Note that this range is durable. After a gap the range before the gap is forgotten."""
         key = (tenant, kind, identity.producer, identity.epoch, identity.stream)
         start, end = identity.sequence, identity.sequence + span
         with self._lock:
@@ -51,13 +51,13 @@ class Acknowledged:
                 self._streams.popitem(last=False)
 
     def body_of_key(self, tenant: Tenant, kind: Kind, producer: str) -> bytes | None:
-        """Digest of the body that was stored under this Idempotency-Key, None when that is not known."""
+        """Digest of the body that was stored under this Idempotency-Key; None if the key is unknown."""
         with self._lock:
             since, digest = self._keys.get((tenant, kind, producer), (0.0, b""))
             return digest if digest and self._clock() - since < self._remember_s else None
 
     def add_key(self, tenant: Tenant, kind: Kind, producer: str, digest: bytes) -> None:
-        """Note that the body of this digest is durable under this key. The first one stays."""
+        """Note that the body of this digest is durable under this key. Keeps the first digest of a key."""
         with self._lock:
             since, known = self._keys.pop((tenant, kind, producer), (self._clock(), digest))
             if self._clock() - since >= self._remember_s:

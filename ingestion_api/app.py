@@ -38,7 +38,7 @@ def mount(app: FastAPI, bus: Bus, settings: Settings) -> None:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service by itself. It opens the bus now, and closes it when the server stops.
+    """The service as an app of its own. Opens the bus now, and closes it when the server stops.
 
     Raises:
         HeadwaterError: The bus cannot be opened.
@@ -54,7 +54,7 @@ def _bus_check(bus: Bus, timeout_s: float) -> Callable[[], str]:
     def check() -> str:
         try:
             bus.extents(Kind.LOGS.topic)
-            bus.append(Kind.LOGS.topic, "", (), timeout_s=timeout_s)  # stores nothing; says whether there is room
+            bus.append(Kind.LOGS.topic, "", (), timeout_s=timeout_s)  # stores nothing; raises if the bus is full
         except HeadwaterError as error:
             return f"{error}: {error.hint}" if error.hint else str(error)
         return ""
@@ -63,7 +63,7 @@ def _bus_check(bus: Bus, timeout_s: float) -> Callable[[], str]:
 
 
 def _publish_models(app: FastAPI) -> None:
-    """Records are read by our own decoder, so the framework does not see their models: add them to the document."""
+    """Add the models of records to the OpenAPI document: our own decoder reads them, not the framework."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

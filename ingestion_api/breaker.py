@@ -1,13 +1,13 @@
-"""Breakers around the bus, one a topic: failures in a row -> appends refused at once, until one that is tried works.
+"""Breakers around the bus, one for each topic: failures in a row -> appends refused at once, until a trial succeeds.
 
     closed ──(HEADWATER_INGEST_BREAKER_FAILURES in a row)──► open ──(…_OPEN_S)──► half-open: one append is tried
        ▲                                                      ▲                       │
-       └──────────────── it worked ───────────────────────────┴── it failed ──────────┘
+       └──────────────── it succeeded ────────────────────────┴── it failed ──────────┘
 
-A failure is whatever keeps an append from being known as stored: the bus is away, full, or silent past the deadline.
-A message that is too large is its sender's fault, and none. A topic that fails leaves the others alone.
-pybreaker keeps the state and the count. The appends run outside of it, for it would hold its lock as long as one lasts
-and so admit one at a time; and the pauses are kept here, for its clock is the wall's, which may be set back.
+A failure is an append that the bus did not confirm: the bus is away, full, or silent past the deadline. A message that
+is too large does not count, as its sender is at fault. A failing topic does not affect the others.
+pybreaker keeps the state and the count. Appends run outside of pybreaker, which would hold its lock during an append
+and so admit one at a time. Pauses are measured here, as pybreaker uses the wall clock, which may be set back.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLOSED, OPEN, HALF_OPEN = pybreaker.STATE_CLOSED, pybreaker.STATE_OPEN, pybreake
 
 
 class GuardedBus:
-    """`append` of a bus behind breakers. Thread-safe; an append that works takes no lock."""
+    """`append` of a bus behind breakers. Thread-safe; a successful append takes no lock."""
 
     def __init__(
         self, bus: Bus, settings: Settings, counters: Counters, clock: Callable[[], float] = time.monotonic
@@ -55,7 +55,7 @@ class GuardedBus:
         self._of(topic).check()
 
     def reason(self) -> str:
-        """Why nothing is accepted now, on any topic that was used; "" when the next append is let through on one."""
+        """Reason why all topics used so far refuse appends now; "" if at least one topic admits the next append."""
         reasons = [topic.reason() for topic in list(self._topics.values())]
         return "; ".join(reasons) if all(reasons) else ""
 
@@ -81,8 +81,8 @@ class GuardedTopic:
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=settings.ingest_breaker_failures, throw_new_error_on_trip=False, listeners=[_Listener(self)]
         )
-        self._period = 0  # goes up with each change; what was admitted in an earlier one is no longer counted
-        self._due_s = 0.0  # open: when one is tried; half-open: when the one that is tried is given up
+        self._period = 0  # +1 at each change of state; results of appends of an earlier period do not count
+        self._due_s = 0.0  # open: time of the next trial; half-open: deadline of the present trial
         self._last = ""  # the last failure, in words
         counters.breaker_state.labels(topic).state(CLOSED)
 
@@ -91,9 +91,9 @@ class GuardedTopic:
 
         Raises:
             Problem: 503 `bus_unavailable` at once: the breaker is open, nothing was stored.
-            BusError: See there.
+            BusError: As `contracts.bus.Bus.append`.
         """
-        period = self._period  # before the state: a change in between makes it an earlier one, which is safe
+        period = self._period  # read before the state: if it changes in between, this result does not count
         tried = self._breaker.current_state != CLOSED
         if tried:
             period = self._admit(timeout_s)
@@ -103,7 +103,7 @@ class GuardedTopic:
         except TooLarge:
             self._note_success(period)  # the bus has answered
             raise
-        except Exception as error:  # what an adapter did not foresee keeps it from storing as well
+        except Exception as error:  # an unexpected error of an adapter is a failure too
             self._note_failure(period, error)
             raise
         if self._breaker.fail_counter or self._breaker.current_state != CLOSED:
@@ -111,7 +111,7 @@ class GuardedTopic:
         return offsets
 
     def check(self) -> None:
-        """Refuse a request before it is read, when its append would be refused.
+        """Refuse a request before its body is read, if its append would be refused.
 
         Raises:
             Problem: 503 `bus_unavailable`.
@@ -120,28 +120,28 @@ class GuardedTopic:
             self._refuse()
 
     def reason(self) -> str:
-        """Why nothing is accepted now; "" when the next append is let through.
+        """Reason why appends are refused now; "" if the next append is admitted.
 
-        Ready again once one may be tried: who sends no requests to a service that is not ready would never try.
+        The service counts as ready once a trial is due: clients that wait for readiness would otherwise never send one.
         """
         state, left_s = self._breaker.current_state, self._due_s - self._clock()
         if state == CLOSED or left_s <= 0:
             return ""
-        then = "one request is being tried" if state == HALF_OPEN else f"one request is tried in {left_s:.1f} s"
+        then = "a trial request is running" if state == HALF_OPEN else f"the next trial is in {left_s:.1f} s"
         return f"the bus failed, {then}: {self._last}"
 
     def _admit(self, timeout_s: float) -> int:
-        """The period to count the outcome in."""
+        """The period in which the outcome of this append counts."""
         with self._lock:
             if self._breaker.current_state != CLOSED:
                 if self._clock() < self._due_s:
                     self._refuse()
                 self._breaker.half_open()
-                self._due_s = self._clock() + timeout_s + self._open_s  # it answers by then, or another is tried
+                self._due_s = self._clock() + timeout_s + self._open_s  # without an answer by then, admit another trial
             return self._period
 
     def _ask(self, timeout_s: float) -> float:
-        """Look at the bus before something is sent, whose outcome could not be known; the seconds that it took."""
+        """Check that the bus answers before a trial append is sent; return the seconds that the answer took."""
         began_s = self._clock()
         self._bus.extents(self._topic)
         if (took_s := self._clock() - began_s) >= timeout_s:
@@ -151,35 +151,35 @@ class GuardedTopic:
     def _refuse(self) -> NoReturn:
         self._counters.refused_appends.inc()
         left_s = self._due_s - self._clock() if self._breaker.current_state == OPEN else 1
-        tell = f"the bus is not available, nothing was stored, send it again later: {self._last}"
-        raise Problem(503, "bus_unavailable", tell, headers={"Retry-After": str(max(1, math.ceil(left_s)))})
+        detail = f"nothing was stored: the bus is not available ({self._last}); send the request again later"
+        raise Problem(503, "bus_unavailable", detail, headers={"Retry-After": str(max(1, math.ceil(left_s)))})
 
     def _note_failure(self, period: int, error: Exception) -> None:
         self._counters.failed_appends.labels(_kind_of(error)).inc()
         with self._lock:
             if period == self._period:
                 self._last = str(error) or type(error).__name__
-                self._tell(_fail)
+                self._report(_fail)
 
     def _note_success(self, period: int) -> None:
         with self._lock:
             if period == self._period:
-                self._tell(_work)
+                self._report(_succeed)
 
-    def _tell(self, outcome: Callable[[], None]) -> None:
+    def _report(self, outcome: Callable[[], None]) -> None:
         with contextlib.suppress(_Failed):
             self._breaker.call(outcome)
 
     def changed(self, before: str, now: str) -> None:
-        """The breaker has changed its state. Called under the lock, as every change is made under it."""
+        """Record a change of the breaker's state. Called under the lock, like every change."""
         self._period += 1
         if now == OPEN:
             self._due_s = self._clock() + self._open_s
         self._counters.breaker_state.labels(self._topic).state(now)
         self._counters.breaker_changes.labels(now, self._topic).inc()
         level = logging.WARNING if now == OPEN else logging.INFO
-        told = {"topic": self._topic, "state": now, "before": before, "reason": self._last}
-        event(log, level, "bus_breaker", {**told, "failures": self._breaker.fail_counter})
+        fields = {"topic": self._topic, "state": now, "before": before, "reason": self._last}
+        event(log, level, "bus_breaker", {**fields, "failures": self._breaker.fail_counter})
 
 
 class _Listener(pybreaker.CircuitBreakerListener):
@@ -196,14 +196,14 @@ class _Listener(pybreaker.CircuitBreakerListener):
 
 
 class _Failed(Exception):
-    """Stands for an error in the breaker's books, so that the error itself is raised once, by the append."""
+    """Represents an append's error to pybreaker; the append itself raises the real error."""
 
 
 def _fail() -> None:
     raise _Failed
 
 
-def _work() -> None:
+def _succeed() -> None:
     pass
 
 

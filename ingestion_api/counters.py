@@ -1,4 +1,4 @@
-"""What the way in counts: Prometheus series by kind, and by tenant while there are few."""
+"""Counters of ingestion: Prometheus series by kind, and by tenant up to a limit of tenants."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Counters:
         self._bytes.labels(kind.value, "plain").inc(plain)
 
     def _label(self, tenant: Tenant) -> str:
-        """The tenant, or "other" past the first 200, so that the series stay few."""
+        """The tenant; after the first 200 tenants "other", to limit the number of series."""
         if tenant not in self._tenants and len(self._tenants) < _MAX_TENANTS:
             self._tenants.add(tenant)
         return tenant if tenant in self._tenants else "other"

@@ -1,4 +1,4 @@
-"""Damage in words: a line that no decoder reads -> (code, message) with the field near the place where it broke."""
+"""Damage in words: a line that cannot be decoded -> (code, message) with the field nearest to the damage."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _SURROGATES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<lone>\\u[dD][
 
 
 def not_json(line: bytes, reason: str) -> tuple[str, str]:
-    """For what breaks JSON's grammar; `reason` is the decoder's."""
+    """For a line that breaks JSON's grammar; `reason` is the decoder's message."""
     place = _PLACE.search(reason)
     position = int(place.group(1)) if place else len(line)
     if (found := _NOT_NUMBERS.search(line)) and found.start() <= position:
         word = found.group(1).decode()
-        return "invalid_json", f"{_field(line, found.end())}{word} is not JSON: leave the field out or send a number"
+        return "invalid_json", f"{_field(line, found.end())}{word} is not JSON: omit the field or send a number"
     found = next((match for match in _SURROGATES.finditer(line) if match["lone"]), None)
     if found and found.start() <= position and "invalid character" not in reason:
-        return "invalid_json", f"{_field(line, found.start())}a lone surrogate is not text: send whole characters"
+        return "invalid_json", f"{_field(line, found.start())}a lone surrogate is not text: send surrogates in pairs"
     where = _field(line, position)
     return (
         "invalid_json",
@@ -29,7 +29,7 @@ def not_json(line: bytes, reason: str) -> tuple[str, str]:
 
 
 def not_utf8(line: bytes) -> tuple[str, str]:
-    """For bytes that are no text."""
+    """For a line that is not UTF-8."""
     try:
         line.decode()
         position = len(line)
@@ -39,14 +39,14 @@ def not_utf8(line: bytes) -> tuple[str, str]:
 
 
 def out_of_range(reason: str) -> tuple[str, str]:
-    """For what the grammar allows and no number type holds."""
+    """For a number that JSON's grammar allows but no number type holds."""
     path = _PATH.search(reason)
-    said = reason.split(" - at")[0]
+    text = reason.split(" - at")[0]
     where = f'field "{path.group(1)}": ' if path else ""
-    return "invalid_value", f"{where}{said[:1].lower()}{said[1:200]}: send a finite number, or text"
+    return "invalid_value", f"{where}{text[:1].lower()}{text[1:200]}: send a finite number, or text"
 
 
 def _field(line: bytes, position: int) -> str:
-    """The last key before `position`, as a beginning of a sentence; "" when there is none."""
+    """The last key before `position`, as the begin of a message; "" if there is none."""
     keys = _KEY.findall(line, 0, position)
     return f'field "{keys[-1].decode("utf-8", "replace")}": ' if keys else ""

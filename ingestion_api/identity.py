@@ -1,4 +1,4 @@
-"""Who sent a batch, and which one it is: request headers -> producer, epoch, stream, sequence."""
+"""Identity of a batch: request headers -> producer, epoch, stream, sequence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _RESERVED = ("key:", "req:", "bus:", "flow:")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes two batches the same one. `numbered`: a producer with sequence numbers of its own."""
+    """Two batches of the same identity are repeats. `numbered`: the producer sends sequence numbers.
+
+    `keyed`: the sender gave an Idempotency-Key.
+    """
 
     producer: str
     epoch: int = 0
@@ -34,7 +37,7 @@ class Identity:
 
 
 def identity_of(headers: Mapping[str, str]) -> Identity:
-    """A producer's own numbers, else its Idempotency-Key, else an id made here (at least once, never deduplicated).
+    """The producer's own numbers, else its Idempotency-Key, else a new random id (at least once, no deduplication).
 
     Raises:
         Problem: 400 `invalid_producer`, `invalid_idempotency_key`.
@@ -42,8 +45,8 @@ def identity_of(headers: Mapping[str, str]) -> Identity:
     named = [name for name in (PRODUCER, EPOCH, STREAM, SEQUENCE) if name in headers]
     key = headers.get(KEY)
     if named and key is not None:
-        tell = f"{PRODUCER} and {KEY} both say what a repeat is: send one of them"
-        raise Problem(400, "invalid_producer", tell)
+        detail = f"the request has both {PRODUCER} and {KEY}, and each identifies repeats: send only one of them"
+        raise Problem(400, "invalid_producer", detail)
     if named:
         return _numbered(headers)
     if key is None:

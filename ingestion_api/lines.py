@@ -1,6 +1,6 @@
 """The shapes of a body: NDJSON, a JSON array, `{"records": [...]}` or one object -> one candidate record a line.
 
-The media type decides when it names NDJSON; else the first byte does. An index in the answer is the element of the
+A media type of NDJSON decides the shape; otherwise the first byte does. An index in the answer is the element of the
 array, or the line of NDJSON: a blank line is no record but keeps its number. Blank lines at the end do not count.
 """
 
@@ -37,14 +37,14 @@ _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Candidates in order. `as_sent`: joined by newlines they are the body itself, so it may be forwarded whole."""
+    """Candidates in order. `as_sent`: the candidates joined by newlines are the body, so the body may be forwarded."""
 
     items: list[bytes]
     as_sent: bool
 
 
 def split(body: bytes, media_type: str, limit: int) -> Lines:
-    """Cut a body into at most `limit` candidate records; whether each is one is not looked at here.
+    """Cut a body into at most `limit` candidate records, without a check of the candidates.
 
     Raises:
         Problem: 400 `empty_body`, `no_records` or `unknown_field` (beside "records"), 413 `too_many_records`.
@@ -57,7 +57,7 @@ def split(body: bytes, media_type: str, limit: int) -> Lines:
     items = None if is_ndjson else _document(text, first, limit)
     if items is None:
         lines = text.rstrip(_SPACE)
-        tail = text[len(lines) :]  # a last line of mere spaces must not look like a record
+        tail = text[len(lines) :]  # a last line of spaces must not become a record
         return Lines(_ndjson(lines, limit), as_sent=len(text) == len(body) and tail in (b"", b"\n", b"\r\n"))
     if not items:
         raise Problem(400, "no_records", "the list of records is empty: send at least one record")
@@ -67,8 +67,8 @@ def split(body: bytes, media_type: str, limit: int) -> Lines:
 
 
 def _too_many(limit: int) -> Problem:
-    tell = f"more than {limit} records: nothing was stored, send smaller batches"
-    return Problem(413, "too_many_records", tell, limit_records=limit)
+    detail = f"nothing was stored: the body has more than {limit} records; send smaller batches"
+    return Problem(413, "too_many_records", detail, limit_records=limit)
 
 
 def _ndjson(text: bytes, limit: int) -> list[bytes]:
@@ -78,7 +78,7 @@ def _ndjson(text: bytes, limit: int) -> list[bytes]:
 
 
 def _document(text: bytes, first: bytes, limit: int) -> list[bytes] | None:
-    """The records of one JSON document; None when the body is rather NDJSON."""
+    """The records of one JSON document; None if the body is NDJSON."""
     if first == b"[":
         return _array(text, limit)
     if first != b"{":
@@ -96,12 +96,12 @@ def _envelope(text: bytes, limit: int) -> list[bytes]:
         except _BROKEN:
             pass
         if _is_json(text):
-            raise Problem(400, "unknown_field", 'there are fields beside "records": send {"records": [...]} alone')
+            raise Problem(400, "unknown_field", 'the body has fields beside "records": send {"records": [...]} alone')
     return _elements(text[text.index(b"[") :].rstrip(_SPACE).removesuffix(b"}"), limit)
 
 
 def _array(text: bytes, limit: int) -> list[bytes]:
-    if text.count(b",") < _MAX_COMMAS:  # each of them may be an object in memory
+    if text.count(b",") < _MAX_COMMAS:  # each comma may mean one more object in memory
         try:
             return [bytes(raw) for raw in _ARRAY.decode(text)]
         except _BROKEN:
@@ -118,7 +118,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _elements(text: bytes, limit: int) -> list[bytes]:
-    """The elements of a damaged array (NaN in one of them, cut off, ...), so that the good ones are not lost."""
+    """The elements of a damaged array (NaN in one, cut off, ...), so that the good elements are not lost."""
     return list(islice(_scan(text), limit + 1))
 
 

@@ -1,7 +1,7 @@
-"""Records as the API publishes them: Pydantic models -> the OpenAPI schema, and the words of a refusal.
+"""Records as the API publishes them: Pydantic models -> the OpenAPI schema, and the messages of a refusal.
 
-Accepting is decided by `contracts.records` (one compiled decoder, shared with the flows, about four times as fast);
-these models say the same in Pydantic's words, and a property test holds the two together.
+The compiled decoder of `contracts.records` decides which records are accepted (shared with the flows, about four times
+as fast). These models state the same rules for Pydantic, and a property test compares the two.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Time = Annotated[
     AfterValidator(_is_time),
     Field(description="RFC 3339 with any offset, or an epoch number in s, ms, us or ns."),
 ]
-Attributes = Annotated[dict[str, Any], Field(description="Anything else, nested as you like within the limits.")]
+Attributes = Annotated[dict[str, Any], Field(description="Any further fields, nested within the limits.")]
 
 
 class _Record(BaseModel):
@@ -45,7 +45,7 @@ class LogRecord(_Record):
 
     body: str | None = None
     message: str | None = Field(None, description="Alias of `body`.")
-    observed_timestamp: Time | None = Field(None, description="When the sender read it: the fallback for `timestamp`.")
+    observed_timestamp: Time | None = Field(None, description="Time of reading; used if `timestamp` is missing.")
     severity_text: Name | None = None
     severity_number: int | None = Field(None, ge=0, le=24)
     level: Name | None = Field(None, description="Alias of `severity_text`.")
@@ -79,7 +79,7 @@ MODELS: dict[Kind, type[BaseModel]] = {Kind.LOGS: LogRecord, Kind.METRICS: Metri
 
 
 class Rejection(BaseModel):
-    """Why one record was not accepted."""
+    """The reason why one record was not accepted."""
 
     index: int = Field(description="Element of the array, or line of the NDJSON, from 0.")
     code: str
@@ -87,7 +87,7 @@ class Rejection(BaseModel):
 
 
 class Answer(BaseModel):
-    """202: every accepted record is durable. `duplicate`: an earlier try of this batch was stored already."""
+    """202: every accepted record is durable. `duplicate`: an earlier request with this batch was stored already."""
 
     accepted: int
     rejected: list[Rejection]
@@ -99,7 +99,7 @@ _CODES = {"extra_forbidden": "unknown_field", "missing": "missing_field", "strin
 
 
 def refusal(kind: Kind, record: object) -> tuple[str, str] | None:
-    """(code, message) for the first field at fault; None when Pydantic finds nothing wrong."""
+    """(code, message) for the first field at fault; None if Pydantic finds no fault."""
     if not isinstance(record, dict):
         return "not_an_object", f"a record is a JSON object, this is {_shown(record)}: send one object for each record"
     try:
@@ -112,17 +112,17 @@ def refusal(kind: Kind, record: object) -> tuple[str, str] | None:
 
 
 def _message(place: tuple[int | str, ...], problem: str, about: Any) -> str:
-    # Pydantic appends the member of the union that it tried; the field's name is what the sender knows.
+    # Pydantic appends the member of the union that it tried; the sender knows only the field's name.
     name = str(place[0])[:80] if place else ""
     if problem == "extra_forbidden":
-        return f'field "{name}" is not known: put it under "attributes"'
+        return f'field "{name}" is unknown: put it under "attributes"'
     if problem == "missing":
         return f'field "{name}" is required: add it'
-    said = about["msg"].removeprefix("Value error, ")
-    said = _TIME if name in ("timestamp", "observed_timestamp") else f"{said[:1].lower()}{said[1:]}"
+    text = about["msg"].removeprefix("Value error, ")
+    text = _TIME if name in ("timestamp", "observed_timestamp") else f"{text[:1].lower()}{text[1:]}"
     if not name:
-        return f"{said}: add it"
-    return f'field "{name}": {said}, got {_shown(about["input"])}: correct it, or put the value under "attributes"'
+        return f"{text}: add it"
+    return f'field "{name}": {text}, got {_shown(about["input"])}: correct it, or put the value under "attributes"'
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Rate limits: tenant, records and bytes of a batch -> let through, or how long to wait."""
+"""Rate limits: tenant, records and bytes of a batch -> accepted, or refused with a time to wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from web.problems import Problem
 
 
 class Bucket:
-    """A token bucket that may go into debt once: a batch larger than the burst passes when the bucket is full."""
+    """A token bucket. A batch larger than the bucket passes when the bucket is full, and leaves it negative."""
 
     def __init__(self, rate_per_s: float, burst_s: float, now_s: float) -> None:
         self._rate = rate_per_s
@@ -21,7 +21,7 @@ class Bucket:
         self._at_s = now_s
 
     def wait_s(self, amount: float, now_s: float) -> float:
-        """0 when `amount` may be taken now, else the seconds until it may."""
+        """Seconds until `amount` may be taken; 0 if it may be taken now."""
         self._left = min(self._size, self._left + (now_s - self._at_s) * self._rate)
         self._at_s = now_s
         return max(0.0, (min(amount, self._size) - self._left) / self._rate)
@@ -57,8 +57,9 @@ class Rates:
                 return
         what = max(waits, key=lambda name: waits[name])
         retry_s = int(waits[what]) + 1
-        tell = f"more than {self._limits[what]:g} {what}/s: nothing was stored, send it again in {retry_s} s"
-        raise Problem(429, "rate_limited", tell, headers={"Retry-After": str(retry_s)}, limit=what)
+        limit = f"the tenant's limit of {self._limits[what]:g} {what}/s is exceeded"
+        detail = f"nothing was stored: {limit}; send the request again in {retry_s} s"
+        raise Problem(429, "rate_limited", detail, headers={"Retry-After": str(retry_s)}, limit=what)
 
     def _bucket(self, tenant: Tenant, what: str, now_s: float) -> Bucket:
         key = (tenant, what)

@@ -1,4 +1,4 @@
-"""The three routes: HTTP -> `Acceptor`, and what it answers."""
+"""The three routes of ingestion: HTTP request -> `Acceptor` -> HTTP response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Ingester = Annotated[Principal, Depends(requires(Role.INGEST))]
 
 
 class Door:
-    """Lets `ingest_concurrency` requests in at once; the others wait a moment, then hear 503 `overloaded`."""
+    """Admits `ingest_concurrency` requests at once; others wait `OVERLOAD_WAIT_S`, then get 503 `overloaded`."""
 
     def __init__(self, acceptor: accept.Acceptor, bus: GuardedBus, settings: Settings) -> None:
         self._acceptor = acceptor
@@ -60,7 +60,7 @@ class Door:
         except TimeoutError:
             raise accept.overloaded("too many requests are in work") from None
         try:
-            self._bus.check(request.kind.topic)  # it may have opened while this one waited
+            self._bus.check(request.kind.topic)  # the breaker may have opened while this request waited
             return await anyio.to_thread.run_sync(self._acceptor.accept, request, limiter=self._threads)
         finally:
             self._slots.release()
@@ -69,7 +69,7 @@ class Door:
 def _request(
     http: Request, principal: Principal, kind: Kind, identity: Identity, wire: bytes, until_s: float
 ) -> accept.Request:
-    """It has arrived now that its body is here: the arrival day never lies behind by a slow client's minute."""
+    """The request counts as received once its body is complete, so a slow client cannot move the arrival day back."""
     return accept.Request(
         tenant=principal.tenant,
         kind=kind,
@@ -87,24 +87,24 @@ def _header(name: str, text: str) -> dict[str, Any]:
 
 
 _PARAMETERS = [
-    _header(PRODUCER, "Stable id of the sender, 1-128 letters, digits and ._:@/+=-; asks for exactly once."),
-    _header(EPOCH, "Goes up by one whenever the producer lost its state; 0 to 2^62, default 0."),
+    _header(PRODUCER, "Stable id of the sender, 1-128 letters, digits and ._:@/+=-; gives exactly-once delivery."),
+    _header(EPOCH, "Number that the producer raises by one whenever it lost its state; 0 to 2^62, default 0."),
     _header(STREAM, "The producer's stream, at most 128 printable characters; default empty."),
-    _header(SEQUENCE, "Sequence number of the first record, 0 to 2^62; needed with a producer."),
-    _header(KEY, "Any text of 1-256 printable characters, one for each batch: a repeat within 24 h is seen once."),
+    _header(SEQUENCE, "Sequence number of the first record, 0 to 2^62; required with a producer."),
+    _header(KEY, "Any text of 1-256 printable characters, a new one for each batch: repeats within 24 h are dropped."),
     _header("Content-Encoding", "gzip, zstd or none."),
 ]
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"model": models.Answer, "description": "Stored durably, except for the rejected records."},
-    400: {"description": "No record could be used, or the body is damaged. Nothing was stored."},
-    401: {"description": "The key is missing or not known."},
+    400: {"description": "All records are invalid, or the body is damaged. Nothing was stored."},
+    401: {"description": "The key is missing or unknown."},
     403: {"description": "The key has another role."},
-    408: {"description": "The body took too long."},
+    408: {"description": "The body did not arrive within the deadline."},
     413: {"description": "The body or the number of records is over the limit."},
-    415: {"description": "The content encoding is not known."},
+    415: {"description": "The content encoding is not supported."},
     422: {"description": "The Idempotency-Key was used for another body."},
-    429: {"description": "Over the tenant's rate: see Retry-After."},
-    503: {"description": "`bus_unavailable`, `overloaded`: nothing stored. `outcome_unknown`: send it again."},
+    429: {"description": "The tenant's rate limit is exceeded: see Retry-After."},
+    503: {"description": "`bus_unavailable`, `overloaded`: nothing was stored. `outcome_unknown`: send it again."},
 }
 
 

@@ -1,7 +1,7 @@
-"""Validation: candidate lines of a batch -> those to forward, and a verdict for each other one.
+"""Validation: candidate lines of a batch -> lines to forward, and a rejection for each other line.
 
-A good batch costs a decode a line and a few whole-batch checks. Only when one of these fails is the batch looked at
-record by record, and only a record that fails there is put into words (`ingestion_api.models`).
+A good batch costs one decode a line and a few checks of the whole batch. If one of these fails, each record is checked
+by itself, and `ingestion_api.models` gives the message for each record that fails.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SPACE = b" \t\r"
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """One record that is not forwarded."""
+    """One rejected record."""
 
     index: int
     code: str
@@ -51,7 +51,7 @@ class Rejection(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`lines` has one entry a candidate, empty where it was refused or blank. `changed`: some are."""
+    """`lines` has one entry for each candidate, empty for a rejected or blank one. `changed`: at least one is empty."""
 
     lines: list[bytes]
     accepted: int
@@ -71,7 +71,7 @@ class Judge:
         self._depth = settings.ingest_depth
 
     def judge(self, lines: list[bytes]) -> Judged:
-        """Never raises for what a client sent."""
+        """Check the candidates `lines`. Never raises, for any input."""
         if self._all_good(lines):
             return Judged(lines, len(lines))
         return self._one_by_one(lines)
@@ -83,7 +83,7 @@ class Judge:
         return bool(records) and self._complete(records) and all(map(is_timestamp, self._times(records)))
 
     def _flat(self, lines: list[bytes]) -> Sequence[Sent]:
-        """The usual batch, whose attributes hold no containers: nothing to measure but their number."""
+        """The records of the usual batch: attributes hold no containers, so only their number is checked."""
         try:
             records = list(map(self._decode_flat, lines))
         except _BROKEN:
@@ -127,9 +127,9 @@ class Judge:
         return Judged(kept, accepted, rejected, changed=accepted < len(lines))
 
     def verdict(self, line: bytes) -> tuple[str, str] | None:
-        """(code, message) of one record, None when it is good."""
+        """(code, message) for one record; None if the record is valid."""
         if len(line) > self._record_bytes:
-            return "record_too_large", f"{len(line)} bytes, the limit is {self._record_bytes}: send less in one record"
+            return "record_too_large", f"{len(line)} bytes, the limit is {self._record_bytes}: send a smaller record"
         try:
             record = self._decode(line)
         except RecursionError:
@@ -155,7 +155,7 @@ class Judge:
         except UnicodeDecodeError:
             return not_utf8(line)
         except msgspec.MsgspecError as error:
-            # The first decoder stopped at the type of a field, before the damage that the second one found.
+            # The first decoder stopped at a field of a wrong type, before the damage that the second decoder found.
             return out_of_range(reason) if isinstance(error, msgspec.ValidationError) else not_json(line, str(error))
         return found or out_of_range(reason)
 
@@ -174,7 +174,7 @@ class Judge:
         return None
 
     def _too_deep(self) -> tuple[str, str]:
-        return "too_deep", f'field "attributes": nested deeper than {self._depth} levels: send it flatter'
+        return "too_deep", f'field "attributes" is nested deeper than {self._depth} levels: send fewer levels'
 
 
 def _measure(attributes: dict[str, Any]) -> tuple[int, int]:

@@ -1,1 +1,1 @@
-"""What both HTTP services share: keys, problems, health, Prometheus text, JSON logs, request bodies, the server."""
+"""Common parts of both HTTP services: keys, problems, health, metrics, JSON logs, request bodies, the server."""

@@ -1,4 +1,4 @@
-"""Who asks: request headers -> `Principal`. The tenant comes from the key alone."""
+"""Authentication: request headers -> `Principal`. The tenant comes from the key alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headwater"'}
 
 
 def requires(role: Role) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency that lets a request through whose key may do `role`, and gives its principal.
+    """A dependency that gives the principal of a request, and refuses a key without the role `role`.
 
     Raises (in the request):
         Problem: 401 `missing_key` or `unknown_key`, 403 `wrong_role`.
@@ -24,16 +24,16 @@ def requires(role: Role) -> Callable[[Request], Awaitable[Principal]]:
     async def principal(request: Request) -> Principal:
         token = _token(request)
         if not token:
-            raise Problem(401, "missing_key", f"an API key is needed: {_HOW}", headers=_CHALLENGE)
+            raise Problem(401, "missing_key", f"the request has no API key: {_HOW}", headers=_CHALLENGE)
         keys: KeyFile = request.app.state.keys
         found = keys.principal(token)
         if found is None:
-            tell = f"the API key is not known: {_HOW}, and check that it has not been revoked"
-            raise Problem(401, "unknown_key", tell, headers=_CHALLENGE)
+            detail = f"the API key is unknown or was revoked: {_HOW}, or create a new key"
+            raise Problem(401, "unknown_key", detail, headers=_CHALLENGE)
         request.state.tenant = found.tenant
         if not found.may(role):
-            tell = f'the key has the role "{found.role}": use one with the role "{role}" or "admin"'
-            raise Problem(403, "wrong_role", tell)
+            detail = f'the key has the role "{found.role}": use one with the role "{role}" or "admin"'
+            raise Problem(403, "wrong_role", detail)
         return found
 
     return principal

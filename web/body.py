@@ -1,7 +1,7 @@
-"""Request bodies: a stream from anybody -> bytes within limits. Nothing here trusts a length that it was told.
+"""Request bodies: a stream from any client -> bytes within limits. Lengths that a client declares are never trusted.
 
-`read_body` (event loop) collects what comes over the wire, with a size limit, a deadline and a budget of memory over
-all requests. `expand` (worker thread) undoes gzip or zstd in small steps, so that a bomb costs a few MiB at most.
+`read_body` (event loop) reads the body as sent, with a size limit, a deadline and a budget of memory over all requests.
+`expand` (worker thread) undoes gzip or zstd in small steps, so that a bomb costs a few MiB at most.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from web.problems import Problem
 _CLOSE = {"Connection": "close"}
 _DRAIN_BYTES = 64 << 20
 _DRAIN_S = 3.0
-_MAX_PARTS = 4096  # members or frames: each costs an object, and an empty one is a dozen bytes
+_MAX_PARTS = 4096  # gzip members or zstd frames: each costs an object, and an empty one is a dozen bytes
 _GZIP_STEP = 64 << 10
 _ZSTD_STEP = 512  # 4 bytes of zstd can be 128 KiB, so a step gives 16 MiB at the very most
 
@@ -33,8 +33,8 @@ class Budget:
 
     def take(self, size: int) -> None:
         if self.used_bytes + size > self.limit_bytes:
-            tell = "too many bodies are on their way in: nothing was stored, send it again later"
-            raise Problem(503, "overloaded", tell, headers={"Retry-After": "2", **_CLOSE})
+            detail = "nothing was stored: request bodies use all memory for them; send the request again later"
+            raise Problem(503, "overloaded", detail, headers={"Retry-After": "2", **_CLOSE})
         self.used_bytes += size
 
     def give_back(self, size: int) -> None:
@@ -43,17 +43,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """A body after decompression. `one_frame`: it was one zstd frame that names its size."""
+    """A body after decompression. `one_frame`: True if the body was one zstd frame that names its size."""
 
     data: bytes
     one_frame: bool = False
 
 
 async def read_body(request: Request, budget: Budget, *, limit_bytes: int, timeout_s: float) -> bytes:
-    """All of the body as sent; its size is taken from `budget`, and the caller gives it back.
+    """The whole body as sent. Its size is taken from `budget`, and the caller gives it back.
 
     Raises:
-        Problem: 413, 408, 503 `overloaded`, or 400 when the client went away; nothing is left taken.
+        Problem: 413, 408, 503 `overloaded`, or 400 if the client disconnected; `budget` has its bytes back.
     """
     chunks: list[bytes] = []
     size = 0
@@ -71,11 +71,11 @@ async def read_body(request: Request, budget: Budget, *, limit_bytes: int, timeo
         return b"".join(chunks)
     except TimeoutError:
         budget.give_back(size)
-        tell = f"the body did not arrive within {timeout_s:g} s: send smaller batches"
-        raise Problem(408, "body_too_slow", tell, headers=_CLOSE) from None
+        detail = f"the body did not arrive within the deadline of {timeout_s:g} s: send smaller batches"
+        raise Problem(408, "body_too_slow", detail, headers=_CLOSE) from None
     except ClientDisconnect:
         budget.give_back(size)
-        raise Problem(400, "client_gone", "the body ended early: send it again", headers=_CLOSE) from None
+        raise Problem(400, "client_gone", "the body ended early: send the request again", headers=_CLOSE) from None
     except BaseException:
         budget.give_back(size)
         raise
@@ -87,7 +87,7 @@ def _declared(request: Request) -> int:
 
 
 async def _refuse_too_large(request: Request, limit_bytes: int) -> None:
-    """Read on for a moment and forget it: a client that is still sending would miss the answer."""
+    """Read and drop the rest for a moment, then refuse: a client that is still sending would miss the answer."""
     drained = 0
     if "expect" not in request.headers:
         with anyio.move_on_after(_DRAIN_S):
@@ -99,12 +99,12 @@ async def _refuse_too_large(request: Request, limit_bytes: int) -> None:
 
 
 def too_large(limit_bytes: int, when: str) -> Problem:
-    tell = f"the body is larger than {limit_bytes} bytes {when}: send smaller batches"
-    return Problem(413, "body_too_large", tell, headers=_CLOSE, limit_bytes=limit_bytes)
+    detail = f"the body is larger than {limit_bytes} bytes {when}: send smaller batches"
+    return Problem(413, "body_too_large", detail, headers=_CLOSE, limit_bytes=limit_bytes)
 
 
 def expand(wire: bytes, encoding: str, limit_bytes: int) -> Expanded:
-    """Undo `Content-Encoding` (identity, gzip, zstd). Blocks; lets other threads run while it works.
+    """Undo `Content-Encoding` (identity, gzip, zstd). Blocks, but other threads run meanwhile.
 
     Raises:
         Problem: 413 past `limit_bytes`, 400 `corrupt_body` for damage or truncation, 415 for another encoding.
@@ -118,12 +118,13 @@ def expand(wire: bytes, encoding: str, limit_bytes: int) -> Expanded:
         return Expanded(_gunzip(wire, limit_bytes))
     if name == "zstd":
         return _unzstd(wire, limit_bytes)
-    tell = f'content encoding "{encoding[:40]}" is not known: use gzip, zstd or none'
-    raise Problem(415, "unsupported_encoding", tell, headers={"Accept-Encoding": "gzip, zstd"})
+    detail = f'content encoding "{encoding[:40]}" is not supported: use gzip, zstd or none'
+    raise Problem(415, "unsupported_encoding", detail, headers={"Accept-Encoding": "gzip, zstd"})
 
 
 def _corrupt(name: str, why: str) -> Problem:
-    return Problem(400, "corrupt_body", f"the body is not whole {name} ({why}): nothing was stored, send it again")
+    detail = f"nothing was stored: the body is damaged or truncated {name} ({why}); send the request again"
+    return Problem(400, "corrupt_body", detail)
 
 
 def _gunzip(wire: bytes, limit_bytes: int) -> bytes:
@@ -157,7 +158,7 @@ def _unzstd(wire: bytes, limit_bytes: int) -> Expanded:
             data = _decompressor(limit_bytes).decompress(wire, allow_extra_data=False)
             return Expanded(data, one_frame=True)
     except zstandard.ZstdError:
-        pass  # several frames, or damage: the slower way tells them apart
+        pass  # several frames or damage: the slower function below finds out
     try:
         return Expanded(_unzstd_frames(wire, limit_bytes))
     except zstandard.ZstdError as error:
@@ -184,5 +185,5 @@ def _unzstd_frames(wire: bytes, limit_bytes: int) -> bytes:
 
 
 def _decompressor(limit_bytes: int) -> zstandard.ZstdDecompressor:
-    """The window is memory too, taken before the first byte: no larger than the output may be (8 MiB at least)."""
+    """Limits the window, as zstd allocates it before the first byte: to the output limit, but at least 8 MiB."""
     return zstandard.ZstdDecompressor(max_window_size=max(8 << 20, limit_bytes))

@@ -1,4 +1,4 @@
-"""The API's page: OpenAPI document -> one plain HTML page that loads nothing from anywhere."""
+"""The API's page: OpenAPI document -> one plain HTML page without external resources."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ td:first-child,th:first-child{width:12rem;padding-left:0}
 td,th,h2{border-color:#2f3942}.m,a{color:#7ab8f5}}
 @media(max-width:40rem){td:first-child,th:first-child{width:auto}td,th{padding:.3rem .3rem}code{overflow-wrap:anywhere}}
 """
-# The framework adds these to every path that has parameters; ours answers with a problem instead.
-_INVALID = {"Validation Error": "A parameter cannot be used: `invalid_request`."}
+# The framework adds this answer to every path that has parameters; our API answers with a problem instead.
+_INVALID = {"Validation Error": "A parameter is not valid: `invalid_request`."}
 _NOT_OURS = ("HTTPValidationError", "ValidationError")
 
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ def page(document: Json) -> str:
 
 
 def _ordered(paths: Json) -> list[tuple[str, str, Json]]:
-    """Health last: who opens the page wants to send or to ask."""
+    """Operations, with those for health last, as most readers want to send or query records."""
     found = [(path, method, about) for path, operations in paths.items() for method, about in operations.items()]
     return sorted(found, key=lambda each: "health" in each[2].get("tags", ()))
 
@@ -67,11 +67,11 @@ def _operation(path: str, method: str, about: Json, schemas: Json) -> str:
         parts.append(f"<p>{_text(text)}</p>")
     if parameters := about.get("parameters"):
         rows = "".join(_parameter(parameter, schemas) for parameter in parameters)
-        parts.append(f"<table><tr><th>parameter</th><th>in</th><th>what</th></tr>{rows}</table>")
+        parts.append(f"<table><tr><th>parameter</th><th>in</th><th>meaning</th></tr>{rows}</table>")
     for media, content in about.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<p>Body <code>{html.escape(media)}</code>: {_type(content.get('schema', {}))}</p>")
     rows = "".join(_answer(status, answer) for status, answer in about.get("responses", {}).items())
-    return "".join([*parts, f"<table><tr><th>answer</th><th>what</th></tr>{rows}</table>"])
+    return "".join([*parts, f"<table><tr><th>answer</th><th>meaning</th></tr>{rows}</table>"])
 
 
 def _parameter(parameter: Json, schemas: Json) -> str:
@@ -88,11 +88,11 @@ def _parameter(parameter: Json, schemas: Json) -> str:
 
 
 def _answer(status: str, answer: Json) -> str:
-    said = str(answer["description"])
-    said = _INVALID.get(said, said)
+    about = str(answer["description"])
+    about = _INVALID.get(about, about)
     named = [content.get("schema", {}) for content in answer.get("content", {}).values()]
     links = " ".join(_type(schema) for schema in named if _name(schema) and _name(schema) not in _NOT_OURS)
-    return f"<tr><td>{html.escape(status)}</td><td>{_text(said)} {links}</td></tr>"
+    return f"<tr><td>{html.escape(status)}</td><td>{_text(about)} {links}</td></tr>"
 
 
 def _schema(name: str, schema: Json) -> str:
@@ -105,7 +105,7 @@ def _schema(name: str, schema: Json) -> str:
         f"<td>{_type(about)}</td><td>{_text(_described(about))}</td></tr>"
         for field, about in fields.items()
     )
-    return "".join([*parts, f"<table><tr><th>field</th><th>type</th><th>what</th></tr>{rows}</table>"])
+    return "".join([*parts, f"<table><tr><th>field</th><th>type</th><th>meaning</th></tr>{rows}</table>"])
 
 
 def _described(schema: Json) -> str:
@@ -135,5 +135,5 @@ def _name(schema: Json) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, with words in backticks as code."""
+    """Escaped HTML; words in backticks become code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))

@@ -13,22 +13,22 @@ from web.problems import encode
 
 Check = Callable[[], str]
 CHECK_TIMEOUT_S = 5.0
-CHECK_THREADS = 8  # of their own: checks that hang must not take the threads that answer requests
+CHECK_THREADS = 8  # separate from the threads that answer requests, as a check may hang
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 
 def add_check(app: FastAPI, name: str, check: Check) -> None:
-    """Make readiness of `app` depend on `check`: "" means ready, else the reason why not. It may block."""
+    """Make readiness of `app` depend on `check`, which returns "" or the reason why not ready. It may block."""
     app.state.checks[name] = check
 
 
-@router.get("/live", summary="The process answers")
+@router.get("/live", summary="The process runs")
 async def live() -> dict[str, str]:
     return {"status": "live"}
 
 
-@router.get("/ready", summary="Everything the service needs answers; 503 with reasons when not")
+@router.get("/ready", summary="All parts that the service needs answer; otherwise 503 with the reasons")
 async def ready(request: Request) -> Response:
     checks: dict[str, Check] = dict(request.app.state.checks)
     threads: anyio.CapacityLimiter = request.app.state.check_threads
@@ -40,9 +40,9 @@ async def ready(request: Request) -> Response:
     async with anyio.create_task_group() as group:
         for name, check in checks.items():
             group.start_soon(run, name, check)
-    told = {name: {"ready": not reasons[name], "reason": reasons[name]} for name in checks}
+    results = {name: {"ready": not reasons[name], "reason": reasons[name]} for name in checks}
     good = not any(reasons.values())
-    body = encode({"status": "ready" if good else "unavailable", "checks": told})
+    body = encode({"status": "ready" if good else "unavailable", "checks": results})
     return Response(body, 200 if good else 503, media_type="application/json")
 
 

@@ -1,7 +1,7 @@
-"""API keys: key file -> principals. Only SHA-256 hashes of 256-bit random secrets are kept.
+"""API keys: key file -> principals. The file holds only SHA-256 hashes of 256-bit random secrets.
 
-The file is JSON, mode 0600, replaced atomically under a lock file, and read again when it has changed, so that a
-key made or revoked by a command works at once in a running service.
+The file is JSON, mode 0600. Commands replace it atomically under a lock file, and a running service reads it again
+after a change: a new or revoked key takes effect at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PREFIX = "hw"
 
 
 class StoredKey(msgspec.Struct, frozen=True):
-    """One key at rest. `hash` is the SHA-256 of the secret in hex; `created_s` is Unix seconds."""
+    """One key in the file. `hash` is the SHA-256 of the secret in hex; `created_s` is Unix seconds."""
 
     key_id: str
     tenant: str
@@ -41,14 +41,14 @@ class _File(msgspec.Struct):
 
 
 class NewKey(msgspec.Struct, frozen=True):
-    """A key just made. `token` is what the client sends; it is shown once and kept nowhere."""
+    """A new key. The client sends `token`, which is shown once and stored nowhere."""
 
     key_id: str
     token: str
 
 
 def create_key(path: Path, tenant: Tenant, role: Role) -> NewKey:
-    """Add a key to the file, which is made when missing.
+    """Add a key to the file; create a missing file.
 
     Raises:
         ConfigError: The file cannot be read or written, or the tenant's name is not allowed.
@@ -62,7 +62,7 @@ def create_key(path: Path, tenant: Tenant, role: Role) -> NewKey:
 
 
 def list_keys(path: Path) -> list[StoredKey]:
-    """Every key of the file, oldest first; [] when there is no file.
+    """All keys of the file, oldest first; [] if the file does not exist.
 
     Raises:
         ConfigError: The file cannot be read.
@@ -71,7 +71,7 @@ def list_keys(path: Path) -> list[StoredKey]:
 
 
 def revoke_key(path: Path, key_id: str) -> bool:
-    """Remove a key; False when it is not there.
+    """Remove a key; False if the file has no such key.
 
     Raises:
         ConfigError: The file cannot be read or written.
@@ -93,7 +93,7 @@ class KeyFile:
         self._keys: dict[str, StoredKey] = {}
 
     def principal(self, token: str) -> Principal | None:
-        """Who `token` speaks for; None when it is no key of ours.
+        """The owner of the key `token`; None if the token is not a valid key.
 
         Raises:
             ConfigError: The file has changed and cannot be read.
@@ -102,7 +102,7 @@ class KeyFile:
         prefix, _, rest = token.partition("_")
         key_id, _, secret = rest.partition("_")
         known = self._keys.get(key_id)
-        # An unknown id is compared too, so that the time taken does not tell which ids exist.
+        # Compare for an unknown id too, so that the time of the answer does not reveal which ids exist.
         right = hmac.compare_digest(_hash(secret), known.hash if known else "0" * 64)
         if known is None or not right or prefix != _PREFIX:
             return None
@@ -147,7 +147,7 @@ def _write(path: Path, keys: list[StoredKey]) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file beside `path`, so that two commands never lose each other's change."""
+    """Hold the lock file beside `path`, so that two commands do not overwrite each other's change."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = lock(path.with_name(f".{path.name}.lock"))

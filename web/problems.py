@@ -1,7 +1,7 @@
-"""Errors: exceptions -> `application/problem+json` with a stable `code` and what to do.
+"""Errors: exceptions -> `application/problem+json` with a stable `code` and a remedy.
 
-Every answer of status 4xx or 5xx is made here: our own `Problem`s, the exception tree of `contracts.errors`, the
-framework's validation errors, unknown routes, and whatever nobody expected (500, logged, nothing told).
+This module makes every answer of status 4xx or 5xx: for our own `Problem`s, the exception tree of `contracts.errors`,
+the framework's validation errors, unknown routes, and unexpected exceptions (500; logged, no details in the answer).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ RETRY_S = 2
 log = logging.getLogger("headwater.web")
 
 _CODES = {400: "invalid_body", 404: "not_found", 405: "method_not_allowed"}
-_TELL = {
+_DETAILS = {
     400: "the body cannot be read: send JSON as UTF-8",
-    404: "there is no such path here: see /docs",
-    405: "this path does not take that method: see the header Allow, and /docs",
+    404: "the path does not exist: see /docs",
+    405: "this path does not support that method: see the header Allow, and /docs",
 }
 
 
@@ -38,7 +38,7 @@ class Problem(Exception):
 
     Attributes:
         code: Stable machine-readable reason, snake_case.
-        detail: One sentence that ends with what to do.
+        detail: One sentence that ends with the remedy.
         headers: Further response headers.
         extra: Further members of the answer's body.
     """
@@ -63,7 +63,7 @@ class Problem(Exception):
 
 
 def encode(value: Any) -> bytes:
-    """JSON of any plain value: NaN becomes null, a lone surrogate becomes a question mark; never raises for those."""
+    """JSON of any plain value: NaN becomes null, and a lone surrogate becomes a question mark."""
     try:
         return msgspec.json.encode(value, enc_hook=repr)
     except UnicodeEncodeError:
@@ -83,24 +83,25 @@ def _encodable(value: Any) -> Any:
 
 
 def problem_of(error: HeadwaterError) -> Problem:
-    """What a client is told of one of our exceptions."""
+    """The answer to a client for one of our exceptions."""
     retry = {"Retry-After": str(max(1, round(error.retry_after_s or RETRY_S)))}
-    tell = f"{error}: {error.hint}" if error.hint else str(error)
+    detail = f"{error}: {error.hint}" if error.hint else str(error)
     if isinstance(error, QueryError):
-        return Problem(400, error.code, tell, position=error.position)
+        return Problem(400, error.code, detail, position=error.position)
     if isinstance(error, OutcomeUnknown):
-        return Problem(503, "outcome_unknown", f"{tell}; send the same request again: repeats are seen", headers=retry)
+        detail += "; send the same request again: repeats are dropped"
+        return Problem(503, "outcome_unknown", detail, headers=retry)
     if isinstance(error, BusFull):
-        return Problem(503, "bus_unavailable", f"the bus is full, nothing was stored: {tell}", headers=retry)
+        return Problem(503, "bus_unavailable", f"nothing was stored: {detail}", headers=retry)
     if isinstance(error, TooLarge):
-        return Problem(413, "message_too_large", f"{error}: nothing was stored, send smaller records")
+        return Problem(413, "message_too_large", f"nothing was stored: {error}; send smaller records")
     if isinstance(error, BusError):
-        return Problem(503, "bus_unavailable", f"nothing was stored: {tell}; send it again later", headers=retry)
-    return Problem(503, "unavailable", f"{tell}; try again later", headers=retry)
+        return Problem(503, "bus_unavailable", f"nothing was stored: {detail}; send it again later", headers=retry)
+    return Problem(503, "unavailable", f"{detail}; try again later", headers=retry)
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem."""
+    """Turn every error of `app` into a problem."""
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HeadwaterError, _on_headwater_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -108,8 +109,8 @@ def install(app: FastAPI) -> None:
 
 
 def unexpected() -> Problem:
-    """What is told of an error nobody foresaw: nothing but where to look."""
-    return Problem(500, "internal_error", "an unexpected error; the log of the service tells more by the request id")
+    """The answer for an unexpected exception, without details."""
+    return Problem(500, "internal_error", "an unexpected error: search the service's log for the request id")
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
@@ -132,12 +133,12 @@ async def _on_invalid_request(_: Request, error: Exception) -> Response:
         for item in error.errors()
     ]
     first = errors[0]
-    tell = f'{first["in"]} "{first["field"]}": {first["message"]}; see /docs for what is allowed'
-    return Problem(422, "invalid_request", tell, errors=errors).response()
+    detail = f'{first["in"]} "{first["field"]}": {first["message"]}; see /docs for the allowed values'
+    return Problem(422, "invalid_request", detail, errors=errors).response()
 
 
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "http_error")
-    detail = _TELL.get(error.status_code, str(error.detail))
+    detail = _DETAILS.get(error.status_code, str(error.detail))
     return Problem(error.status_code, code, detail, headers=error.headers).response()

@@ -55,10 +55,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         if was_in_headers and self._in_headers and self._requests == requests:
             self._header_bytes += len(data)
         if self._header_bytes > MAX_HEADER_BYTES:
-            tell = f"headers are larger than {MAX_HEADER_BYTES} bytes: send fewer"
-            self._refuse(Problem(431, "headers_too_large", tell))
+            detail = f"headers are larger than {MAX_HEADER_BYTES} bytes: send fewer or shorter headers"
+            self._refuse(Problem(431, "headers_too_large", detail))
         elif self.cycle is None or self.cycle.response_complete:
-            self._start_timer()  # nobody reads what comes now, be it headers or the rest of an answered request
+            self._start_timer()  # no request reads these bytes: headers, or the rest of an answered request
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
@@ -72,8 +72,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        tell = f"{msg[:1].lower()}{msg[1:].rstrip('.')}: send HTTP/1.1"
-        self._refuse(Problem(400, "invalid_http", tell))
+        detail = f"{msg[:1].lower()}{msg[1:].rstrip('.')}: send HTTP/1.1"
+        self._refuse(Problem(400, "invalid_http", detail))
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -105,13 +105,13 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _on_late_headers(self) -> None:
         self._header_timer = None
         if self._header_bytes == 0:
-            self.transport.close()  # idle, or trickling a body that nobody reads
+            self.transport.close()  # idle, or still sending the body of an answered request
         elif not self.transport.is_closing():
-            tell = f"headers did not arrive within {self._header_timeout_s:g} s: send them at once"
-            self._refuse(Problem(408, "headers_too_slow", tell))
+            detail = f"headers did not arrive within the deadline of {self._header_timeout_s:g} s: send them at once"
+            self._refuse(Problem(408, "headers_too_slow", detail))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer beside the app, which has seen nothing of this request, and close."""
+        """Answer in place of the app, which has not seen this request, and close."""
         self._stop_timer()
         body = bytes(problem.response().body)
         head = f"HTTP/1.1 {problem.status} {problem.body()['title']}\r\ncontent-type: {MEDIA_TYPE}\r\n"
@@ -145,7 +145,7 @@ class Server(uvicorn.Server):
 
     @property
     def port(self) -> int:
-        """The port in use, once started (it was chosen by the system when 0 was asked for)."""
+        """The port in use, once started; the system has chosen it if port 0 was requested."""
         return int(self.servers[0].sockets[0].getsockname()[1])
 
 
@@ -192,7 +192,7 @@ def serve(
     """Listen until SIGTERM or Ctrl-C. `on_listening` is called once with the port. Blocks; main thread.
 
     Raises:
-        SystemExit: The port cannot be listened on, or the app did not start (the log says why).
+        SystemExit: The port is not free, or the app did not start; the log has the reason.
     """
     create_server(
         app,

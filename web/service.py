@@ -23,7 +23,7 @@ class Closable(Protocol):
 
 
 def create_service(title: str, settings: Settings) -> FastAPI:
-    """An app without routes of its own; rooms mount theirs. `app.state` holds `settings`, `keys`, `registry`."""
+    """An app to which rooms add their routes. `app.state` holds `settings`, `keys`, `registry`."""
     own_logs.configure(settings.log_level, only={"uvicorn": logging.WARNING, "headwater": logging.DEBUG})
     app = FastAPI(title=title, version="0.1.0", docs_url=None, redoc_url=None)
     app.state.settings = settings
@@ -41,7 +41,7 @@ def create_service(title: str, settings: Settings) -> FastAPI:
 
 
 def close_at_end(app: FastAPI, *opened: Closable) -> None:
-    """Close what `app` was given when it stops, in this order."""
+    """Close the resources `opened`, in this order, when `app` stops."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""Each request: ASGI messages -> request id, one log line, two Prometheus series; and `GET /metrics`."""
+"""Telemetry of requests: ASGI messages -> request id, one log line, two Prometheus series; and `GET /metrics`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ async def metrics(request: Request) -> Response:
 
 
 def registry_of(app: FastAPI) -> CollectorRegistry:
-    """Where the rooms of `app` register their own metrics."""
+    """The registry for the metrics of `app`."""
     registry: CollectorRegistry = app.state.registry
     return registry
 
 
 class Telemetry:
-    """Pure ASGI middleware around the whole app; also turns an unforeseen exception into a logged 500."""
+    """ASGI middleware around the whole app; it also logs an unexpected exception and answers 500."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self.app = app
@@ -68,8 +68,8 @@ class Telemetry:
         try:
             await self.app(scope, receive, watch)
         except Exception:
-            told = {"request_id": request_id, "path": scope["path"][:200]}
-            event(log, logging.ERROR, "unexpected_error", told, exception=True)
+            fields = {"request_id": request_id, "path": scope["path"][:200]}
+            event(log, logging.ERROR, "unexpected_error", fields, exception=True)
             if status == 0:
                 await unexpected().response()(scope, receive, watch)
         finally:
@@ -96,6 +96,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 def request_id_of(headers: Headers) -> str:
-    """The client's `X-Request-Id` when it is 1-128 safe characters, else a new one."""
+    """The client's `X-Request-Id` if it has 1-128 safe characters, otherwise a new id."""
     given = headers.get("x-request-id", "")
     return given if _ID.match(given) else secrets.token_hex(16)

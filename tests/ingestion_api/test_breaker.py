@@ -166,7 +166,7 @@ def test_a_message_that_is_too_large_says_nothing_against_the_bus(guard: Guard) 
 
 def test_a_record_that_no_topic_takes_is_413_so_that_nobody_sends_it_for_ever(tmp_path: Path) -> None:
     bus = ScriptedBus()
-    bus.failure = TooLarge("topic takes no message as large as this one")
+    bus.failure = TooLarge("a message is larger than topic allows")
     with serving(tmp_path, bus) as service:
         answer = service.post(b'{"body":"x"}')
     assert (answer.status_code, answer.json()["code"]) == (413, "message_too_large")
@@ -223,7 +223,7 @@ def test_of_many_at_once_exactly_one_is_tried(guard: Guard) -> None:
     with ThreadPoolExecutor(20) as pool:
         tries = [pool.submit(guard.append, None, 20.0) for _ in range(20)]
         until(lambda: sum(each.done() for each in tries) == 19)
-        assert "one request is being tried" in guard.guarded.reason()
+        assert "a trial request is running" in guard.guarded.reason()
         assert {each.result() for each in tries if each.done()} == {"refused"}
         guard.bus.gate.set()
         assert sorted(each.result() for each in tries) == ["refused"] * 19 + ["stored"]
