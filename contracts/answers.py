@@ -20,7 +20,7 @@ class TierUse:
         rows: Rows of the answer from this tier.
         days: Arrival days that the query asks of this tier; () where days do not apply.
         took_ms: Wall time.
-        error: Why the tier gave nothing although the query needed it, or "".
+        error: Reason why the tier gave nothing although the query needed it, or "".
         skipped: True if the caller left the tier out although it may hold records of `days`.
     """
 

@@ -74,7 +74,7 @@ def is_locked(path: Path) -> bool:
 
 
 def write_note(descriptor: int, note: bytes) -> None:
-    """Write into the lock file who holds it; replaces the previous note."""
+    """Write the holder into the lock file; replaces the previous note."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, note, 0)
 

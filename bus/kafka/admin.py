@@ -72,13 +72,13 @@ class Admin:
         """The existing topics of `names`."""
         full = {self._cluster.topic(name): name for name in names}
         with self._translated():
-            told = [each for each in self._client.describe_topics(list(full)) if each["error_code"] == 0]
-            if not told:
+            existing = [each for each in self._client.describe_topics(list(full)) if each["error_code"] == 0]
+            if not existing:
                 return {}
-            resources = [ConfigResource("TOPIC", each["name"]) for each in told]
+            resources = [ConfigResource("TOPIC", each["name"]) for each in existing]
             configs = self._client.describe_configs(resources, config_filter="all").get("topic", {})
-            sizes = self._sizes([each["name"] for each in told])
-        return {full[each["name"]]: _described(each, configs.get(each["name"], {}), sizes) for each in told}
+            sizes = self._sizes([each["name"] for each in existing])
+        return {full[each["name"]]: _described(each, configs.get(each["name"], {}), sizes) for each in existing}
 
     def _sizes(self, names: Sequence[str]) -> dict[tuple[str, int, int], int]:
         """Bytes by (topic, partition, broker); empty while any broker is away, as the library asks all."""
@@ -143,11 +143,11 @@ class Admin:
         while True:
             resource = ConfigResource("TOPIC", full, dict(change.configs))
             with self._translated():  # the library's own check may ask a broker that does not know the topic yet
-                told = str(self._client.alter_configs([resource], raise_on_unknown=False)["topic"][full])
-            if told == "OK":
+                answer = str(self._client.alter_configs([resource], raise_on_unknown=False)["topic"][full])
+            if answer == "OK":
                 return
-            if UnknownTopicOrPartitionError.__name__ not in told or time.monotonic() > until_s:
-                raise BusError(f"{self._cluster.shown} does not change topic {change.topic}: {told}", retry_after_s=2)
+            if UnknownTopicOrPartitionError.__name__ not in answer or time.monotonic() > until_s:
+                raise BusError(f"{self._cluster.shown} does not change topic {change.topic}: {answer}", retry_after_s=2)
             time.sleep(0.1)
 
     def settle(self) -> Sequence[Change]:
@@ -174,12 +174,12 @@ class Admin:
 
 
 def _described(
-    told: Mapping[str, Any], configs: Mapping[str, Any], sizes: Mapping[tuple[str, int, int], int]
+    topic: Mapping[str, Any], configs: Mapping[str, Any], sizes: Mapping[tuple[str, int, int], int]
 ) -> Described:
     partitions = {}
-    for each in sorted(told["partitions"], key=lambda one: int(one["partition_index"])):
+    for each in sorted(topic["partitions"], key=lambda one: int(one["partition_index"])):
         number, replicas = each["partition_index"], tuple(each["replica_nodes"])
-        on_disk = [sizes.get((told["name"], number, broker), 0) for broker in (each["leader_id"], *replicas)]
+        on_disk = [sizes.get((topic["name"], number, broker), 0) for broker in (each["leader_id"], *replicas)]
         size_bytes = on_disk[0] or max(on_disk)
         partitions[number] = Partition(each["leader_id"], replicas, tuple(each["isr_nodes"]), size_bytes)
     return Described(partitions, {name: str(entry["value"]) for name, entry in configs.items()})

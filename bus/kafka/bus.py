@@ -127,10 +127,11 @@ class KafkaBus:
         return offsets
 
     def _failure(self, topic: str, error: KafkaError, stored: int) -> BusError:
-        told = bus_error(error, f'topic "{self._cluster.topic(topic)}"')
+        failure = bus_error(error, f'topic "{self._cluster.topic(topic)}"')
         if error.code() in REFUSED and not stored:
-            return told
-        return OutcomeUnknown(f"{told}; it may be stored", hint=told.hint, retry_after_s=told.retry_after_s)
+            return failure
+        reason = f"{failure}; the messages may be stored"
+        return OutcomeUnknown(reason, hint=failure.hint, retry_after_s=failure.retry_after_s)
 
     def partitions(self, topic: str) -> Sequence[int]:
         with self._entered():
@@ -179,11 +180,11 @@ class KafkaBus:
 
         def ask() -> dict[int, int]:
             places = [TopicPartition(name, index, edge) for index in range(count)]
-            told = self._asker.offsets_for_times(places, ASK_S)
-            for each in told:
+            found = self._asker.offsets_for_times(places, ASK_S)
+            for each in found:
                 if each.error is not None:
                     raise KafkaException(each.error)
-            return {each.partition: each.offset for each in told}
+            return {each.partition: each.offset for each in found}
 
         try:
             return asked(ask)
@@ -274,12 +275,12 @@ class KafkaBus:
         """Number of partitions; 0 if the topic does not exist."""
         name = self._cluster.topic(topic)
         try:
-            told = self._asker.list_topics(name, timeout_s).topics[name]
+            described = self._asker.list_topics(name, timeout_s).topics[name]
         except KafkaException as error:
             raise bus_error(self._sender.down or kafka_error(error), self._cluster.shown) from error
-        if told.error is not None and told.error.code() not in GONE:
-            raise bus_error(told.error, f'topic "{name}"')
-        return len(told.partitions)
+        if described.error is not None and described.error.code() not in GONE:
+            raise bus_error(described.error, f'topic "{name}"')
+        return len(described.partitions)
 
     def _make(self, topic: str) -> int:
         from bus.kafka.admin import make_topic

@@ -57,8 +57,8 @@ def reach(url: str, settings: Settings) -> Cluster:
         BusError: The cluster does not answer or refuses us; the message says why.
     """
     cluster = cluster_of(url, settings)
-    heard: list[KafkaError] = []
-    options = {**reader_options(cluster), "error_cb": heard.append}
+    errors: list[KafkaError] = []
+    options = {**reader_options(cluster), "error_cb": errors.append}
     try:
         consumer = Consumer(options, logger=client_log("check"))
     except KafkaException as error:
@@ -67,7 +67,7 @@ def reach(url: str, settings: Settings) -> Cluster:
         consumer.list_topics(timeout=REACH_S)
     except KafkaException as error:
         consumer.poll(0)  # calls `error_cb` with the errors so far
-        raise _why(cluster, [*heard, kafka_error(error)]) from error
+        raise _why(cluster, [*errors, kafka_error(error)]) from error
     finally:
         _close(consumer)
     return cluster
@@ -78,24 +78,24 @@ def _close(consumer: Consumer) -> None:
     threading.Thread(target=consumer.close, daemon=True).start()
 
 
-def _why(cluster: Cluster, heard: Sequence[KafkaError]) -> BusError:
-    """The most specific of several errors, after a try of a plain connection."""
-    telling = next((error for error in heard if error.code() not in AWAY), None)
-    if telling is not None:
-        return bus_error(KafkaError(telling.code(), _said(telling)), cluster.shown)
+def _why(cluster: Cluster, errors: Sequence[KafkaError]) -> BusError:
+    """Our error for the most specific of `errors`; if none is, after a try of a plain connection."""
+    specific = next((error for error in errors if error.code() not in AWAY), None)
+    if specific is not None:
+        return bus_error(KafkaError(specific.code(), _text_of(specific)), cluster.shown)
     if unreachable := knock(cluster):
         reasons = "; ".join(f"{server}: {reason}" for server, reason in unreachable.items())
         hint = "start the brokers, or correct HEADWATER_BUS_URL"
         return BusError(f"{cluster.shown} cannot be reached ({reasons})", hint=hint, retry_after_s=2)
-    if any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in heard):  # one that is silent is not down
-        closed = next((error for error in heard if "disconnected" in error.str().lower()), heard[-1])
+    if any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in errors):  # a silent broker is not down
+        closed = next((error for error in errors if "disconnected" in error.str().lower()), errors[-1])
         hint = "check that HEADWATER_BUS_SECURITY_PROTOCOL fits this port of the brokers, and that the port is Kafka's"
-        return BusError(f"{cluster.shown} ends the connection: {_said(closed)}", hint=hint, retry_after_s=2)
+        return BusError(f"{cluster.shown} ends the connection: {_text_of(closed)}", hint=hint, retry_after_s=2)
     hint = "the port accepts connections: check the broker's log and load, and that the port is Kafka's"
     return BusError(f"{cluster.shown} does not answer", hint=hint, retry_after_s=2)
 
 
-def _said(error: KafkaError) -> str:
+def _text_of(error: KafkaError) -> str:
     """The error's text without the client's own address and times."""
     return _NOISE.sub("", error.str()).strip()
 

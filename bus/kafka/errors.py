@@ -108,16 +108,16 @@ class Rare(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.msg
         now_s = self._clock()
-        said_s, left_out = self._said.get(kind, (float("-inf"), 0))
-        if now_s - said_s < SAY_AGAIN_S:
-            self._said[kind] = (said_s, left_out + 1)
+        logged_s, left_out = self._logged.get(kind, (float("-inf"), 0))
+        if now_s - logged_s < SAY_AGAIN_S:
+            self._logged[kind] = (logged_s, left_out + 1)
             return False
-        self._said[kind] = (now_s, 0)
+        self._logged[kind] = (now_s, 0)
         if left_out:
             record.msg = f"{record.getMessage()} ({left_out} more like it)"
             record.args = ()

@@ -87,8 +87,8 @@ class Sender:
             except (BufferError, KafkaException) as error:
                 found = kafka_error(error) if isinstance(error, KafkaException) else KafkaError(KafkaError._QUEUE_FULL)
                 if index == 0 and isinstance(error, BufferError):
-                    full = "the queue to Kafka is full: brokers are slow or away"
-                    raise BusError(full, hint="raise HEADWATER_INGEST_BUFFER_MIB", retry_after_s=2) from error
+                    reason = "the queue to Kafka is full: brokers are slow or away"
+                    raise BusError(reason, hint="raise HEADWATER_INGEST_BUFFER_MIB", retry_after_s=2) from error
                 for later in range(index, len(messages)):
                     delivery.report(later, found, -1)
                 break
