@@ -1,6 +1,6 @@
 """Agents: files, standard input and this machine -> disk buffer -> HTTP.
 
-The rest of the project is reached only by HTTP.
+Agents reach the rest of the project only by HTTP.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     python -m agents host --interval 10
     python -m agents status
 
-Needs HEADWATER_INGEST_URL and HEADWATER_API_KEY. Delivery: at least once, always under the same sequence numbers, which
-the service makes exactly once.
+Needs HEADWATER_INGEST_URL and HEADWATER_API_KEY. Delivery: at least once, always with the same sequence numbers, so
+that the platform can drop repeats and store each record exactly once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers: an HTTP response to a batch -> what becomes of the batch."""
+"""Answers: an HTTP response to a batch -> the fate of the batch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import msgspec
 from agents.aside import Verdict
 
 RETRIED = {408, 425, 429}
-NOT_THE_DATA = {401, 402, 403, 404, 405, 407, 411, 415, 421, 426, 431, 451}  # the key, the URL, a proxy: keep, say
+NOT_THE_DATA = {401, 402, 403, 404, 405, 407, 411, 415, 421, 426, 431, 451}  # the key, URL or a proxy is at fault
 MOST_RETRY_AFTER_S = 3600.0
 FIRST_PAUSE_S = 0.25
 
 
 class Fate(enum.Enum):
-    TAKEN = "taken"  # acknowledged, apart from the verdicts
-    AGAIN = "again"  # the same once more, later
-    DENIED = "denied"  # the same once more, slowly, and somebody must act
-    REFUSED = "refused"  # a record in it is at fault
+    TAKEN = "taken"  # acknowledged, except for records with a verdict
+    AGAIN = "again"  # send the batch again later
+    DENIED = "denied"  # send the batch again slowly; the operator must act
+    REFUSED = "refused"  # a record of the batch is at fault
 
 
 class _Rejected(msgspec.Struct):
@@ -43,7 +43,7 @@ class _Answer(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request: `reason` in words, `verdicts` on single records, `retry_after_s` as asked for."""
+    """Outcome of a request: `reason` in words, `verdicts` on single records, `retry_after_s` from the service."""
 
     fate: Fate
     status: int
@@ -77,7 +77,7 @@ def judge(status: int, body: bytes, retry_after: str | None, count: int) -> Outc
 
 
 def retry_after_s(text: str | None, now_s: float | None = None) -> float | None:
-    """Seconds asked for by a `Retry-After` header (seconds or an HTTP date), 0 to 3600; None without a usable one.
+    """Seconds in a `Retry-After` header (seconds or an HTTP date), limited to 0 to 3600; None if not usable.
 
     Source: RFC 9110, 10.2.3.
     """
@@ -94,9 +94,9 @@ def retry_after_s(text: str | None, now_s: float | None = None) -> float | None:
 
 
 def pause_s(attempt: int, most_s: float, asked_s: float | None, rng: random.Random) -> float:
-    """Pause before repeat number `attempt` (from 0): doubling from 0.25 s up to `most_s`, cut by up to half at random.
+    """Back-off before retry number `attempt` (from 0): doubles from 0.25 s up to `most_s`, less up to half at random.
 
-    A pause that the service asked for is kept at least, with up to a tenth on top.
+    If the service asked for a pause (`asked_s`), the back-off is that pause plus up to a tenth at random.
     """
     grown = min(most_s, FIRST_PAUSE_S * 2.0 ** min(attempt, 30)) * rng.uniform(0.5, 1.0)
     if asked_s is None:

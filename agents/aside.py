@@ -1,6 +1,6 @@
-"""Set aside: records that a service will never take -> `set_aside.ndjson`, with the reason.
+"""Set aside: records that the service refuses for good -> `set_aside.ndjson`, with the reason.
 
-A kill between this file and the saved ack repeats lines here; (epoch, sequence) tells them apart.
+A kill before the acknowledgement is saved may repeat lines in this file; (epoch, sequence) identifies repeats.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contracts.files import write_all
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why the record at `index` of a batch was refused."""
+    """The reason why the record at `index` of a batch was refused."""
 
     index: int
     code: str
@@ -27,16 +27,16 @@ class Verdict:
 
 
 class SetAside:
-    """Appends and syncs; `path` is made when it is first needed."""
+    """Appends to the file `path` and syncs it. The first `store` creates the file."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "set_aside.ndjson"
 
     def store(self, kind: str, batch: Batch, status: int, verdicts: Sequence[Verdict]) -> int:
-        """Keep the records that `verdicts` name; their number.
+        """Write the records that `verdicts` name to the file; return their number.
 
         Raises:
-            OSError: It cannot be written; the call may be repeated.
+            OSError: The file cannot be written; the call may be repeated.
         """
         lines = batch.payload.split(b"\n")
         named = {verdict.index: verdict for verdict in verdicts if 0 <= verdict.index < batch.count}

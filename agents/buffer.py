@@ -1,9 +1,9 @@
 """Buffer: parts of records and read positions -> segment files on disk -> batches with sequence numbers.
 
-Durable before it counts as read: `append` returns when the frame is synced, and the frame holds the positions that
-follow from it. At start, positions are those of the state file moved on by the frames that came after it; the state
-file is written before a segment is deleted. Sequence numbers are given here, once: (epoch, sequence) of a record never
-changes, whatever the requests look like that carry it.
+Records count as read only once they are durable: `append` returns when the frame is synced, and the frame holds the
+read positions after its records. At start the agent takes the positions of the state file, then of all later frames;
+it writes the state file before it deletes a segment. `append` gives each record its sequence number, once: the (epoch,
+sequence) of a record never changes, however records are put into requests.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from agents.segments import Cursor, Segment, new_segment, recover
 from contracts.errors import ConfigError
 from contracts.files import write_all
 
-KNOWN_FILES = 20_000  # positions kept; the ones moved longest ago go first
+KNOWN_FILES = 20_000  # most positions kept; the position that moved longest ago is forgotten first
 
 
 class BufferFull(Exception):
-    """Nothing was stored; the same call may be repeated. The message says what is full."""
+    """Nothing was stored; the same call may be repeated. The message names the full disk or buffer."""
 
 
 class Buffer:
-    """One thread appends, one other takes batches and acknowledges them."""
+    """One thread appends; one other thread takes batches and acknowledges them."""
 
     def __init__(self, home: Home, max_bytes: int, segment_bytes: int, journal: Journal) -> None:
         self.changed = threading.Event()  # something was appended
@@ -52,15 +52,15 @@ class Buffer:
         try:
             state = self._home.load_state()
         except ValueError as error:
-            self._journal.error("state file is damaged, was set aside; files are read from their start", error=error)
+            self._journal.error("state file was damaged and set aside; files are read from their start", error=error)
             state = None
         self._recall(state or State(new_producer()), lost=state is None)
         try:
             self.checkpoint()
         except OSError as error:
-            if state is None or state.epoch != self.next[0]:  # what identifies the records must be on disk first
-                raise ConfigError(f'cannot write to "{self._home.folder}": {error.strerror}') from error
-            self._journal.warning("cannot write the state file, will retry", error=error)
+            if state is None or state.epoch != self.next[0]:  # producer and epoch must be on disk before any record
+                raise ConfigError(f'agent folder "{self._home.folder}" cannot be written: {error.strerror}') from error
+            self._journal.warning("state file cannot be written, the agent will retry", error=error)
         self._reap()
 
     def _recall(self, state: State, lost: bool) -> None:
@@ -82,10 +82,10 @@ class Buffer:
         self._segments, damaged = recover(self._home.folder, self._journal, each)
         if damaged or gaps or self.acked > self.next or (lost and self._segments):
             self.next = (max(self.next[0], self.acked[0]) + 1, 0)
-            self._journal.warning("state was lost, a new epoch begins", epoch=self.next[0])
+            self._journal.warning("buffer state was lost, a new epoch begins", epoch=self.next[0])
 
     def append(self, parts: Sequence[Part], positions: Mapping[str, Position | None]) -> None:
-        """Store records and the positions after them as one fact. Blocks until synced.
+        """Store records and the positions after them, both or neither. Blocks until synced.
 
         Raises:
             BufferFull: The buffer or the disk is full; nothing was stored.
@@ -97,7 +97,7 @@ class Buffer:
             self._write(frame, segment.size)
         except OSError as error:
             self._undo(segment.size)
-            raise BufferFull(f"cannot write to the buffer: {error.strerror}") from error
+            raise BufferFull(f"the buffer cannot be written: {error.strerror}") from error
         with self._lock:
             segment.size += len(frame)
             segment.end = self.next = note.end
@@ -106,9 +106,9 @@ class Buffer:
         self.changed.set()
 
     def take(self, max_records: int, max_bytes: int) -> Batch | None:
-        """The oldest records not yet acknowledged, up to the limits but at least one; None when there are none.
+        """The oldest records that are not acknowledged, up to the limits but at least one; None if there are none.
 
-        Gives the same again until they are acknowledged.
+        Returns the same records again until they are acknowledged.
         """
         with self._lock:
             while not self._outbox.holds(max_records, max_bytes) and self._read_frame():
@@ -116,7 +116,7 @@ class Buffer:
             return self._outbox.batch(max_records, max_bytes)
 
     def acknowledge(self, end: tuple[int, int]) -> None:
-        """Everything before `end` is delivered or set aside: save that, then delete the segments it frees."""
+        """Note that all records before `end` are delivered or set aside; delete the segments that this frees."""
         with self._lock:
             if self._closed:
                 return
@@ -130,18 +130,18 @@ class Buffer:
             return sum(segment.size for segment in self._segments)
 
     def lag_s(self) -> float:
-        """Age of the oldest record that waits for its acknowledgement, 0 if none does."""
+        """Age of the oldest record that is not acknowledged; 0 if all are."""
         with self._lock:
             oldest_s = self._outbox.oldest_s()
             return max(0.0, time.time() - oldest_s) if oldest_s else 0.0
 
     def checkpoint(self) -> None:
-        """Write the state file: what is known without any segment."""
+        """Write the state file, from which the agent can start without any segment."""
         with self._lock:
             self._home.save_state(State(self.producer, *self.next, self.acked, self.positions))
 
     def close(self) -> None:
-        """Save the state; a buffer without unsent records leaves no segment."""
+        """Save the state. If all records are acknowledged, no segment stays."""
         with self._lock:
             if not self.unsent:
                 self._seal()
@@ -154,7 +154,7 @@ class Buffer:
             try:
                 self.checkpoint()
             except OSError as error:
-                self._journal.warning("cannot write the state file", error=error)
+                self._journal.warning("state file cannot be written", error=error)
 
     def _write(self, frame: bytes, place: int) -> None:
         os.lseek(self._fd, place, os.SEEK_SET)
@@ -175,7 +175,7 @@ class Buffer:
                 self._seal()
                 self._reap()
             elif self.size_bytes() + size > self._max_bytes:
-                raise BufferFull(f"the buffer holds {self._max_bytes >> 20} MiB that are not delivered")
+                raise BufferFull(f"the buffer is full: {self._max_bytes >> 20} MiB of records are not delivered")
 
     def _writable(self) -> Segment:
         if self._active and self._active.size < self._segment_bytes:
@@ -185,7 +185,7 @@ class Buffer:
             try:
                 path, self._fd = new_segment(self._home.folder, *self.next)
             except OSError as error:
-                raise BufferFull(f"cannot begin a buffer segment: {error.strerror}") from error
+                raise BufferFull(f"a buffer segment cannot be created: {error.strerror}") from error
             self._active = Segment(path, 0, self.next)
             self._segments.append(self._active)
             return self._active
@@ -202,7 +202,7 @@ class Buffer:
         try:
             self.checkpoint()
         except OSError as error:
-            self._journal.once("error", "state", "cannot write the state file, will retry", error=error)
+            self._journal.once("error", "state", "state file cannot be written, the agent will retry", error=error)
             return
         for segment in free:
             self._segments.remove(segment)
@@ -221,7 +221,7 @@ class Buffer:
             del self.positions[next(iter(self.positions))]
 
     def _read_frame(self) -> bool:
-        """Move the next synced frame to the outbox; False when there is none."""
+        """Move the next synced frame to the outbox; False if there is none."""
         for segment in self._segments:
             if self._cursor is None and segment.end > self.acked:
                 self._cursor = Cursor(segment)
@@ -237,7 +237,7 @@ class Buffer:
 
 
 def _count_after(note: Note, acked: tuple[int, int]) -> int:
-    """How many records of a frame are at or after `acked`."""
+    """Number of records of a frame at or after `acked`."""
     if note.epoch != acked[0]:
         return note.count if note.epoch > acked[0] else 0
     return max(0, min(note.count, note.end[1] - acked[1]))

@@ -1,4 +1,4 @@
-"""Counters: what the agent has done -> `status.json` in its folder, read by `agent status`."""
+"""Counters: work of the agent -> `status.json` in its folder, read by `agent status`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from contracts.files import replace_file
 
 
 class Status(msgspec.Struct, omit_defaults=False):
-    """One agent's own account. Totals go on over restarts; a kill may cost them their last second.
+    """Status of one agent. Totals continue over restarts; a kill may lose their last second.
 
     Attributes:
-        state: "running", "stopped", or "killed" when its process is gone without having stopped.
+        state: "running", "stopped", or "killed" if the process ended without a clean stop.
         read_lines, read_bytes: Records made and raw bytes read.
         sent_records, sent_bytes, requests: Acknowledged records, their bytes on the wire, and all requests.
-        retried: Requests that were repeated.
-        rejected: Records the service refused. set_aside: records in the set-aside file (rejected ones included).
+        retried: Retries of requests.
+        rejected: Records that the service refused. set_aside: records in the set-aside file (rejected ones included).
         duplicates: Batches that the service had already.
-        buffered_records, buffer_bytes: Waiting to be delivered; bytes of all segments.
+        buffered_records, buffer_bytes: Records that wait for delivery; bytes of all segments.
         behind_bytes: Bytes in the tailed files that are not read yet.
         lag_s: Age of the oldest record that is not acknowledged, or 0.
-        last_error, last_error_ns: The last thing that went wrong, and when; "" and 0 if nothing ever did.
+        last_error, last_error_ns: The last error and its time; "" and 0 if there was none.
     """
 
     name: str = ""
@@ -56,7 +56,7 @@ class Status(msgspec.Struct, omit_defaults=False):
 
 
 class Counters:
-    """Thread-safe; `add` and `failed` from anywhere, `save` by the main loop."""
+    """Thread-safe. Any thread may call `add` and `failed`; the main loop calls `save`."""
 
     def __init__(self, folder: Path, name: str, pid: int) -> None:
         self._path = folder / "status.json"
@@ -82,7 +82,7 @@ class Counters:
 
 
 def read_status(home: Path) -> Status | None:
-    """The account of the agent whose folder is `home` (`settings.agent_home / name`); None when there is none."""
+    """Status of the agent whose folder is `home` (`settings.agent_home / name`); None if no agent ran there."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         status = msgspec.json.decode((home / "status.json").read_bytes(), type=Status)
         if status.state == "running" and not _alive(status.pid):

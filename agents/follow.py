@@ -1,7 +1,7 @@
-"""Follow: one open file -> complete lines from the committed position on.
+"""Follow: one open file -> complete lines after the committed position.
 
-Nothing is carried in memory between reads: what is not yet a complete line is read again, so the committed position
-alone says what has been read.
+The follower keeps no bytes in memory between reads: it reads an incomplete line again, so the committed position alone
+defines which bytes were read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHUNK_LINES = 4000  # bounds a frame: short lines grow most when they become rec
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one read gave: `parts` of `lines` records from `size` raw bytes, and the position after them."""
+    """Result of one read: `parts` of records from `size` raw bytes, and the position after them."""
 
     parts: list[Part]
     size: int
@@ -31,8 +31,8 @@ class Follower:
     """One file, held open so that it is read to its end after a rename or a deletion.
 
     Attributes:
-        position: What is durably read. `commit` moves it.
-        listed_s: When the globs named it last, or when it last gave something.
+        position: End of the bytes that are durably read. `commit` moves it.
+        listed_s: Last time at which the globs matched the file or a read gave records.
     """
 
     def __init__(self, fd: int, position: Position, encoder: LineEncoder, limits: Limits, hold_s: float) -> None:
@@ -44,16 +44,16 @@ class Follower:
         self._limits = limits
         self._hold_s = hold_s
         self._chunk = max(CHUNK_BYTES, limits.line_bytes)
-        self._seen: tuple[int, int] = (-1, -1)  # (generation, size) that held no complete line
+        self._seen: tuple[int, int] = (-1, -1)  # (generation, size) at the last read without a complete line
         self._held_since_s: float | None = None
 
     def verify(self) -> None:
-        """After opening: a new generation unless the file still begins with what was read."""
+        """Call after opening: begin a new generation unless the file still begins with the bytes that were read."""
         if not holds(self._fd, self.position.mark, os.fstat(self._fd).st_size):
             self._replace()
 
     def take(self, now_s: float, observed_ns: int) -> Taken | None:
-        """Lines after the position, or None when there is nothing complete. Does not move the position."""
+        """Complete lines after the position, or None if there are none. Does not move the position."""
         size = os.fstat(self._fd).st_size
         if size < self.position.offset:
             self._replace()
@@ -67,7 +67,7 @@ class Follower:
         self._held_since_s = None
 
     def at_end(self) -> bool:
-        """Whether everything in the file is read."""
+        """True if the whole file is read."""
         return os.fstat(self._fd).st_size == self.position.offset
 
     def deleted(self) -> bool:
@@ -89,7 +89,7 @@ class Follower:
         return unchanged and self._held_since_s is not None and now_s - self._held_since_s < self._hold_s
 
     def _read(self) -> bytes:
-        """Bytes after the position, once those just before it are seen to be what was read."""
+        """Bytes after the position. If the bytes before it differ from those read, begin a new generation first."""
         for _ in range(2):
             offset = self.position.offset
             guard = min(GUARD_BYTES, offset)

@@ -1,8 +1,8 @@
 """Frames: records and the positions after them -> one CRC-framed run of bytes, and back.
 
-A frame is the atomic fact of the buffer: its records and the read positions that follow from having read them are on
-disk together or not at all. Layout: magic, body length, CRC-32 of the body; body: length of the note, the note (JSON),
-the records (NDJSON). The magic holds a byte that UTF-8 never holds, so frames can be found again behind damage.
+A frame is the atomic unit of the buffer: its records and the read positions after them are on disk together or not at
+all. Layout: magic, body length, CRC-32 of the body; body: length of the note, the note (JSON), the records (NDJSON).
+The magic contains a byte that UTF-8 never contains, so that frames after a damaged stretch can be found.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ HEADER_BYTES = _HEADER.size
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a frame says of itself.
+    """Description of a frame.
 
     Attributes:
-        epoch, sequence: Of its first record; the others follow without gaps.
+        epoch, sequence: Of the first record; the others follow without gaps.
         parts: (records, bytes) of each part of the payload.
-        positions: Read positions that this frame changes, by file; None where a file is forgotten.
-        written_s: When, epoch seconds.
+        positions: Read positions that this frame changes, by file; None for a file to forget.
+        written_s: Time of writing, epoch seconds.
     """
 
     epoch: int
@@ -75,7 +75,7 @@ def encode_frame(
 
 
 def body_bytes(header: bytes) -> int:
-    """Length of the body behind a header; -1 when these bytes are no header."""
+    """Length of the body after a header; -1 if these bytes are no header."""
     if len(header) < HEADER_BYTES:
         return -1
     magic, size, _ = _HEADER.unpack_from(header)
@@ -90,9 +90,9 @@ def decode_body(body: bytes) -> Frame:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A frame, or a stretch of bytes that is none (`note` is None).
+    """A frame, or a stretch of bytes that is no frame (`note` is None).
 
-    `torn` marks a stretch at the very end that is the beginning of a frame whose rest was never written.
+    `torn` marks a stretch at the end of the data: the beginning of a frame whose rest was never written.
     """
 
     begin: int
@@ -102,7 +102,7 @@ class Found:
 
 
 def scan(data: bytes) -> Iterator[Found]:
-    """All frames of a segment in order, and what lies between them."""
+    """All frames of a segment in order, and the stretches between them."""
     place = 0
     while place < len(data):
         found = _frame_at(data, place)
@@ -110,7 +110,7 @@ def scan(data: bytes) -> Iterator[Found]:
             following = data.find(MAGIC, place + 1)
             found = Found(place, following if following >= 0 else len(data), None)
         elif found.torn and (following := _next_frame(data, place + 1)) >= 0:
-            found = Found(place, following, None)  # a damaged length, not an end that was never written
+            found = Found(place, following, None)  # a damaged length: an intact frame follows
         yield found
         place = found.end
 

@@ -1,4 +1,4 @@
-"""Home: the agent's folder -> a lock, and files that are replaced atomically."""
+"""Home: the agent's folder -> a lock, and atomically replaced files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ RESERVE_BYTES = 1 << 20
 
 
 class State(msgspec.Struct, frozen=True):
-    """What must outlive the segments of the buffer.
+    """State of the agent that must outlive the segments of the buffer.
 
     Attributes:
-        producer: Random id, made once.
-        epoch, sequence: Of the next record, when this was written; later frames move it on.
-        acked: (epoch, sequence) before which everything is acknowledged or set aside.
+        producer: Random id, created once.
+        epoch, sequence: Of the next record at the time of writing; later frames advance it.
+        acked: All records before this (epoch, sequence) are acknowledged or set aside.
         positions: Read positions by file.
     """
 
@@ -49,22 +49,23 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = try_lock(folder / "lock")
         except OSError as error:
-            raise ConfigError(f'cannot use agent folder "{folder}": {error}', hint="set HEADWATER_AGENT_DIR") from error
+            reason = f'agent folder "{folder}" cannot be used: {error}'
+            raise ConfigError(reason, hint="set HEADWATER_AGENT_DIR to a writable folder") from error
         if descriptor is None:
             holder = read_note(folder / "lock").decode(errors="replace").strip() or "?"
             raise ConfigError(
                 f'agent folder "{folder}" is in use by process {holder}',
-                hint="stop that agent, or give this one its own folder by HEADWATER_AGENT_DIR or --name",
+                hint="stop that agent, or give this agent another folder by HEADWATER_AGENT_DIR or --name",
             )
         self._lock = descriptor
         write_note(descriptor, f"{os.getpid()}\n".encode())
         self._reserve()
 
     def load_state(self) -> State | None:
-        """The stored state; None when there is none yet.
+        """The stored state; None if the file does not exist.
 
         Raises:
-            ValueError: It is there and cannot be read; it was renamed to `state.json.damaged`.
+            ValueError: The file cannot be decoded; it was renamed to `state.json.damaged`.
         """
         path = self.folder / "state.json"
         try:
@@ -76,7 +77,7 @@ class Home:
             raise ValueError(str(error)) from error
 
     def save_state(self, state: State) -> None:
-        """Atomic and synced; on a full disk the reserve gives way."""
+        """Replace the state file atomically, and sync it. On a full disk the reserve file is deleted for it."""
         data = msgspec.json.encode(state)
         try:
             replace_file(self.folder / "state.json", data)
@@ -94,7 +95,7 @@ class Home:
         return 0, 0
 
     def save_acked(self, acked: tuple[int, int]) -> None:
-        """Survives a kill; after a power loss an older ack only repeats requests."""
+        """Not synced: survives a kill. After a power loss an older value makes the agent repeat requests."""
         with contextlib.suppress(OSError):
             replace_file(self.folder / "acked.json", msgspec.json.encode(Acked(*acked)), sync=False)
 
@@ -102,7 +103,7 @@ class Home:
         os.close(self._lock)
 
     def _reserve(self) -> None:
-        """Space kept for the state file, so that a full disk can still be emptied by deleting segments."""
+        """Keep space for the state file: on a full disk the agent must write it before it deletes segments."""
         path = self.folder / "reserve"
         if path.exists():
             return

@@ -1,6 +1,6 @@
 """Host: this machine's counters (psutil) -> metric points, named by the OpenTelemetry system metrics conventions.
 
-Source: https://opentelemetry.io/docs/specs/semconv/system/system-metrics/ . What a platform does not offer is left out.
+Source: https://opentelemetry.io/docs/specs/semconv/system/system-metrics/ . A platform may lack some of them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import psutil
 from agents.lines import Part
 
 GAUGE, SUM = "gauge", "sum"
-LEAST_S = 0.05  # of CPU time, on average of all CPUs, that a utilisation is worth
+LEAST_S = 0.05  # least CPU time, on average of all CPUs, from which a utilisation is computed
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value; `kind` "sum" counts up from the machine's start."""
+    """One value. A value of `kind` "sum" counts from the machine's start."""
 
     name: str
     value: float
@@ -32,9 +32,9 @@ class Point:
 
 
 class HostMetrics:
-    """Measures utilisation since the last `collect` that gave it; the first one over a tenth of a second.
+    """Measures utilisation since the last `collect` with a utilisation; at first, over a tenth of a second.
 
-    A CPU whose counters stood still in between has no utilisation.
+    A CPU whose counters did not change has no utilisation.
     """
 
     def __init__(self, service: str, env: str, host: str, batch_records: int) -> None:
@@ -81,7 +81,7 @@ class HostMetrics:
         yield Point("system.cpu.logical.count", len(now), "{cpu}")
 
     def _shares(self, now: Sequence[object]) -> dict[int, dict[str, float]]:
-        """By CPU and mode; nothing yet while the counters, which move in steps of 10 ms, have moved by a few steps."""
+        """Utilisation by CPU and mode; {} until the counters, which advance by 10 ms, have advanced enough."""
         spent = [_spent(old, new) for old, new in zip(self._cpu, now, strict=False)]
         wholes = [sum(each.values()) for each in spent]
         if sum(wholes) < LEAST_S * len(wholes):
@@ -99,7 +99,7 @@ def _spent(old: object, new: object) -> dict[str, float]:
 
 
 def _modes(times: object) -> dict[str, float]:
-    """CPU seconds by mode. Guest time is part of user time and left out."""
+    """CPU seconds by mode, without guest time, which is part of user time."""
     fields = getattr(times, "_fields", ())
     return {mode: float(getattr(times, mode)) for mode in fields if not mode.startswith("guest")}
 
@@ -136,7 +136,7 @@ def _processes() -> Iterator[Point]:
     yield Point("system.uptime", max(0.0, time.time() - psutil.boot_time()), "s")
 
 
-_ROOT = ("rootfs", "/", "")  # in a container nothing else may be listed
+_ROOT = ("rootfs", "/", "")  # used if the system lists no file system, as in a container
 
 
 def _filesystems() -> Iterator[Point]:

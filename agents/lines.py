@@ -1,8 +1,7 @@
 """Lines: raw bytes of one source -> parts of NDJSON log records.
 
-What is the same for every line of a block is formatted once; the bodies of a block are encoded by one call. Encoded
-JSON strings hold no bare quote, so `","` in the encoded list is the border between two bodies, unless a body is a
-single comma.
+The common part of all records of a block is encoded once, and one call encodes all bodies of a block. Encoded JSON
+strings contain no bare quote, so `","` in the encoded list separates two bodies, unless a body is a single comma.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-RECORD_BYTES = 900 << 10  # an encoded record above this is split, to stay below what a service accepts (1 MiB)
+RECORD_BYTES = 900 << 10  # a larger encoded record is split, to stay below the service's limit (1 MiB)
 FLAG = "headwater.line.flag"
 PART = "headwater.line.part"
 RAW = "headwater.body.raw"
@@ -32,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What all records of one source share. `attributes` names the source."""
+    """Fields that all records of one source share. `attributes` names the source."""
 
     service: str
     env: str
@@ -42,7 +41,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most records and bytes of a part; longest raw line in bytes before it is split."""
+    """Most records and bytes of a part; a raw line longer than `line_bytes` is split."""
 
     records: int
     bytes: int
@@ -50,7 +49,7 @@ class Limits:
 
 
 class LineEncoder:
-    """Records of one source: `pack` makes parts of complete lines, `piece` a flagged record of an unfinished one."""
+    """Makes records of one source: `pack` from complete lines, `piece` a flagged record from an unfinished line."""
 
     def __init__(self, origin: Origin, limits: Limits) -> None:
         self._limits = limits
@@ -62,9 +61,9 @@ class LineEncoder:
         self._plain = self._resource + b',"attributes":' + _encode(self._attributes) + b"}"
 
     def pack(self, data: bytes, observed_ns: int, part: int) -> list[Part]:
-        """Records of `data`, complete lines with the last newline left out; empty lines give none.
+        """Records of `data`: complete lines without the last newline. Empty lines give no records.
 
-        `part` is how many pieces of the first line were sent before: then it is flagged as their end.
+        `part`: number of pieces of the first line that were sent before; if above 0, the line is flagged as their end.
         """
         packed: list[Part] = []
         if part:
@@ -82,7 +81,7 @@ class LineEncoder:
         return packed + list(self._runs(lines, observed_ns))
 
     def piece(self, data: bytes, observed_ns: int, part: int, flag: str) -> list[Part]:
-        """A piece of a line that goes on: `part` pieces were sent before; `flag` is why it is cut here."""
+        """A piece of an unfinished line. `part`: pieces that were sent before; `flag`: reason of the cut."""
         return self._pieces(data, observed_ns, part, flag)
 
     def _pack_mixed(self, raw_lines: list[bytes], observed_ns: int) -> list[Part]:
@@ -122,7 +121,7 @@ class LineEncoder:
         return any(len(line) * 4 > longest and len(line.encode()) > longest for line in lines)
 
     def _pieces(self, raw: bytes, observed_ns: int, part: int, flag: str) -> list[Part]:
-        """One line, or one piece of it, as one record, or as several when it is too long."""
+        """One line, or one piece of a line, as one record; as several records if it is too long."""
         longest = self._limits.line_bytes
         if not raw:
             return []
@@ -147,7 +146,7 @@ class LineEncoder:
 
 
 def _joined(lines: list[str], encoded: bytes, border: bytes) -> bytes:
-    """The encoded list with `border` between the bodies. Only a body of one comma looks like a border itself."""
+    """The encoded list with `border` between the bodies. A body of one comma needs the slower way."""
     if "," in lines:
         return border.join(_encode(line) for line in lines)
     return encoded[1:-1].replace(b'","', b'"' + border + b'"')
@@ -158,7 +157,7 @@ def _without_return(raw: bytes) -> bytes:
 
 
 def whole_characters(data: bytes, limit: int) -> int:
-    """The largest cut <= `limit` (and > 0) that is not inside a UTF-8 character."""
+    """The largest cut <= `limit` (and > 0) that splits no UTF-8 character."""
     for cut in range(limit, max(limit - 4, 0), -1):
         if cut >= len(data) or data[cut] & 0xC0 != 0x80:
             return cut
@@ -166,7 +165,7 @@ def whole_characters(data: bytes, limit: int) -> int:
 
 
 def begun_character(data: bytes) -> int:
-    """Where a UTF-8 character begins whose last bytes are not there yet; len(data) when the end is whole."""
+    """Start of an incomplete UTF-8 character at the end of `data`; len(data) if the last character is complete."""
     for length in range(1, min(3, len(data)) + 1):
         byte = data[-length]
         if byte & 0xC0 != 0x80:

@@ -1,4 +1,4 @@
-"""Outbox: frames read back from the buffer -> batches within the limits of a request."""
+"""Outbox: frames read from the buffer -> batches within the limits of a request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Batch:
         return Batch(self.epoch, self.sequence + begin, end - begin, b"\n".join(lines) + b"\n", self.written_s)
 
     def head(self, max_records: int, max_bytes: int) -> Batch:
-        """As many of the first records as the limits allow, at least one."""
+        """The first records up to the limits, at least one."""
         count = size = 0
         for line in self.payload.splitlines(keepends=True):
             if count and (count >= max_records or size + len(line) > max_bytes):
@@ -41,7 +41,7 @@ class Batch:
 
 
 class Outbox:
-    """Parts in order of sequence, from the first that is not acknowledged."""
+    """Parts in order of sequence, from the first that is not acknowledged on."""
 
     def __init__(self) -> None:
         self._parts: deque[Batch] = deque()
@@ -49,14 +49,14 @@ class Outbox:
         self._bytes = 0
 
     def holds(self, records: int, size: int) -> bool:
-        """Whether there is enough for a full request."""
+        """True if the outbox has enough for a full request."""
         return self._records >= records or self._bytes >= size
 
     def oldest_s(self) -> float | None:
         return self._parts[0].written_s if self._parts else None
 
     def put(self, frame: Frame, acked: tuple[int, int]) -> None:
-        """Add what of `frame` is not before `acked`."""
+        """Add the records of `frame` at or after `acked`."""
         for sequence, part in frame.parts():
             batch = Batch(frame.note.epoch, sequence, part.count, part.payload, frame.note.written_s)
             if batch.end <= acked:
@@ -64,7 +64,7 @@ class Outbox:
             self._add(batch if batch.begin >= acked else batch.slice(acked[1] - sequence, part.count))
 
     def batch(self, max_records: int, max_bytes: int) -> Batch | None:
-        """The first records up to the limits but at least one, without a gap or a change of epoch; None if empty."""
+        """The first records up to the limits, at least one, without a gap or a change of epoch; None if empty."""
         chosen: list[Batch] = []
         count = size = 0
         for part in self._parts:
@@ -78,7 +78,7 @@ class Outbox:
         return Batch(first.epoch, first.sequence, sum(part.count for part in chosen), payload, first.written_s)
 
     def drop(self, end: tuple[int, int]) -> int:
-        """Let go of everything before `end`; the number of records."""
+        """Remove all records before `end`; return their number."""
         dropped = 0
         while self._parts and self._parts[0].begin < end:
             part = self._parts.popleft()

@@ -1,7 +1,7 @@
 """Pipe: standard input -> records.
 
-A pipe cannot be read twice: what was read and not yet synced to the buffer is lost by a kill. While the buffer is full
-nothing is read, so the writer waits.
+A pipe cannot be read twice: a kill loses the lines that were read but not yet synced to the buffer. While the buffer
+is full the agent does not read, so the writer of the pipe waits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CHUNK_BYTES = 64 << 10
 
 
 class Pipe:
-    """Lines of the file descriptor `fd`. `ended` is true once its writer closed it and everything is given out."""
+    """Lines of the file descriptor `fd`. `ended` is True once the writer closed it and all records were returned."""
 
     def __init__(self, fd: int, origin: Origin, limits: Limits, hold_s: float) -> None:
         self.ended = False
@@ -29,7 +29,7 @@ class Pipe:
         self._held_since_s: float | None = None
 
     def take(self, now_s: float, observed_ns: int) -> tuple[list[Part], int]:
-        """Records and raw bytes of what is there now; never blocks."""
+        """Records of the bytes that are ready now, and the number of these bytes; never blocks."""
         data = self._read()
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
         packed: list[Part] = []

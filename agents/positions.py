@@ -1,8 +1,8 @@
-"""Positions: an open file -> where reading stands in it, recognisable after rotation, truncation and inode reuse.
+"""Positions: an open file -> the read position in it, valid after rotation, truncation and inode reuse.
 
-A file is (device, inode, generation). Two fingerprints tell whether the bytes at an inode are still those that were
-read: the *head* (hash of the first bytes) and the *guard* (checksum of the bytes just before the offset). When either
-differs, or the file is shorter than the offset, it is a new generation and is read from its start.
+A file is (device, inode, generation). Two fingerprints show whether an inode still holds the bytes that were read: the
+*head* (hash of the first bytes) and the *guard* (checksum of the bytes just before the offset). If one differs, or the
+file is shorter than the offset, the file is a new generation, and the agent reads it from its start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GUARD_BYTES = 64
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How far bytes were read, and the two fingerprints of what was read.
+    """End of the bytes that were read, and their two fingerprints.
 
     Attributes:
         offset: Bytes read, from the start of the file.
@@ -33,13 +33,13 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Position(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where reading stands in one file.
+    """The read position in one file.
 
     Attributes:
-        path: By which it was found last.
+        path: Last known path of the file.
         generation: +1 whenever the bytes at this inode were replaced.
         part: Pieces of the current line that were sent already; 0 at the start of a line.
-        before: The mark of the generation before, by which its copy can be recognised (copytruncate).
+        before: The mark of the previous generation, which identifies a copy of it (copytruncate).
     """
 
     path: str
@@ -80,12 +80,12 @@ def _head(fd: int, size: int) -> str:
 
 
 def guard_of(data: bytes) -> int:
-    """Checksum of the last bytes of what was read."""
+    """Checksum of the last bytes of `data`."""
     return zlib.crc32(data[-GUARD_BYTES:])
 
 
 def advanced(fd: int, mark: Mark, consumed: int, guard: int) -> Mark:
-    """The mark after `consumed` further bytes; the head is taken again until it is complete."""
+    """The mark after `consumed` further bytes; computes the head again until it covers `HEAD_BYTES`."""
     offset = mark.offset + consumed
     if mark.head_bytes >= HEAD_BYTES:
         return Mark(offset, mark.head, mark.head_bytes, guard)
@@ -94,7 +94,7 @@ def advanced(fd: int, mark: Mark, consumed: int, guard: int) -> Mark:
 
 
 def holds(fd: int, mark: Mark, size: int) -> bool:
-    """Whether the file of `size` bytes still begins with what was read up to `mark`."""
+    """True if the file of `size` bytes still begins with the bytes read up to `mark`."""
     if size < mark.offset:
         return False
     if mark.offset == 0:
@@ -104,5 +104,5 @@ def holds(fd: int, mark: Mark, size: int) -> bool:
 
 
 def begins_like(fd: int, mark: Mark, size: int) -> bool:
-    """Whether the file of `size` bytes has the same head as what was read, as far as it goes."""
+    """True if the file of `size` bytes has the head of `mark`."""
     return size >= mark.head_bytes and _head(fd, mark.head_bytes) == mark.head

@@ -1,7 +1,8 @@
-"""Run: settings -> a log agent or a host agent, until it is told to stop.
+"""Run: settings -> a log agent or a host agent, until a stop.
 
-Files or metrics -> buffer (this thread) -> HTTP (one thread). A stop ends the reading, syncs what was read, lets the
-request in flight end, and leaves the rest in the buffer, within 5 seconds. `until_told` makes signals a stop.
+Files or metrics -> buffer (this thread) -> HTTP (one thread). After a stop the agent ends within 5 seconds: it stops
+reading, syncs the records it has read, lets the request in flight end, and leaves the rest in the buffer. `until_told`
+turns signals into a stop.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from contracts.open_files import allow_many_files
 from contracts.settings import MIB, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-FRAME_BYTES = 1 << 20  # records after which a round of reading is stored
+FRAME_BYTES = 1 << 20  # a round of reading with more bytes of records is stored at once
 STATUS_S = 1.0
 LAST_SEND_S = 2.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -40,7 +41,7 @@ FULL_PAUSE_S = 0.25
 
 
 class Agent:
-    """What both agents share: the folder, the buffer, the shipper, the counters. Use as a context."""
+    """The common parts of both agents: folder, buffer, shipper, counters. Use it as a context manager."""
 
     def __init__(self, settings: Settings, name: str, kind: str, stop: threading.Event | None = None) -> None:
         self.settings = settings
@@ -70,7 +71,7 @@ class Agent:
         self.home.close()
 
     def store(self, parts: list[Part], positions: dict[str, Position | None]) -> bool:
-        """Append, waiting while the buffer is full; False when told to stop before there was room."""
+        """Append to the buffer, and wait while it is full; False if a stop came first."""
         while True:
             self.buffer.freed.clear()
             try:
@@ -78,7 +79,7 @@ class Agent:
                 return True
             except BufferFull as full:
                 self.counters.failed(str(full))
-                self.journal.once("warning", "buffer", "reading stopped until there is room", reason=full)
+                self.journal.once("warning", "buffer", "reading stopped until the buffer has room", reason=full)
             if self.stopping.is_set():
                 return False
             self.save_status("running", STATUS_S / 4)
@@ -119,14 +120,14 @@ def run_logs(
 ) -> int:
     """Tail `paths` (globs) and, if wanted, standard input until `stop` is set; 0 after a clean stop.
 
-    `until_idle` ends with 0 once everything is read and acknowledged, and with 1 when the service refuses the key.
-    Standard input alone ends the same way when its writer closes it.
+    With `until_idle` the agent returns 0 once all records are read and acknowledged, and 1 if the service refuses the
+    key. An agent of standard input alone does the same after the writer has closed it.
 
     Raises:
         ConfigError: A setting is missing, or another agent uses the same folder.
     """
     if not paths and not stdin:
-        raise ConfigError("nothing to read", hint="name files by --path, or pass --stdin")
+        raise ConfigError("the log agent has no source", hint="name files by --path, or pass --stdin")
     with Agent(settings, name, "logs", stop) as agent:
         allow_many_files()
         origin = Origin(service, env, host or socket.gethostname(), {})
@@ -165,7 +166,7 @@ def _follow(agent: Agent, tail: Tail, pipe: Pipe | None, until_idle: bool) -> in
 
 
 def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> int:
-    """One read of every source, stored as one frame; raw bytes read."""
+    """Read each source once and store the records as one frame; return the raw bytes read."""
     observed_ns = time.time_ns()
     takes = _some(tail.takes(now_s, observed_ns))
     parts = [part for _, taken in takes for part in taken.parts]
@@ -186,7 +187,7 @@ def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> in
 
 
 def _some(takes: Iterator[tuple[Follower, Taken]]) -> list[tuple[Follower, Taken]]:
-    """As many reads as make a frame of reasonable size; the files not reached come first in the next round."""
+    """Reads for one frame of about `FRAME_BYTES`; files that were not reached come first in the next round."""
     chosen: list[tuple[Follower, Taken]] = []
     size = 0
     for follower, taken in takes:
@@ -209,7 +210,7 @@ def run_host(
 ) -> int:
     """Measure this machine every `interval_s` seconds until `stop` is set; 0 after a clean stop.
 
-    `until_idle` measures once and ends when that is acknowledged.
+    With `until_idle` the agent measures once and returns when the records are acknowledged.
 
     Raises:
         ConfigError: A setting is missing, or another agent uses the same folder.
@@ -245,13 +246,15 @@ def _target(settings: Settings, kind: str, stream: str) -> Target:
     url = settings.ingest_url.rstrip("/")
     if not url:
         raise ConfigError(
-            "no ingestion service is named", hint="set HEADWATER_INGEST_URL, for example http://127.0.0.1:8080"
+            "HEADWATER_INGEST_URL is not set", hint="set it to the ingestion service, for example http://127.0.0.1:8080"
         )
     if not _is_http(url):
         raise ConfigError(f'HEADWATER_INGEST_URL "{url}" is not an http or https URL')
     key = settings.api_key.get_secret_value()
     if not key or not key.isascii() or not key.isprintable():
-        raise ConfigError("no usable key", hint="set HEADWATER_API_KEY to a key with the role ingest")
+        raise ConfigError(
+            "HEADWATER_API_KEY is empty or not printable ASCII", hint="set it to a key with the role ingest"
+        )
     return Target(
         url=f"{url}/{kind}",
         key=key,
@@ -280,10 +283,10 @@ def _standard_input() -> int:
 
 
 def until_told(run: Callable[[threading.Event], int]) -> int:
-    """Run what is the whole work of this process; SIGTERM and SIGINT set the event that it is given.
+    """Call `run`, the whole work of this process; SIGTERM and SIGINT set its event. Call it in the main thread.
 
-    Later ones change nothing, and once `run` has returned they are ignored: an impatient second signal must not make a
-    death of a clean end. Main thread.
+    Further signals have no effect, also after `run` has returned: a second signal must not kill a process that ends
+    cleanly.
     """
     stop = threading.Event()
     try:

@@ -1,8 +1,8 @@
-"""Segments: the files of a buffer -> what is in them, found again after a crash or damage.
+"""Segments: the files of a buffer -> their frames, recovered after a crash or damage.
 
-A frame that ends with the last segment before it is whole was never synced: it is cut off and its lines are read
-again. Any other stretch that is no frame is damage: a copy of the segment is set aside, its intact frames stay, and
-the caller starts a new epoch, because sequence numbers may have been used that nobody remembers.
+An incomplete frame at the end of a segment was never synced: recovery cuts it off, and the agent reads its lines again.
+Any other stretch that is no frame is damage: recovery sets a copy of the segment aside and keeps its intact frames. The
+caller then starts a new epoch, because the damaged stretch may have used sequence numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Segment:
 
 
 def new_segment(folder: Path, epoch: int, sequence: int) -> tuple[Path, int]:
-    """Make an empty segment file; its path and descriptor. Names sort in order of writing."""
+    """Create an empty segment file; return its path and descriptor. Names sort in order of writing."""
     for turn in range(10_000):  # a segment without records shares its first sequence number with the next
         path = folder / f"{epoch:06d}-{sequence:016d}-{turn:04d}{SUFFIX}"
         with contextlib.suppress(FileExistsError):
@@ -47,7 +47,7 @@ def new_segment(folder: Path, epoch: int, sequence: int) -> tuple[Path, int]:
 
 
 def recover(folder: Path, journal: Journal, each: Callable[[Note], None]) -> tuple[list[Segment], bool]:
-    """All segments, oldest first, and whether one was damaged. `each` sees the notes of all frames in order."""
+    """All segments, oldest first, and True if one was damaged. Calls `each` with the notes of all frames in order."""
     segments: list[Segment] = []
     damaged = False
     for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -58,7 +58,7 @@ def recover(folder: Path, journal: Journal, each: Callable[[Note], None]) -> tup
             damaged = True
             _set_aside(path, data, b"".join(data[frame.begin : frame.end] for frame in intact), journal)
         elif found and found[-1].torn:
-            journal.info("cut off a frame that was never synced", segment=path.name)
+            journal.info("an incomplete frame that was never synced is cut off", segment=path.name)
             _shorten(path, found[-1].begin)
         if not intact:
             path.unlink()
@@ -74,7 +74,7 @@ def _set_aside(path: Path, data: bytes, intact: bytes, journal: Journal) -> None
     aside = path.with_suffix(f".{time.time_ns()}.damaged")
     replace_file(aside, data)
     replace_file(path, intact)
-    journal.error("buffer segment is damaged: it is set aside, what is intact is kept", segment=path.name, aside=aside)
+    journal.error("buffer segment is damaged: a copy is set aside, intact frames stay", segment=path.name, aside=aside)
 
 
 def _shorten(path: Path, size: int) -> None:
@@ -98,14 +98,14 @@ class Cursor:
         """The next frame that ends within the first `size` bytes, or None.
 
         Raises:
-            OSError: The file cannot be read, or no longer holds what was written.
+            OSError: The file cannot be read, or its bytes have changed since they were written.
         """
         if self._place >= size:
             return None
         length = body_bytes(os.pread(self._fd, HEADER_BYTES, self._place))
         body = os.pread(self._fd, length, self._place + HEADER_BYTES) if length >= 0 else b""
         if length < 0 or len(body) < length:
-            raise OSError(f'segment "{self.segment.path}" changed under the agent at byte {self._place}')
+            raise OSError(f'buffer segment "{self.segment.path}" was changed by another process at byte {self._place}')
         frame = decode_body(body)
         self._place += HEADER_BYTES + length
         return frame

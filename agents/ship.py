@@ -1,8 +1,8 @@
 """Ship: batches of the buffer -> HTTP, one in flight, until each record is acknowledged or set aside.
 
-At least once, always with the same sequence numbers, so that a service which remembers them sees each record once.
-Network errors, 408, 425, 429 and 5xx are repeated; a refused key or URL keeps the data and is said; any other 4xx
-halves the batch until the culprit is alone, which is set aside in a file.
+Delivery: at least once, always with the same sequence numbers, so that the platform can drop repeats. The shipper
+retries after network errors, 408, 425, 429 and 5xx. If the key or URL is refused, it keeps the records and logs the
+refusal. After any other 4xx it halves the batch until the refused record is alone, and sets it aside in a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from agents.outbox import Batch
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where and how to send. `kind` is the path: "logs" or "metrics"; `stream` names the producer's stream."""
+    """Target and options of requests. `kind` is the path: "logs" or "metrics"; `stream` names the producer's stream."""
 
     url: str
     key: str
@@ -40,7 +40,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Most records and bytes of a request; how long a part-filled one waits."""
+    """Most records and bytes of a request; `wait_s`: longest wait of a part-filled batch."""
 
     records: int
     bytes: int
@@ -48,7 +48,7 @@ class Sizes:
 
 
 class Shipper(threading.Thread):
-    """Sends in the background until `stop`. `denied` is why the service refuses this agent, or ""."""
+    """Sends in the background until `stop`. `denied` is the reason why the service refuses this agent, or ""."""
 
     def __init__(
         self, buffer: Buffer, target: Target, sizes: Sizes, aside: SetAside, counters: Counters, journal: Journal
@@ -74,7 +74,7 @@ class Shipper(threading.Thread):
         self._buffer.changed.set()
 
     def stop(self, timeout_s: float) -> None:
-        """Let the request in flight end within `timeout_s`; what is not acknowledged stays in the buffer."""
+        """Stop; the request in flight has `timeout_s` to end. Unacknowledged records stay in the buffer."""
         self._stopping.set()
         self._buffer.changed.set()
         self.join(timeout_s)
@@ -85,13 +85,13 @@ class Shipper(threading.Thread):
                 batch = self._next()
                 if batch:
                     self._deliver(batch)
-            except Exception as error:  # whatever it is, the records are safe and shipping must go on
-                self._fail("cannot deliver, will retry", error=f"{type(error).__name__}: {error}")
+            except Exception as error:  # after any error the records are safe in the buffer, and shipping must continue
+                self._fail("delivery failed, the agent will retry", error=f"{type(error).__name__}: {error}")
                 self._stopping.wait(1.0)
         self._client.close()
 
     def _next(self) -> Batch | None:
-        """A full batch, or what there is after the wait."""
+        """A full batch, or a part-filled batch after the wait."""
         self._buffer.changed.clear()
         batch = self._buffer.take(self._sizes.records, self._sizes.bytes)
         if batch is None:
@@ -108,7 +108,7 @@ class Shipper(threading.Thread):
         return None
 
     def _deliver(self, batch: Batch) -> None:
-        """Send `batch`, in halves where it is refused, and acknowledge it in order."""
+        """Send `batch`, in halves if it is refused, and acknowledge the parts in order."""
         waiting = [batch]
         while waiting and not self._stopping.is_set():
             part = waiting.pop()
@@ -136,7 +136,7 @@ class Shipper(threading.Thread):
             self._fail("records were refused and set aside", records=kept, code=first.code, reason=first.reason)
 
     def _send(self, batch: Batch) -> Outcome | None:
-        """Send until there is an answer that settles it; None when stopped before."""
+        """Send until the service accepts or refuses the batch; None if a stop came first."""
         body = self._encode(batch.payload)
         attempt = 0
         while not self._stopping.is_set():
@@ -178,8 +178,8 @@ def _advice(outcome: Outcome) -> str:
     if outcome.status in (401, 403):
         return "the key was refused, records are kept; check HEADWATER_API_KEY"
     if outcome.fate is Fate.DENIED:
-        return "the service does not take records at this URL, they are kept; check HEADWATER_INGEST_URL"
-    return "not delivered, will retry"
+        return "the URL accepts no records, they are kept; check HEADWATER_INGEST_URL"
+    return "not delivered, the agent will retry"
 
 
 def _client(target: Target) -> httpx.Client:

@@ -1,11 +1,11 @@
 """Tail: globs of log files -> records, with the position of every file after them.
 
-A file is known by (device, inode), so a renamed file goes on under its new name and is read to its end. A file that
-left the globs or was deleted stays open until it has given nothing for a while. What happened while the agent was
-away is found by looking for known inodes beside the path where they were last seen.
+The agent identifies a file by (device, inode), so it reads a renamed file to its end under the new name. A file that
+left the globs or was deleted stays open for `LEAVE_S` after its last record. After a restart the agent finds files that
+were renamed meanwhile: it looks for known inodes in the folder of their last path.
 
-Not handled: a file that appears and is renamed out of the globs between two looks (`agent_poll_s`), and bytes that
-are truncated away before they were read, unless a copy of them is named by the globs (copytruncate).
+Not handled: a file that appears and is renamed out of the globs between two polls (`agent_poll_s`); bytes that are
+truncated before the agent read them, unless the globs match a copy of them (copytruncate).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from agents.journal import Journal
 from agents.lines import Limits, LineEncoder, Origin
 from agents.positions import GUARD_BYTES, HEAD_BYTES, Position, begins_like, holds, key_of
 
-LEAVE_S = 30.0  # how long a file that left the globs is held open after it gave something last
-COPY_S = 2.0  # how long a copy (copytruncate) may rest before it counts as a file of its own
+LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record
+COPY_S = 2.0  # a copy (copytruncate) that did not grow for so long counts as a file of its own
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
 
 
 class Tail:
-    """Every file named by `patterns`. Not thread-safe.
+    """All files that match `patterns`. Not thread-safe.
 
-    `known` are the positions by file that earlier runs left; `origin` is what all records share.
+    `known`: positions of earlier runs, by file. `origin`: fields that all records share.
     """
 
     def __init__(
@@ -71,17 +71,18 @@ class Tail:
         self._leave(now_s)
 
     def takes(self, now_s: float, observed_ns: int) -> Iterator[tuple[Follower, Taken]]:
-        """One read of every file that has something; files in turn, so that none starves."""
+        """Read each file once, and give the reads with records; files take turns, so that no file starves."""
         for key, follower in list(self._followers.items()):
             try:
                 taken = follower.take(now_s, observed_ns)
             except OSError as error:
-                self._journal.once("error", key, "cannot read, will retry", path=follower.position.path, error=error)
+                path = follower.position.path
+                self._journal.once("error", key, "file cannot be read, the agent will retry", path=path, error=error)
                 continue
             if follower.was_replaced:
                 follower.was_replaced = False
                 self._journal.info(
-                    "file was truncated or replaced, reading from its start",
+                    "file was truncated or replaced, the agent reads it from its start",
                     path=follower.position.path,
                     generation=follower.position.generation,
                 )
@@ -91,7 +92,7 @@ class Tail:
                 yield follower, taken
 
     def forgotten(self) -> dict[str, Position | None]:
-        """Files that are gone for good since the last call, to be stored with the next frame."""
+        """Files that were forgotten since the last call, to be stored with the next frame."""
         gone: dict[str, Position | None] = dict.fromkeys(self._forgotten)
         self._forgotten.clear()
         return gone
@@ -111,19 +112,21 @@ class Tail:
         self._followers.clear()
 
     def _listed(self) -> dict[str, list[str]]:
-        """Paths by file; several when links name the same file."""
+        """Paths by file; several paths if links lead to the same file."""
         listed: dict[str, list[str]] = {}
         for path in sorted({path for pattern in self._patterns for path in _matches(pattern)}):
             try:
                 status = os.stat(path)  # noqa: PTH116 - in the innermost loop; glob gives text
             except OSError as error:
                 if not isinstance(error, FileNotFoundError):
-                    self._journal.once("warning", path, "cannot look at file, will retry", path=path, error=error)
+                    self._journal.once(
+                        "warning", path, "file cannot be checked, the agent will retry", path=path, error=error
+                    )
                 continue
             if not stat.S_ISREG(status.st_mode):
                 continue
             if path.endswith(PACKED):
-                self._journal.once("info", path, "compressed file left alone", path=path)
+                self._journal.once("info", path, "compressed file is not read", path=path)
                 continue
             listed.setdefault(key_of(status), []).append(path)
         return listed
@@ -133,11 +136,13 @@ class Tail:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                self._journal.once("warning", path, "cannot open file, will retry", path=path, error=error)
+                self._journal.once(
+                    "warning", path, "file cannot be opened, the agent will retry", path=path, error=error
+                )
             return None
         status = os.fstat(fd)
         key = key_of(status)
-        if key in self._followers:  # renamed between the look and the opening
+        if key in self._followers:  # the file was renamed between `stat` and `open`
             os.close(fd)
             return self._followers[key]
         if key not in self._known and self._being_copied(fd, path, status):
@@ -146,7 +151,7 @@ class Tail:
         position = self._known.pop(key, None) or self._copied(fd, path, status) or _start(path, status)
         follower = self._follow(fd, path, position)
         self._followers[key] = follower
-        self._journal.info("reading file", path=path, offset=follower.position.offset)
+        self._journal.info("reading of a file begins", path=path, offset=follower.position.offset)
         return follower
 
     def _follow(self, fd: int, path: str, position: Position) -> Follower:
@@ -157,7 +162,7 @@ class Tail:
         return follower
 
     def _copied(self, fd: int, path: str, status: os.stat_result) -> Position | None:
-        """Where to begin in a file that is a rotated copy of one already read (copytruncate): behind what was read."""
+        """The start position in a rotated copy (copytruncate) of a file: after the bytes that were read already."""
         for place in self._beside(path):
             whole = place.mark if place.mark.head_bytes >= HEAD_BYTES else None
             truncated = place.before if place.before and place.before.offset >= GUARD_BYTES else None
@@ -167,7 +172,7 @@ class Tail:
         return None
 
     def _being_copied(self, fd: int, path: str, status: os.stat_result) -> bool:
-        """Whether the file looks like a copy (copytruncate) that is not yet as long as what was read."""
+        """True if the file looks like an unfinished copy (copytruncate): it is shorter than the bytes read."""
         return time.time() - status.st_mtime < COPY_S and any(
             place.mark.head_bytes >= HEAD_BYTES
             and status.st_size < place.offset
@@ -176,7 +181,7 @@ class Tail:
         )
 
     def _beside(self, path: str) -> list[Position]:
-        """Files whose name this path continues, as in "app.log" and "app.log.1"."""
+        """Positions of files whose path is a prefix of `path`, like "app.log" of "app.log.1"."""
         found = [place for place in self._known.values() if path != place.path and path.startswith(place.path)]
         for follower in self._followers.values():
             if path != follower.position.path and path.startswith(follower.position.path):
@@ -185,7 +190,7 @@ class Tail:
         return found
 
     def _open_moved(self, listed: set[str], now_s: float) -> None:
-        """Files of these globs that were renamed while the agent was away: found by inode in their old folder."""
+        """Open files that were renamed while the agent was stopped: find them by inode in their old folder."""
         ours = {key: place for key, place in self._known.items() if key not in listed and self._names(place.path)}
         for folder in {str(Path(place.path).parent) for place in ours.values()}:
             try:

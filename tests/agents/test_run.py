@@ -131,7 +131,7 @@ def test_a_full_buffer_stops_reading_and_loses_nothing(sink: Sink, tmp_path: Pat
     log.write_text("".join(f"{line}\n" for line in lines))
     sink.behaviour = lambda request, number: Reply(503, store=False)
     with running(settings, log):
-        until(lambda: "holds 1 MiB" in _last_error(settings))
+        until(lambda: "is full: 1 MiB" in _last_error(settings))
     status = read_status(settings.agent_home / "logs")
     assert status
     assert 0 < status.read_lines < len(lines)
@@ -195,10 +195,10 @@ def test_status_prints_the_counters(ship: Ship, settings: Settings, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ingest_url": ""}, "no ingestion service"),
+        ({"ingest_url": ""}, "HEADWATER_INGEST_URL is not set"),
         ({"ingest_url": "ftp://x"}, "not an http"),
         ({"ingest_url": "http://[x"}, "not an http"),
-        ({"api_key": ""}, "no usable key"),
+        ({"api_key": ""}, "HEADWATER_API_KEY is empty"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_made(
@@ -217,7 +217,7 @@ def test_a_name_that_is_no_folder_is_refused(settings: Settings, name: str) -> N
 
 
 def test_nothing_to_read_is_refused(settings: Settings) -> None:
-    with pytest.raises(ConfigError, match="nothing to read"):
+    with pytest.raises(ConfigError, match="has no source"):
         run_logs(settings, [])
 
 
