@@ -7,6 +7,7 @@ costs as much as reading everything.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -29,6 +30,7 @@ from flows.read.saving_repeats import Saving
 from lakehouse.delta.blobs import open_blobs
 
 CLOSE_S = 4.0  # for the last saves of all partitions of a flow: it is to end within ten seconds
+HANG_S = 10.0  # after which a second reader does without what is saved
 SLOW_S = 1.0  # a start that takes longer says what it did
 
 _stopped_s: weakref.WeakKeyDictionary[threading.Event, float] = weakref.WeakKeyDictionary()  # first close, by flow
@@ -95,14 +97,23 @@ class Memory:
             self._next = message.offset + 1
 
     def _saved_at(self, offset: int, must: bool) -> Recalled:
-        """A second reader feeds the hot store while the lake is away: headers alone tell it the same, more slowly."""
-        try:
+        """A second reader feeds the hot store while the lake is away, or hangs: headers alone tell it the same, more
+        slowly."""
+        if must:
             return saved_repeats(self._connections, self._kind, self._partition).at(offset)
-        except StoreError as error:
-            if must:
-                raise
-            log.warning("what was saved of repeats cannot be read, the headers of the bus are: %s", error)
-            return Recalled(empty_repeats(self._connections.settings))
+        found: list[Recalled] = []
+
+        def look() -> None:
+            with contextlib.suppress(StoreError):
+                found.append(saved_repeats(self._connections, self._kind, self._partition).at(offset))
+
+        looking = threading.Thread(target=look, name="look at saved repeats", daemon=True)
+        looking.start()
+        looking.join(HANG_S)
+        if found:
+            return found[0]
+        log.warning("what was saved of repeats cannot be read, the headers of the bus are read instead")
+        return Recalled(empty_repeats(self._connections.settings))
 
     def _take(self, message: Message) -> None:
         self.fresh(arrival(self._kind, self._tenant, self._partition, message))
