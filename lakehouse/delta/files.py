@@ -61,8 +61,8 @@ class Files:
         return pq.ParquetFile(path, metadata=metadata, read_dictionary=few, filesystem=self._bucket, pre_buffer=True)
 
     def fitting(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Rows of any file, in the types of `schema`: where the library rewrote a file, text is of another type, and a
-        file from before has no reserved columns."""
+        """Convert rows of any file to the types of `schema`; the library rewrites text in another type, and older files
+        have no reserved columns."""
         names = [name for name in rows.schema.names if name in self.schema.names]
         fields = [
             self.schema.field(name) for name in (*names, *sorted(_RESERVED - {*names})) if name in self.schema.names

@@ -1,7 +1,7 @@
 """The Delta tables: row structs of one batch -> Arrow columns by an explicit schema.
 
-Every table is partitioned by `day`, the UTC day of arrival. Time is held in microseconds. A record's id is derived from
-(tenant, producer, epoch, stream, sequence) and stored nowhere. Absent text is "", never NULL;
+Every table is partitioned by `day`, the UTC day of arrival. Times have microseconds. A record's id is derived from
+(tenant, producer, epoch, stream, sequence) and not stored. Absent text is "", never NULL;
 `RESERVED` columns are NULL.
 """
 
