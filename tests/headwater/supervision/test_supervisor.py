@@ -104,7 +104,7 @@ def test_a_start_without_free_descriptors_is_retried_when_there_are_some(tmp_pat
     child = Child(spec(tmp_path, "a", "print('go')"))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = descriptors(os.getpid())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(used) + 2, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(used) + 4, hard))
     taken = []
     try:
         for leave in (1, 2, 3):  # the pipe needs two, and the library a pipe of its own
