@@ -27,13 +27,12 @@ from pyarrow.fs import PyFileSystem
 
 from contracts.files import sync_folder
 from lakehouse.delta.layout import Layout, parquet_options
-from lakehouse.delta.schemas import FEW_VALUES, RESERVED, nulls, statistics_columns
+from lakehouse.delta.schemas import FEW_VALUES, RESERVED_NAMES, nulls, statistics_columns
 
 LONGEST_BOUND = 256  # characters; longer ones would bloat the log
 SENT_BYTES = 8 << 20
 GROUP_BYTES = 64 << 20  # of a row group, before compression: it is held until it is written
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
-_RESERVED = frozenset(name for name, _ in RESERVED)
 
 
 class Files:
@@ -65,7 +64,9 @@ class Files:
         have no reserved columns."""
         names = [name for name in rows.schema.names if name in self.schema.names]
         fields = [
-            self.schema.field(name) for name in (*names, *sorted(_RESERVED - {*names})) if name in self.schema.names
+            self.schema.field(name)
+            for name in (*names, *sorted(RESERVED_NAMES - {*names}))
+            if name in self.schema.names
         ]
         columns = [_column(rows, each) for each in fields]
         return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
@@ -182,7 +183,7 @@ def rows_of(actions: Iterable[AddAction]) -> int:
 
 
 def _column(rows: pa.RecordBatch, field: pa.Field[Any]) -> pa.Array[Any]:
-    if field.name in _RESERVED and field.name not in rows.schema.names:
+    if field.name in RESERVED_NAMES and field.name not in rows.schema.names:
         return nulls(rows.num_rows, field.type)
     return _as(rows.column(field.name), field.type)
 

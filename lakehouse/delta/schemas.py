@@ -80,6 +80,7 @@ RESERVED: _Columns = [
     ("given", _TEXT),  # JSON of what the sender gave, where the flow changed it
     ("zone", _TEXT),  # time zone that the text's time was read in
 ]
+RESERVED_NAMES = frozenset(name for name, _ in RESERVED)
 
 
 def _resource(kind: Kind) -> _Columns:

@@ -32,7 +32,7 @@ from contracts.errors import StoreError
 from lakehouse.delta.errors import translated as translated  # beside the handle that needs it
 from lakehouse.delta.files import Files
 from lakehouse.delta.layout import ROW_GROUP_ROWS, WARM, Layout, writer_properties
-from lakehouse.delta.schemas import RESERVED, statistics_columns
+from lakehouse.delta.schemas import RESERVED_NAMES, statistics_columns
 
 COMPACT_TARGET_BYTES = 16 << 20  # each compaction reads all smaller files again; this bounds its time and memory
 VACUUM_H = 24  # never less, as a reader of an older version still reads its files
@@ -89,13 +89,9 @@ class Delta:
                 return self._create()
 
     def _completed(self, table: DeltaTable) -> DeltaTable:
-        """Add the reserved columns that an older table lacks, in one commit; its rows have NULL in them.
-
-        Any other column that is missing was taken away by somebody: the check `schema_drift` names it.
-        """
-        there = {field.name for field in table.schema().fields}
-        reserved = {name for name, _ in RESERVED}
-        absent = [field for field in self.schema if field.name in reserved - there]
+        """Add the reserved columns that an older table lacks; the check `schema_drift` names any other that is gone."""
+        lacks = RESERVED_NAMES - {field.name for field in table.schema().fields}
+        absent = [field for field in self.schema if field.name in lacks]
         if not absent:
             return table
         try:

@@ -17,7 +17,7 @@ from typing import Any
 from contracts.batches import IMPORTED
 from contracts.messages import Kind
 from lakehouse.delta.notes import gone_of_day
-from lakehouse.delta.schemas import RESERVED, SCHEMAS
+from lakehouse.delta.schemas import RESERVED_NAMES, SCHEMAS
 from lakehouse.lake.archive import finished_moves
 from lakehouse.lake.view import View
 from lakehouse.upkeep.archive.holdings import lake_days
@@ -46,7 +46,6 @@ _NUMBERED = {
 }
 
 # Columns that must not be empty. The others may be empty, but never NULL.
-_RESERVED = frozenset(name for name, _ in RESERVED)
 _FILLED = ("tenant", "producer", "pipeline", "name", "attributes", "reason", "stage", "source_kind", "metric_kind")
 
 # Attributes that an agent adds. If a record has no other attribute, no parser could read its line.
@@ -162,7 +161,7 @@ def columns_frame(pinned: PinnedRows, kind: Kind, rows: str) -> tuple[Frame, int
 
     Reserved columns are NULL by design and have no row.
     """
-    names = [name for name in SCHEMAS[kind.value].names if name not in _RESERVED]
+    names = [name for name in SCHEMAS[kind.value].names if name not in RESERVED_NAMES]
     counted = [f"count({name}) AS n_{name}" for name in names]
     counted += [f"count(*) FILTER (WHERE {name} = '') AS e_{name}" for name in names if name in _FILLED]
     found = pinned.rows(f"SELECT count(*) AS n, {', '.join(counted)} FROM {rows}")[0]
