@@ -1,4 +1,4 @@
-"""The query model, which all tiers answer alike. `query_api` makes it from Lucene text; `lakehouse` runs it.
+"""The query model, which all tiers answer alike. `lakehouse.read.language` makes it from Lucene text.
 
 Fields. *Text* fields (`body`) are split into words (`text.words`). *Keyword* fields (service, env, host, severity_text,
 trace_id, span_id, name, producer, unit, metric_kind) and attributes (`attributes.KEY`) match whole values,

@@ -8,10 +8,10 @@ from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import All, And, Node, Or, Term
 from contracts.settings import Settings
+from lakehouse.read.language.fields import parse_level
+from lakehouse.read.language.lucene import parse
+from lakehouse.read.language.times import LAST_DATE, is_date, next_date, parse_time
 from query_api.backend import reading
-from query_api.fields import parse_level
-from query_api.lucene import parse
-from query_api.times import LAST_DATE, is_date, next_date, parse_time
 from web.problems import Problem
 
 

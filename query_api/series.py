@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.errors import QueryError
+from lakehouse.read.language.times import SECOND, UNITS, format_duration, parse_duration
 from query_api.backend import reading
-from query_api.times import SECOND, UNITS, format_duration, parse_duration
 from web.problems import Problem
 
 DEFAULT_POINTS = 240

@@ -99,7 +99,7 @@ OWNER = {
     "dagster": "orchestration",
     "dagster_webserver": "orchestration",
     "great_expectations": "orchestration",
-    "luqum": "query_api",
+    "luqum": "lakehouse",
     "typer": "headwater",
     "rich": "headwater",
     "uvicorn": "web",

@@ -115,7 +115,7 @@ def requested(settings: Settings, wanted: Wanted) -> Request:
         ConfigError, QueryError: It fits no kind, or would erase everything.
     """
     from lakehouse.lake.erasure_requests import Request
-    from query_api.lucene import parse
+    from lakehouse.read.language.lucene import parse
 
     now_ns = time.time_ns() // 1000 * 1000
     if not wanted.query.strip():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lakehouse.read.language.times import SECOND, UNITS
 from query_api.series import fitting_step, step_of
-from query_api.times import SECOND, UNITS
 from web.problems import Problem
 
 HOUR = UNITS["h"]

@@ -187,7 +187,10 @@ def test_flows_that_run_meanwhile_forget_the_open_day_and_go_on(world: World) ->
 
 def test_an_erasure_that_is_killed_after_any_step_is_completed_by_the_next_run(world: World) -> None:
     world.connections.close()
-    words, loads = ("tests.headwater.erase_child", world.settings.data, QUERY), ["flows.erase_bus", "query_api.lucene"]
+    words, loads = ("tests.headwater.erase_child", world.settings.data, QUERY), [
+        "flows.erase_bus",
+        "lakehouse.read.language.lucene",
+    ]
 
     for at, point in enumerate((*FAILPOINTS, "")):
         what = "resume" if at else "begin"

@@ -12,7 +12,7 @@ from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import All, And, Exists, Node, Not, Or, Range, Term, Wildcard
 from contracts.settings import Settings, load_settings
-from query_api.lucene import parse
+from lakehouse.read.language.lucene import parse
 from tests.query_api.writing import NODES, lucene
 from tests.samples.sources import STRINGS
 

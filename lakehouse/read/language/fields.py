@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import KEYWORD_FIELDS, NUMBER_FIELDS, All, Exists, Node, Range, Term, Wildcard
-from query_api.times import parse_span
+from lakehouse.read.language.times import parse_span
 from text.levels import band_of
 from text.numbers import number_in
 from text.words import word_pattern, words

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import QueryError
-from query_api.times import EARLIEST_NS, LATEST_NS, SECOND, format_duration, parse_duration, parse_span, parse_time
+from lakehouse.read.language.times import (
+    EARLIEST_NS,
+    LATEST_NS,
+    SECOND,
+    format_duration,
+    parse_duration,
+    parse_span,
+    parse_time,
+)
 
 NOW = 1_700_000_000 * SECOND
 

@@ -16,8 +16,8 @@ from contracts.errors import QueryError
 from contracts.messages import Kind
 from contracts.query import All, And, Node, Not, Or
 from contracts.settings import Settings
-from query_api.fields import Bound, Fields
-from query_api.tokens import parse_tree, too_deep
+from lakehouse.read.language.fields import Bound, Fields
+from lakehouse.read.language.tokens import parse_tree, too_deep
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PIECES = re.compile(r"\\(.)|(.)", re.DOTALL)

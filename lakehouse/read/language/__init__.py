@@ -1,0 +1,1 @@
+"""Language: Lucene text and times as users write them -> the query tree."""
