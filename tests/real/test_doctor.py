@@ -148,7 +148,7 @@ class TestKafka:
             found = doctor(tmp_path, settings)["bus"]
         says(found, "fail", f"{gone} of HEADWATER_BUS_URL cannot be reached", "start that broker")
         says(found, "fail", "fewer replicas in sync than min.insync.replicas", "events.raw (partition 0 1)")
-        says(found, "fail", "a copy is behind", "logs.raw (partition 0 1 2 3)")
+        says(found, "fail", "a replica is behind", "logs.raw (partition 0 1 2 3)")
 
     def test_a_refused_log_in_is_named_and_another_protocol_too(self, tmp_path: Path) -> None:
         needs(kafka_engine)
