@@ -135,10 +135,11 @@ class Lane:
         with self._changed:
             self._raise()
             new = [item for item in items if item.partition not in self._live or not _is_tick(item)]
-            if new and self._state is not State.BEHIND:
-                self._queue(new)
-            for item in items:
+            is_queued = self._queue(new) if new and self._state is not State.BEHIND else False
+            for item in items:  # before anything else is waited for: who feeds the store asks how far the flow has come
                 self._live[item.partition] = max(self._live.get(item.partition, 0), item.next_offset)
+            if is_queued:
+                self._take_turns()
 
     def do(self, action: Callable[[Part], object]) -> bool:
         """Let the sink do `action` after all that it was given, and wait for the patience; False: not done yet. Of a
@@ -180,17 +181,22 @@ class Lane:
         if self._error is not None:
             raise self._error
 
-    def _queue(self, items: list[Item]) -> None:
+    def _queue(self, items: list[Item]) -> bool:
+        """False: the store is behind."""
         batches = [item for item in items if isinstance(item, Batch)]
         job = _Job(items, rows=sum(len(each.rows) for each in batches), bytes=sum(_size(each) for each in batches))
         self._await(lambda: not self._jobs or (self._rows < QUEUE_ROWS and self._bytes < QUEUE_BYTES))
         self._raise()
         if self._state is State.BEHIND:
-            return
+            return False
         self._jobs.append(job)
         self._rows += job.rows
         self._bytes += job.bytes
         self._changed.notify_all()
+        return True
+
+    def _take_turns(self) -> None:
+        """Leave the thread the interpreter, for `TURN_S` at most."""
         now_s = self._clock()
         if now_s - (self._busy_s or now_s) < TURN_S:
             self._changed.wait_for(self._is_idle, TURN_S)
@@ -216,7 +222,7 @@ class Lane:
 
     def _limit_s(self) -> float:
         """How long one write may take: a store that always takes long, on a busy machine, is not away."""
-        if self._state is State.MEETING:
+        if self._state is State.MEETING or self._stop.is_set():
             return self._patience_s
         return max(self._hang_s, min(SLOW_HANG_S, USUAL_TIMES * max(self._took_s, default=0.0)))
 
@@ -270,12 +276,18 @@ class Lane:
         return not (self.is_over and self._closing)
 
     def _open(self) -> None:
+        with self._changed:
+            self._busy_s = self._clock()
         try:
             self._part = self._open_part()
         except (StoreError, BusError) as error:
             with self._changed:
                 self._leave(str(error))
             return
+        finally:
+            with self._changed:
+                self._busy_s = None
+                self._changed.notify_all()
         self._check()
 
     def _serve(self, part: Part) -> bool:

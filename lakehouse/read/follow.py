@@ -211,6 +211,9 @@ class Tails:
             return _places(self._hot.checkpoints(kind))
         except StoreError as error:
             return error
+        except Exception as error:  # nor may one kind
+            log.exception("the places of the hot store cannot be read for tails")
+            return StoreError(f"the hot store does not say how far it is: {type(error).__name__}; see the log")
 
     def _look_at(self, feed: Feed, end: Places) -> bool:
         with feed.lock:

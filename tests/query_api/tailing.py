@@ -121,6 +121,7 @@ class Watched:
     def __init__(self, hot: HotStore) -> None:
         self._hot = hot
         self.away = ""
+        self.error: type[Exception] = StoreError
         self.looks: list[tuple[str, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -138,7 +139,7 @@ class Watched:
 
     def _fail(self) -> None:
         if self.away:
-            raise StoreError(self.away)
+            raise self.error(self.away)
 
 
 class Service:

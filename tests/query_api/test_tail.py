@@ -237,6 +237,17 @@ def test_a_hot_store_that_is_away_is_told_and_nothing_is_lost_when_it_is_back(se
     assert (tail.wait_for(3), resumed.wait_for(2)) == (["1", "2", "3"], ["2", "3"])
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_the_looks_of_all_tails(service: Service) -> None:
+    tail = service.tail().begun()
+    service.arrive("1")
+    tail.wait_for(1)
+    service.hot.error, service.hot.away = KeyError, "hits"
+    until(lambda: tail.named("away"), "the absence being told")
+    service.hot.away = ""
+    service.arrive("2")
+    assert tail.wait_for(2) == ["1", "2"]
+
+
 def test_the_history_comes_first_and_goes_on_from_any_id_of_it(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
