@@ -72,6 +72,18 @@ def lane_of(store: Store, stop: threading.Event | None = None, **given: Any) -> 
     return Lane("the store", store.open, feed, stop or threading.Event(), 0.3, **given)
 
 
+def put(lane: Lane, *offsets: int) -> threading.Thread:
+    """A thread that puts batches, each of which fills the lane."""
+
+    def run() -> None:
+        for offset in offsets:
+            lane.put([batch(offset, lanes.QUEUE_ROWS)])
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
 def test_what_is_dropped_while_the_worker_gives_way_counts_as_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
     lane = lane_of(store)
@@ -95,8 +107,7 @@ def test_a_store_that_hangs_while_it_is_opened_is_left_behind() -> None:
     store = Store()
     store.goes_on.clear()
     lane = lane_of(store)
-    putting = threading.Thread(target=lambda: [lane.put([batch(n, lanes.QUEUE_ROWS)]) for n in range(3)], daemon=True)
-    putting.start()
+    putting = put(lane, 0, 1, 2)
     putting.join(5)
     is_stuck = putting.is_alive()
     store.goes_on.set()
@@ -126,8 +137,7 @@ def test_a_folder_that_hangs_does_not_keep_a_flow_from_ending() -> None:
     lane.put([batch(0)])
     until(lambda: store.offsets == [0], "the store has the first")
     store.goes_on.clear()
-    putting = threading.Thread(target=lambda: [lane.put([batch(n, lanes.QUEUE_ROWS)]) for n in (1, 2, 3)], daemon=True)
-    putting.start()
+    putting = put(lane, 1, 2, 3)
     time.sleep(0.5)
     stop.set()
     putting.join(5)
