@@ -6,20 +6,17 @@ Not for records: a file is one request and is held in memory. Thread-safe.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
-
-from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
 from contracts.errors import StoreError
 from contracts.files import replace_file
 from contracts.settings import Settings
-from lakehouse.delta.table import translated
-from lakehouse.s3.store import object_store, writing_options
+from lakehouse.s3.store import ObjectStore, object_store
 
-BUFFER_BYTES, BLOCK_BYTES = 1 << 20, 1 << 18  # the handler accepts bytes only, and would get a view of a larger block
+_MAKING = threading.Lock()  # boto3 makes its clients from one session, which is not thread-safe
 
 
 class Blobs(Protocol):
@@ -46,9 +43,10 @@ def open_blobs(url: str, settings: Settings, folder: str) -> Blobs:
     Raises:
         ConfigError: The URL, or the settings of its object store, cannot work.
     """
-    if object_store(url, settings) is None:
+    store = object_store(url, settings)
+    if store is None:
         return _Folder(Path(url) / folder)
-    return _Bucket(url, writing_options(url, settings), folder)
+    return _Bucket(store, settings.s3_write_timeout_s, folder)
 
 
 class _Folder:
@@ -93,36 +91,41 @@ class _Folder:
 
 
 class _Bucket:
-    """Uses the client of the tables, as another client would take 25 MiB."""
+    """Uses boto3: the client of the tables holds the interpreter while S3 does not answer, and stops every thread."""
 
-    def __init__(self, url: str, options: Mapping[str, str], folder: str) -> None:
-        self._files = PyFileSystem(DeltaStorageHandler(url, dict(options)))
-        self._folder = folder
+    def __init__(self, store: ObjectStore, timeout_s: float, folder: str) -> None:
+        self._store, self._folder = store, folder
+        with _MAKING:
+            self._client = store.client(timeout_s)
+        self._prefix = "/".join(filter(None, (store.prefix, folder))) + "/"
 
     def names(self) -> Sequence[str]:
-        with translated(f'files in "{self._folder}" cannot be listed'):
-            found = self._files.get_file_info(FileSelector(self._folder, allow_not_found=True))
-            return [each.base_name for each in found if each.type is FileType.File]
+        with self._trouble("files in", "listed"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._store.bucket, Prefix=self._prefix
+            )
+            return [each["Key"].removeprefix(self._prefix) for page in pages for each in page.get("Contents", ())]
 
     def read(self, name: str) -> bytes | None:
-        with translated(f'a file in "{self._folder}" cannot be read'):
+        from botocore.exceptions import ClientError
+
+        with self._trouble("a file in", "read"):
             try:
-                with self._files.open_input_file(self._path(name)) as file:
-                    return file.readall()
-            except FileNotFoundError:
-                return None
+                return self._client.get_object(Bucket=self._store.bucket, Key=self._prefix + name)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                    return None
+                raise
 
     def write(self, name: str, content: bytes) -> None:
-        with (
-            translated(f'a file in "{self._folder}" cannot be written'),
-            self._files.open_output_stream(self._path(name), buffer_size=BUFFER_BYTES) as file,
-        ):
-            for start in range(0, len(content), BLOCK_BYTES):
-                file.write(content[start : start + BLOCK_BYTES])
+        with self._trouble("a file in", "written"):
+            self._client.put_object(Bucket=self._store.bucket, Key=self._prefix + name, Body=content)
 
     def delete(self, name: str) -> None:
-        with translated(f'a file in "{self._folder}" cannot be deleted'), contextlib.suppress(FileNotFoundError):
-            self._files.delete_file(self._path(name))
+        with self._trouble("a file in", "deleted"):
+            self._client.delete_object(Bucket=self._store.bucket, Key=self._prefix + name)
 
-    def _path(self, name: str) -> str:
-        return f"{self._folder}/{name}"
+    def _trouble(self, which: str, what: str) -> contextlib.AbstractContextManager[None]:
+        from lakehouse.s3.probe import s3_errors
+
+        return s3_errors(self._store, f'{which} "{self._folder}" cannot be {what}')
