@@ -6,7 +6,7 @@ READY := .venv/.ready
 TEST_WORKERS ?= 2  # tests at a time: most of their time is waiting
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 
-.PHONY: help run test test-long test-engines check bench bench-batch soak soak-engines soak-answers lock clean setup browser engines engines-up compose-up compose-down
+.PHONY: help run test test-long test-engines check bench bench-batch soak soak-engines soak-answers test-away lock clean setup browser engines engines-up compose-up compose-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ soak: $(READY) ## the crash test, longer: SOAK_KILLS kills (default 200)
 soak-engines: $(READY) ## the same on Kafka, OpenSearch and S3, which are killed and paused too: SOAK_FAULTS (default 120); then stores that are away: SOAK_AWAY_S seconds each (default 600)
 	@HEADWATER_SOAK_FAULTS=$${SOAK_FAULTS:-120} $(BIN)/python -m pytest tests/real/test_promise.py -k soak -s
 	@HEADWATER_SOAK_AWAY_S=$${SOAK_AWAY_S:-600} $(BIN)/python -m pytest tests/real/test_away.py -k soak -s
+
+test-away: $(READY) ## OpenSearch and S3 away in turn and together under load on Kafka, with a table of how far each store is behind (up to ten minutes)
+	@HEADWATER_AWAY=1 $(BIN)/python -m pytest tests/real/test_away.py -s
 
 soak-answers: $(READY) ## random queries over Tantivy, OpenSearch, SQL and the row matcher against a reference: SOAK_ROUNDS rounds of 200 (default 100)
 	@HEADWATER_SOAK_ANSWERS=$${SOAK_ROUNDS:-100} $(BIN)/python -m pytest tests/lakehouse/test_same_answers.py tests/real/test_same_answers.py -k soak
