@@ -44,7 +44,7 @@ soak-engines: $(READY) ## the same on Kafka, OpenSearch and S3, which are killed
 	@HEADWATER_SOAK_FAULTS=$${SOAK_FAULTS:-120} $(BIN)/python -m pytest tests/real/test_promise.py -k soak -s
 	@HEADWATER_SOAK_AWAY_S=$${SOAK_AWAY_S:-600} $(BIN)/python -m pytest tests/real/test_away.py -k soak -s
 
-test-away: $(READY) ## OpenSearch and S3 away in turn and together under load on Kafka, with a table of how far each store is behind (up to ten minutes)
+test-away: $(READY) ## OpenSearch and S3 away in turn and together under load on Kafka, with a table of how far each store is behind (about three minutes)
 	@HEADWATER_AWAY=1 $(BIN)/python -m pytest tests/real/test_away.py -s
 
 soak-answers: $(READY) ## random queries over Tantivy, OpenSearch, SQL and the row matcher against a reference: SOAK_ROUNDS rounds of 200 (default 100)

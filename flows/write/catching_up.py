@@ -40,7 +40,6 @@ from lakehouse.upkeep.rebuild.lake_rows import LakeRows
 MEET_S = 2.0  # a pass that takes so long at most is the last but one
 STEADY = 0.8  # and so is one that takes more than this share of the pass before: passes grow no shorter any more
 SLICE_ROWS = 500_000  # of the lake, sorted at once, on disk
-COMMIT_ROWS = 50_000
 LOOKS = 3  # at a lake that is to commit what the hot store is about to be fed
 FULL_DAYS = 2  # arrival days that are fed to the hot store; older ones are left to the lake, and to a rebuild
 LATE_S, REST_S = 1.5, 0.25

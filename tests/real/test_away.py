@@ -102,7 +102,7 @@ def without_both(here: Away, engines: Engines, away_s: float) -> None:
         s3.start()
 
 
-@pytest.mark.skipif("HEADWATER_AWAY" not in os.environ, reason="takes up to ten minutes: make test-away")
+@pytest.mark.skipif("HEADWATER_AWAY" not in os.environ, reason="takes minutes: make test-away")
 @pytest.mark.timeout(900)
 def test_a_store_that_is_away_holds_up_no_other_and_misses_nothing_in_the_end(engines: Engines, tmp_path: Path) -> None:
     run(engines, tmp_path, AWAY_S, RATE)
