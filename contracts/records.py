@@ -22,7 +22,9 @@ class SentLog(Struct, gc=False, forbid_unknown_fields=True):
     """One log record as sent; only a body is required (`message` and `level` are aliases).
 
     `observed_timestamp` is the time at which the sender read the record. It is used if no `timestamp` is sent and the
-    text contains none.
+    text contains none. `observed_timezone` is the time zone of the machine that read the record (an IANA name or an
+    offset like "+05:30"): a time in the text that names no zone is in this zone. `preceding_text` is the start of the
+    last record of the same source that contained a time: a text without a time takes that time.
     """
 
     body: str | None = None
@@ -38,6 +40,8 @@ class SentLog(Struct, gc=False, forbid_unknown_fields=True):
     attributes: Attributes | None = None
     trace_id: Annotated[str, Meta(max_length=64)] | None = None
     span_id: Annotated[str, Meta(max_length=64)] | None = None
+    observed_timezone: Annotated[str, Meta(max_length=64)] | None = None
+    preceding_text: Annotated[str, Meta(max_length=256)] | None = None
 
 
 class SentMetric(Struct, gc=False, forbid_unknown_fields=True):

@@ -51,6 +51,8 @@ class LogRecord(_Record):
     level: Name | None = Field(None, description="Alias of `severity_text`.")
     trace_id: Id | None = None
     span_id: Id | None = None
+    observed_timezone: Id | None = Field(None, description="Zone of the reader: IANA name, or offset like +05:30.")
+    preceding_text: Name | None = Field(None, description="Start of the last record of the source with a time.")
 
     @model_validator(mode="after")
     def _has_body(self) -> Self:
