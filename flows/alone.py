@@ -9,6 +9,7 @@ from bytewax.dataflow import Dataflow
 from contracts import own_logs
 from contracts.messages import Kind
 from contracts.settings import load_settings
+from contracts.unused_packages import refuse_pandas
 from flows.connections import Connections
 from flows.graph import build
 from flows.patience import stop_on_signals
@@ -16,6 +17,7 @@ from flows.patience import stop_on_signals
 
 def flow_of(kind: Kind) -> Dataflow:
     """Takes over the signals of this process; to be called on its main thread."""
+    refuse_pandas()
     settings = load_settings()
     own_logs.configure(settings.log_level)
     connections = Connections(settings)

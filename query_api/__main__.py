@@ -6,11 +6,13 @@ import sys
 
 from contracts.errors import HeadwaterError
 from contracts.settings import load_settings
+from contracts.unused_packages import refuse_pandas
 from query_api.app import create_app
 from web.server import serve
 
 
 def main() -> int:
+    refuse_pandas()
     try:
         settings = load_settings()
         app = create_app(settings)

@@ -45,8 +45,10 @@ def create_app(settings: Settings) -> FastAPI:
 def main() -> int:
     die_with_parent()
     from contracts.settings import load_settings
+    from contracts.unused_packages import refuse_pandas
     from web.server import serve
 
+    refuse_pandas()
     settings = load_settings()
     serve(
         create_app(settings),
