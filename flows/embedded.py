@@ -23,6 +23,7 @@ from contracts import own_logs
 from contracts.errors import HeadwaterError
 from contracts.messages import Kind
 from contracts.settings import Settings
+from contracts.unused_packages import refuse_pandas
 from flows.connections import Connections
 from flows.graph import build
 from flows.patience import stop_on_signals
@@ -42,6 +43,7 @@ def run(settings: Settings, process: int | None = None, addresses: Sequence[str]
     `process` is the place of this one in `addresses`, which are host:port of all processes of a cluster.
     """
     own_logs.configure(settings.log_level)
+    refuse_pandas()
     give_back()
     gc.freeze()
     gc.set_threshold(*_GARBAGE)

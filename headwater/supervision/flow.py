@@ -18,9 +18,6 @@ def main() -> int:
     die_with_parent()
     from contracts.own_logs import line
     from contracts.settings import load_settings
-    from contracts.unused_packages import refuse_pandas
-
-    refuse_pandas()
     from flows.embedded import run
 
     settings = load_settings()
