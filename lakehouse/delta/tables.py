@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
 
 from contracts.errors import StoreError
 from contracts.settings import Settings
@@ -25,11 +26,18 @@ AWAY_REST_S = 1.0  # shortest pause after a failure
 def exists(url: str, name: str, storage_options: Mapping[str, str] | None = None) -> bool:
     """True if table `name` exists below `url`.
 
+    Opens the table: `DeltaTable.is_deltatable` holds the interpreter until the object store answers, and no other
+    thread of the process can run meanwhile.
+
     Raises:
-        StoreError: The URL cannot be read.
+        StoreError: The URL cannot be read, or the table's log is damaged.
     """
     with translated(f'table "{name}" cannot be looked for'):
-        return DeltaTable.is_deltatable(f"{url.rstrip('/')}/{name}", dict(storage_options or {}))
+        try:
+            DeltaTable(f"{url.rstrip('/')}/{name}", storage_options=dict(storage_options or {}))
+        except TableNotFoundError:
+            return False
+        return True
 
 
 @dataclass(slots=True)
