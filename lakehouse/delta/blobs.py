@@ -6,15 +6,19 @@ Not for records: a file is one request and is held in memory. Thread-safe.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from contracts.errors import StoreError
 from contracts.files import replace_file
 from contracts.settings import Settings
 from lakehouse.s3.store import ObjectStore, object_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _MAKING = threading.Lock()  # boto3 makes its clients from one session, which is not thread-safe
 
@@ -90,13 +94,18 @@ class _Folder:
         )
 
 
+@functools.lru_cache(maxsize=4)  # shared by all folders: each client has its own connections, and takes 0.3 MiB
+def _client(store: ObjectStore, timeout_s: float) -> S3Client:
+    return store.client(timeout_s)
+
+
 class _Bucket:
     """Uses boto3: the client of the tables holds the interpreter while S3 does not answer, and stops every thread."""
 
     def __init__(self, store: ObjectStore, timeout_s: float, folder: str) -> None:
         self._store, self._folder = store, folder
         with _MAKING:
-            self._client = store.client(timeout_s)
+            self._client = _client(store, timeout_s)
         self._prefix = "/".join(filter(None, (store.prefix, folder))) + "/"
 
     def names(self) -> Sequence[str]:

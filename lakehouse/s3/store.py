@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 QUERY_RETRIES = 2  # few, as a query can answer without the lake and say so
 WRITE_RETRIES = 5
 FIRST_BACKOFF_S = 0.1
+CONNECTIONS = 64  # of one client; they are opened as threads need them
 DEFAULT_REGION = "us-east-1"  # other servers than AWS accept this region
 
 
@@ -89,6 +90,7 @@ class ObjectStore:
                 signature_version="s3v4",
                 s3={"addressing_style": "path" if self.path_style else "virtual"},
                 retries={"total_max_attempts": 1},
+                max_pool_connections=CONNECTIONS,
                 connect_timeout=self.connect_timeout_s,
                 read_timeout=timeout_s,
                 # Older servers refuse the newer checksums, and this client sends only small bodies.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import StoreError
-from lakehouse.delta.blobs import Blobs, open_blobs
+from lakehouse.delta.blobs import Blobs, _Bucket, open_blobs
 from tests.settings import settings
 
 
@@ -42,3 +42,14 @@ def test_a_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
         blobs.write("a", b"")
     with pytest.raises(StoreError, match="cannot be listed"):
         blobs.names()
+
+
+def test_folders_of_one_bucket_share_a_client(tmp_path: Path) -> None:
+    given = settings(data_dir=tmp_path, s3_endpoint="http://127.0.0.1:1", s3_access_key="k", s3_secret_key="s")
+    first, second, other = (open_blobs(url, given, "x") for url in ("s3://b/a", "s3://b/a", "s3://c/a"))
+
+    assert isinstance(first, _Bucket)
+    assert isinstance(second, _Bucket)
+    assert isinstance(other, _Bucket)
+    assert first._client is second._client
+    assert first._client is not other._client
