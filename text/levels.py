@@ -70,6 +70,11 @@ def named(text: str) -> Severity:
     return known
 
 
+def is_level(word: str) -> bool:
+    """Whether `word`, in letters of any case, is the name of a level."""
+    return word.lower() in _BY_NAME
+
+
 def band_of(word: str) -> tuple[int, int] | None:
     """The severity numbers that a level's word means in a question, both included; None when it is none.
 

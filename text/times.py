@@ -1,7 +1,9 @@
 """Times in text: the start of a log line -> Unix nanoseconds, UTC, and where the time ends.
 
-Every reader takes (line, start, arrival_ns) and gives (time_ns, end), or None where the line has no such time. A time
-without zone is UTC. A time without year is given the one that puts it nearest before arrival plus a day.
+Every reader takes (line, start, arrival_ns) and gives (time_ns, end, zone), or None where the line has no such time.
+`zone` is `zones.UTC` ("") when `time_ns` is UTC; None when the text names no zone, and `time_ns` is what its clock
+shows, as if it were UTC; a name when the text names a zone that means no sure offset (`CST`) or that changes its clocks
+(`Europe/Berlin`). A time without year is given the one that puts it nearest before arrival plus a day.
 """
 
 # ruff: noqa: ARG001  every reader takes the same arguments, and some need fewer
@@ -11,20 +13,25 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
+from text import zones
+from text.zones import UTC
+
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
 
-Time = tuple[int, int]
+Time = tuple[int, int, str | None]
 Reader = Callable[[str, int, int], Time | None]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  text without zone is read as UTC; naive on both sides of the minus
 _MONTHS = {name: at // 3 + 1 for at in range(0, 36, 3) if (name := "JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3])}
 _SCALES = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}  # digits of an epoch number of our days -> its unit
+_FIRST_S, _LAST_S = 10**9, 4_102_444_800  # of an epoch number: from September 2001 (10 digits) to the end of 2099
 _CACHE: dict[str, int | None] = {}
 _MICROS: dict[str, int] = {}
 _YEARLESS: dict[tuple[str, int], int | None] = {}
 _COMMON: dict[str, int | None] = {}
 _CACHE_SIZE = 8192
+_LONGEST_CHARS = 80  # of a text that is a time
 
 
 def _iso_second_ns(text: str) -> int | None:
@@ -42,7 +49,7 @@ def _iso_second_ns(text: str) -> int | None:
     return second
 
 
-def _fraction(line: str, start: int) -> Time:
+def _fraction(line: str, start: int) -> tuple[int, int]:
     """Digits after a dot or comma at `start`: (nanoseconds, end); (0, start) when there are none."""
     if line[start : start + 1] not in (".", ","):
         return 0, start
@@ -56,23 +63,6 @@ def _fraction(line: str, start: int) -> Time:
         end += 1
     digits = line[start + 1 : end]
     return (int(digits[:9].ljust(9, "0")), end) if digits else (0, start)
-
-
-def _zone(line: str, start: int) -> Time:
-    """`Z`, `+hh:mm` or `+hhmm`, perhaps after a space: (nanoseconds to take away, end)."""
-    sign = line[start : start + 1]
-    if sign == "Z":
-        return 0, start + 1
-    if sign == " " and line[start + 1 : start + 2] in ("+", "-"):
-        return _zone(line, start + 1) if line[start + 2 : start + 6].isdecimal() else (0, start)
-    if sign not in ("+", "-"):
-        return 0, start
-    hours, rest = line[start + 1 : start + 3], line[start + 3 : start + 6]
-    minutes, end = (rest[1:], start + 6) if rest[:1] == ":" else (rest[:2], start + 5)
-    if len(hours) + len(minutes) != 4 or not (hours + minutes).isdecimal():
-        return 0, start
-    away = (int(hours) * 60 + int(minutes)) * 60 * SECOND_NS
-    return (away if sign == "+" else -away), end
 
 
 def micros(line: str, start: int) -> int | None:
@@ -97,7 +87,7 @@ def iso(line: str, start: int, arrival_ns: int) -> Time | None:
     """ISO 8601 and its relatives: `2015-07-29 17:41:44,747`, `2026-01-01T00:00:00.5+02:00`, `2026/01/01 00:00:00`."""
     known = micros(line, start)
     if known is not None:
-        return known, start + 27
+        return known, start + 27, UTC
     if line[start + 4 : start + 5] not in ("-", "/") or line[start + 13 : start + 14] != ":":
         return None
     if line[start + 10 : start + 11] not in ("T", " ", "t"):
@@ -106,8 +96,8 @@ def iso(line: str, start: int, arrival_ns: int) -> Time | None:
     if second is None:
         return None
     fraction, end = _fraction(line, start + 19)
-    away, end = _zone(line, end)
-    return second + fraction - away, end
+    away, end, zone = zones.after(line, end)
+    return second + fraction - away, end, zone
 
 
 def short_year(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -115,7 +105,7 @@ def short_year(line: str, start: int, arrival_ns: int) -> Time | None:
     if line[start + 2 : start + 3] != "/" or line[start + 5 : start + 6] != "/" or line[start + 11 : start + 12] != ":":
         return None
     second = _iso_second_ns("20" + line[start : start + 17])
-    return None if second is None else (second, start + 17)
+    return None if second is None else (second, start + 17, None)
 
 
 def packed(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -126,7 +116,7 @@ def packed(line: str, start: int, arrival_ns: int) -> Time | None:
     if not (day.isdecimal() and time.isdecimal()):
         return None
     second = _iso_second_ns(f"20{day[:2]}-{day[2:4]}-{day[4:]} {time[:2]}:{time[2:4]}:{time[4:]}")
-    return None if second is None else (second, start + 13)
+    return None if second is None else (second, start + 13, None)
 
 
 def epoch(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -138,11 +128,29 @@ def epoch(line: str, start: int, arrival_ns: int) -> Time | None:
     scale = _SCALES.get(len(digits))
     if scale is None or not digits.isdecimal():
         return None
-    if not fraction:
-        return int(digits) * scale, start + len(word[0])
-    if len(digits) != 10 or not fraction.isdecimal():
+    time_ns = int(digits) * scale
+    if fraction:
+        if len(digits) not in (10, 13) or not fraction.isdecimal():
+            return None
+        time_ns += int(fraction[:9].ljust(9, "0")) * scale // SECOND_NS
+    elif word[0][-1] == ".":
         return None
-    return int(digits) * scale + int(fraction[:9].ljust(9, "0")), start + len(word[0])
+    return (time_ns, start + len(word[0]), UTC) if _FIRST_S <= time_ns // SECOND_NS < _LAST_S else None
+
+
+def of_number(value: int | float) -> int | None:
+    """An epoch number of seconds, milli-, micro- or nanoseconds as nanoseconds; None: it is no time of our days.
+
+    A float is rounded to whole microseconds, the precision of a float at today's epoch.
+    """
+    try:
+        scale = _SCALES.get(len(str(int(value)))) if value > 0 else None
+    except (ValueError, OverflowError):  # NaN, infinity, more digits than Python writes
+        return None
+    if scale is None:
+        return None
+    time_ns = value * scale if type(value) is int else round(value * (scale / 1000)) * 1000 if scale > 1 else int(value)
+    return time_ns if _FIRST_S <= time_ns // SECOND_NS < _LAST_S else None
 
 
 def syslog(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -153,7 +161,7 @@ def syslog(line: str, start: int, arrival_ns: int) -> Time | None:
     found = _yearless(
         f"{month:02}-{line[start + 4 : start + 6].replace(' ', '0')} {line[start + 7 : start + 15]}", arrival_ns
     )
-    return None if found is None else (found, start + 15)
+    return None if found is None else (found, start + 15, None)
 
 
 def yearless(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -164,7 +172,7 @@ def yearless(line: str, start: int, arrival_ns: int) -> Time | None:
     if found is None:
         return None
     fraction, end = _fraction(line, start + 14)
-    return found + fraction, end
+    return found + fraction, end, None
 
 
 def klog(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -177,7 +185,7 @@ def klog(line: str, start: int, arrival_ns: int) -> Time | None:
     if found is None:
         return None
     fraction, end = _fraction(line, start + 13)
-    return found + fraction, end
+    return found + fraction, end, None
 
 
 def _yearless(text: str, arrival_ns: int) -> int | None:
@@ -209,7 +217,7 @@ def ctime(line: str, start: int, arrival_ns: int) -> Time | None:
     fraction, end = _fraction(line, start + 19)
     day, year = line[start + 8 : start + 10].replace(" ", "0"), line[end + 1 : end + 5]
     second = _iso_second_ns(f"{year}-{month:02}-{day} {line[start + 11 : start + 19]}")
-    return None if second is None else (second + fraction, end + 5)
+    return None if second is None else (second + fraction, end + 5, None)
 
 
 def common_log(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -225,6 +233,22 @@ def common_log(line: str, start: int, arrival_ns: int) -> Time | None:
     if second is None:
         return None
     if line[start + 20 : start + 26] == " +0000":
-        return second, start + 26
-    away, end = _zone(line, start + 20)
-    return second - away, end
+        return second, start + 26, UTC
+    away, end, zone = zones.after(line, start + 20)
+    return second - away, end, zone
+
+
+# Readers that a text is tried with which is a time and nothing else.
+WHOLE: tuple[Reader, ...] = (iso, epoch, common_log, ctime, syslog, short_year)
+
+
+def whole(text: str, arrival_ns: int) -> Time | None:
+    """The time that `text` is, from its first character to its last; blanks around it do not count."""
+    text = text.strip()
+    if not 8 <= len(text) <= _LONGEST_CHARS:
+        return None
+    for reader in WHOLE:
+        found = reader(text, 0, arrival_ns)
+        if found is not None and found[1] == len(text):
+            return found
+    return None

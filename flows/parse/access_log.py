@@ -6,11 +6,11 @@ from typing import Any
 
 from text.times import common_log
 
-Access = tuple[int, dict[str, Any]]
+Access = tuple[int, dict[str, Any], str | None]
 
 
 def parse(line: str, arrival_ns: int) -> Access | None:
-    """(time_ns, attributes) of `client - user [time] "request" status bytes "referer" "agent"`, or None."""
+    """(time_ns, attributes, zone) of `client - user [time] "request" status bytes "referer" "agent"`, or None."""
     opening = line.find(" [", 0, 512)
     if opening < 0:
         return None
@@ -28,7 +28,7 @@ def parse(line: str, arrival_ns: int) -> Access | None:
     _answer(pieces[2].split(), attributes)
     if len(pieces) == 6 and (agent := pieces[5].rstrip('" ')) not in ("-", ""):
         attributes["user_agent.original"] = agent
-    return time[0], attributes
+    return time[0], attributes, time[2]
 
 
 def _request(request: str, attributes: dict[str, Any]) -> None:

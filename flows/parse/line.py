@@ -20,6 +20,7 @@ from flows.parse.attributes import flatten, is_flat, within
 from text import logfmt, times
 from text.escapes import without_colours
 from text.levels import BY_LETTER, Severity, of_syslog, spoken, valued
+from text.zones import UTC
 
 
 class LineFacts(msgspec.Struct, gc=False):
@@ -27,6 +28,7 @@ class LineFacts(msgspec.Struct, gc=False):
 
     Attributes:
         time_ns: Unix nanoseconds, UTC, without bounds; None when it says no time.
+        zone: As `text.times` gives it: "" when `time_ns` is UTC, None when the line names no zone, or a zone's name.
     """
 
     time_ns: int | None = None
@@ -34,6 +36,7 @@ class LineFacts(msgspec.Struct, gc=False):
     attributes: dict[str, Any] = {}  # msgspec gives each its own
     trace_id: str = ""
     span_id: str = ""
+    zone: str | None = UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def logfmt_pairs(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFac
 
 def access(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     found = access_log.parse(line, arrival_ns)
-    return None if found is None else LineFacts(found[0], None, found[1])
+    return None if found is None else LineFacts(found[0], None, found[1], zone=found[2])
 
 
 def _lifted(pairs: dict[str, Any], limits: AttributeLimits) -> LineFacts:
@@ -138,7 +141,7 @@ def _timed(reader: times.Reader) -> Form:
 
     def form(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
         time = reader(line, 0, arrival_ns)
-        return None if time is None else LineFacts(time[0], spoken(line, time[1]))
+        return None if time is None else LineFacts(time[0], spoken(line, time[1]), zone=time[2])
 
     return form
 
@@ -150,13 +153,13 @@ def android(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | 
         return None
     words = line[time[1] : time[1] + 40].split(None, 3)
     letter = BY_LETTER.get(words[2]) if len(words) > 2 else None
-    return LineFacts(time[0], letter or spoken(line, time[1]))
+    return LineFacts(time[0], letter or spoken(line, time[1]), zone=time[2])
 
 
 def klog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """`E0102 15:04:05.678901 …`"""
     time = times.klog(line, 1, arrival_ns) if line[1:5].isdecimal() else None
-    return None if time is None else LineFacts(time[0], BY_LETTER.get(line[0]))
+    return None if time is None else LineFacts(time[0], BY_LETTER.get(line[0]), zone=time[2])
 
 
 def bracketed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -164,7 +167,7 @@ def bracketed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts 
     time = times.ctime(line, 1, arrival_ns) or times.iso(line, 1, arrival_ns)
     if time is None:
         return None
-    return LineFacts(time[0], spoken(line, time[1] + (line[time[1] : time[1] + 1] == "]")))
+    return LineFacts(time[0], spoken(line, time[1] + (line[time[1] : time[1] + 1] == "]")), zone=time[2])
 
 
 def prioritised(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -174,7 +177,8 @@ def prioritised(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFact
         return None
     start = end + 3 if line[end + 1 : end + 3] == "1 " else end + 1
     time = times.syslog(line, start, arrival_ns) or times.iso(line, start, arrival_ns)
-    return LineFacts(time and time[0], of_syslog(int(line[1:end])))
+    severity = of_syslog(int(line[1:end]))
+    return LineFacts(None, severity) if time is None else LineFacts(time[0], severity, zone=time[2])
 
 
 def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -183,7 +187,7 @@ def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFac
     time = times.iso(line, space + 1, arrival_ns) if space > 0 else None
     if time is None:
         return None
-    return LineFacts(time[0], spoken(line[:space], 0) or spoken(line, time[1]))
+    return LineFacts(time[0], spoken(line[:space], 0) or spoken(line, time[1]), zone=time[2])
 
 
 def untimed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts:
