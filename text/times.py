@@ -221,21 +221,22 @@ def ctime(line: str, start: int, arrival_ns: int) -> Time | None:
 
 
 def common_log(line: str, start: int, arrival_ns: int) -> Time | None:
-    """`17/May/2015:10:05:03 +0000`, as access logs write it."""
+    """`17/May/2015:10:05:03 +0000`, as access logs write it; `30/Nov/2026 19:40:07`, `30/Nov/2026:19:40:07.123`."""
     text = line[start : start + 20]
     if text not in _COMMON:
         if len(_COMMON) >= _CACHE_SIZE:
             _COMMON.clear()
         month = _MONTHS.get(text[3:6])
-        day = f"{text[7:11]}-{month:02}-{text[:2]} {text[12:]}" if month and text[11:12] == ":" else ""
+        day = f"{text[7:11]}-{month:02}-{text[:2]} {text[12:]}" if month and text[11:12] in (":", " ") else ""
         _COMMON[text] = _iso_second_ns(day)
     second = _COMMON[text]
     if second is None:
         return None
     if line[start + 20 : start + 26] == " +0000":
         return second, start + 26, UTC
-    away, end, zone = zones.after(line, start + 20)
-    return second - away, end, zone
+    fraction, end = _fraction(line, start + 20)
+    away, end, zone = zones.after(line, end)
+    return second + fraction - away, end, zone
 
 
 # Readers that a text is tried with which is a time and nothing else.

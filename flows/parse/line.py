@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from contracts.timestamps import timestamp_ns
-from flows.parse import access_log
+from flows.parse import access_keys, access_log, request_lines
 from flows.parse.attributes import flatten, is_flat, within
 from text import logfmt, times
 from text.escapes import without_colours
@@ -84,7 +84,7 @@ def _lifted(pairs: dict[str, Any], limits: AttributeLimits) -> LineFacts:
     for key in [key for key in pairs if key in _LIFT]:  # where two say the time, the first one does
         if _LIFT[key](found, pairs[key]):
             del pairs[key]
-    found.attributes = within(pairs, limits.attributes)
+    found.attributes = within(access_keys.with_fields(pairs), limits.attributes)
     return found
 
 
@@ -136,6 +136,44 @@ def hex_id(value: object, digits: int) -> str:
     return ""
 
 
+def _said(read: request_lines.Reader) -> Form:
+    """A form out of a reader that knows the whole line."""
+
+    def form(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
+        said = read(line, arrival_ns)
+        if said is None:
+            return None
+        time, severity, attributes = said
+        attributes = within(attributes, limits.attributes)
+        if time is None:
+            return LineFacts(None, severity, attributes)
+        return LineFacts(time[0], severity, attributes, zone=time[2])
+
+    return form
+
+
+def iso_line(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
+    """A time by ISO 8601 at the start, then a level among the first words, or a request."""
+    time = times.iso(line, 0, arrival_ns)
+    if time is None:
+        return None
+    severity = spoken(line, time[1])
+    request = request_lines.after_iso(line, time) if severity is None else None
+    if request is None:
+        return LineFacts(time[0], severity, zone=time[2])
+    return LineFacts(request[0][0], None, request[1], zone=request[0][2])
+
+
+def epoch_line(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
+    """A number of seconds, milli-, micro- or nanoseconds at the start, then a level, or a request of Squid."""
+    time = times.epoch(line, 0, arrival_ns)
+    if time is None:
+        return None
+    severity = spoken(line, time[1])
+    request = request_lines.after_epoch(line, time) if severity is None else None
+    return LineFacts(time[0], severity, request or {}, zone=time[2])
+
+
 def _timed(reader: times.Reader) -> Form:
     """A form: a time at the start, then a level among the first words."""
 
@@ -164,9 +202,12 @@ def klog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | Non
 
 def bracketed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """`[Sun Dec 04 04:47:44 2005] [error] …`, `[2026-01-01 00:00:00] …`"""
-    time = times.ctime(line, 1, arrival_ns) or times.iso(line, 1, arrival_ns)
+    time = times.ctime(line, 1, arrival_ns) or times.iso(line, 1, arrival_ns) or times.common_log(line, 1, arrival_ns)
     if time is None:
         return None
+    request = request_lines.bracketed(line, time)
+    if request is not None:
+        return LineFacts(time[0], None, request, zone=time[2])
     return LineFacts(time[0], spoken(line, time[1] + (line[time[1] : time[1] + 1] == "]")), zone=time[2])
 
 
@@ -187,6 +228,9 @@ def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFac
     time = times.iso(line, space + 1, arrival_ns) if space > 0 else None
     if time is None:
         return None
+    request = request_lines.after_word(line[:space], line, time)
+    if request is not None:
+        return LineFacts(time[0], None, request, zone=time[2])
     return LineFacts(time[0], spoken(line[:space], 0) or spoken(line, time[1]), zone=time[2])
 
 
@@ -194,14 +238,15 @@ def untimed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts:
     return LineFacts(None, spoken(line, 0))
 
 
-_ISO, _SYSLOG = _timed(times.iso), _timed(times.syslog)
+_CLOUDFRONT, _GIN, _CONSOLE = _said(request_lines.cloudfront), _said(request_lines.gin), _said(request_lines.console)
+_SYSLOG = _timed(times.syslog)
 _DIGIT: tuple[Form, ...] = (
-    _ISO, android, _timed(times.short_year), _timed(times.packed), access, _timed(times.epoch), after_a_word,
+    iso_line, android, _timed(times.short_year), _timed(times.packed), access, epoch_line, after_a_word, _CLOUDFRONT,
 )  # fmt: skip
-_LETTER: tuple[Form, ...] = (logfmt_pairs, _SYSLOG, klog, after_a_word, access)
+_LETTER: tuple[Form, ...] = (logfmt_pairs, _SYSLOG, klog, after_a_word, access, _CONSOLE)
 _FORMS: dict[str, tuple[Form, ...]] = {
     "{": (json_object,),
-    "[": (bracketed,),
+    "[": (bracketed, _GIN),
     "<": (prioritised,),
     **dict.fromkeys("0123456789", _DIGIT),
 }

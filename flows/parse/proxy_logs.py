@@ -1,0 +1,203 @@
+"""Request logs that are no relative of the common format -> HTTP fields by OpenTelemetry's names.
+
+AWS load balancers, CloudFront, Envoy, IIS, S3 and Squid write one line for each request; uvicorn, Gin and Morgan one
+on the console. Every reader takes the line and where the part after its time begins, and gives None where the line is
+of another form.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from flows.parse.http_request import (
+    CLIENT,
+    DURATION,
+    METHOD,
+    METHODS,
+    PATH,
+    QUERY,
+    SCHEME,
+    STATUS,
+    USER,
+    Attributes,
+    add_agent,
+    add_client,
+    add_clients,
+    add_duration,
+    add_request,
+    add_server,
+    add_size,
+    add_status,
+    add_target,
+    decimal,
+    is_address,
+    seconds,
+)
+
+_MILLISECOND_S = 1e-3
+_LONGEST = 16_384  # characters of a line that are looked at
+LOAD_BALANCERS = frozenset(("http", "https", "h2", "grpcs", "ws", "wss"))
+
+
+def load_balancer(line: str, start: int) -> Attributes | None:
+    """AWS: ` app/lb/1 10.0.0.1:2817 10.0.0.2:80 0.000 0.001 0.000 200 200 34 366 "GET https://… HTTP/1.1" "agent" …`"""
+    pieces = line[start : start + _LONGEST].split('"', 4)
+    words = pieces[0].split()
+    if len(pieces) < 3 or len(words) != 10 or decimal(words[4].lstrip("-")) is None:
+        return None
+    attributes: Attributes = {}
+    add_client(words[1], attributes)
+    times = [decimal(word) for word in words[3:6]]
+    if None not in times:
+        attributes[DURATION] = round(sum(time or 0.0 for time in times), 9)
+    add_status(words[6], attributes)
+    add_size(words[9], attributes)
+    add_request(pieces[1], attributes)
+    if len(pieces) > 3:
+        add_agent(pieces[3], attributes)
+    return attributes
+
+
+def cloudfront(line: str, start: int) -> Attributes | None:
+    """After date and time: tab, place, bytes, client, method, host, path, status, referer, agent, query …"""
+    words = line[start + 1 : start + _LONGEST].split("\t")
+    if len(words) < 10 or words[3] not in METHODS:
+        return None
+    attributes: Attributes = {METHOD: words[3]}
+    add_size(words[1], attributes)
+    add_client(words[2], attributes)
+    add_server(words[13] if len(words) > 13 and words[13] != "-" else words[4], attributes)
+    add_target(words[5], attributes)
+    add_status(words[6], attributes)
+    add_agent(unquote(unquote(words[8][:4096])), attributes)
+    if words[9] != "-":
+        attributes[QUERY] = words[9]
+    if len(words) > 14 and words[14].isalpha():
+        attributes[SCHEME] = words[14]
+    if len(words) > 16:
+        add_duration(words[16], 1.0, attributes)
+    return attributes
+
+
+def envoy(line: str, start: int) -> Attributes | None:
+    """` "GET /cart HTTP/1.1" 502 UF 0 91 12 - "forwarded for" "agent" "request id" "host" "upstream"`, or Istio's."""
+    pieces = line[start : start + _LONGEST].split('"')
+    if len(pieces) < 11 or pieces[0] != " ":
+        return None
+    answer = pieces[2].split()
+    numbers, quoted = answer[2:], pieces[3::2]
+    if len(numbers) == 2:  # Istio writes why the answer is what it is, and the failure in quotes
+        numbers, quoted = pieces[4].split(), pieces[5::2]
+    if len(numbers) != 4 or len(quoted) < 4 or len(answer[0]) > 3 or not answer[0].isdecimal():
+        return None
+    attributes: Attributes = {}
+    add_request(pieces[1], attributes)
+    add_status(answer[0], attributes)
+    add_size(numbers[1], attributes)
+    add_duration(numbers[2], _MILLISECOND_S, attributes)
+    add_clients(quoted[0], attributes)
+    add_agent(quoted[1], attributes)
+    add_server(quoted[3], attributes)
+    addresses = pieces[-1].split()
+    if CLIENT not in attributes and len(addresses) > 3:
+        add_client(addresses[3], attributes)  # cluster, its local address, the local and the remote one of the client
+    return attributes
+
+
+def iis(line: str, start: int) -> Attributes | None:
+    """IIS, default fields: ` 10.0.0.2 GET /cart x=1 443 - 10.0.0.1 curl/8.5 - 502 0 0 12`, without referer likewise."""
+    words = line[start : start + _LONGEST].split()
+    if not 12 <= len(words) <= 13 or words[1] not in METHODS or not is_address(words[0]):
+        return None
+    attributes: Attributes = {METHOD: words[1], PATH: words[2]}
+    if words[3] != "-":
+        attributes[QUERY] = words[3]
+    add_server(words[0], attributes)
+    if words[4].isdecimal() and len(words[4]) <= 5:
+        attributes["server.port"] = int(words[4])
+    if words[5] != "-":
+        attributes[USER] = words[5]
+    add_client(words[6], attributes)
+    add_agent(words[7].replace("+", " "), attributes)
+    add_status(words[-4], attributes)
+    add_duration(words[-1], _MILLISECOND_S, attributes)
+    return attributes if STATUS in attributes else None
+
+
+def squid(line: str, start: int) -> Attributes | None:
+    """Squid, native: `    12 10.0.0.1 TCP_MISS/200 150 GET http://shop.example/cart - DIRECT/10.1.0.2 text/html`"""
+    words = line[start : start + _LONGEST].split()
+    if len(words) < 9 or "/" not in words[2] or not words[2][:3].isupper():
+        return None
+    attributes: Attributes = {}
+    add_client(words[1], attributes)
+    add_status(words[2].partition("/")[2], attributes)
+    add_size(words[3], attributes)
+    add_request(f"{words[4]} {words[5]}", attributes)
+    add_duration(words[0], _MILLISECOND_S, attributes)
+    if words[6] != "-":
+        attributes[USER] = words[6]
+    return attributes
+
+
+def s3(line: str, start: int) -> Attributes | None:
+    """After the time: ` 10.0.0.1 requester id REST.GET.OBJECT key "GET /… HTTP/1.1" 200 - 113 - 7 5 "-" "agent" …`"""
+    pieces = line[start : start + _LONGEST].split('"', 6)
+    words = pieces[0].split()
+    if len(pieces) < 3 or len(words) != 5 or words[3].count(".") < 1 or not words[3].isupper():
+        return None
+    attributes: Attributes = {}
+    add_client(words[0], attributes)
+    add_request(pieces[1], attributes)
+    answer = pieces[2].split()
+    if len(answer) != 6 or not add_status(answer[0], attributes):
+        return None
+    add_size(answer[2], attributes)
+    add_duration(answer[4], _MILLISECOND_S, attributes)
+    if len(pieces) > 5:
+        add_agent(pieces[5], attributes)
+    return attributes
+
+
+def uvicorn(line: str, start: int) -> Attributes | None:
+    """` 127.0.0.1:4711 - "GET /cart HTTP/1.1" 502 Bad Gateway`, after its level."""
+    pieces = line[start : start + _LONGEST].split('"', 2)
+    if len(pieces) < 3 or pieces[0][-3:] != " - ":
+        return None
+    attributes: Attributes = {}
+    add_client(pieces[0][:-3].strip(), attributes)
+    add_request(pieces[1], attributes)
+    words = pieces[2].split(None, 1)
+    return attributes if words and METHOD in attributes and add_status(words[0], attributes) else None
+
+
+def gin(line: str, start: int) -> Attributes | None:
+    """` | 502 |    3.123ms |  10.0.0.1 | GET      "/cart?x=1"`, after the time."""
+    parts = line[start : start + _LONGEST].split("|", 4)
+    if len(parts) < 5:
+        return None
+    attributes: Attributes = {}
+    method, _, target = parts[4].strip().partition(" ")
+    duration = seconds(parts[2].strip())
+    if not add_status(parts[1].strip(), attributes) or not method.isupper() or duration is None:
+        return None
+    attributes[DURATION] = duration
+    add_client(parts[3].strip(), attributes)
+    attributes[METHOD] = method
+    add_target(target.strip().partition("\n")[0].strip('"'), attributes)
+    return attributes
+
+
+def morgan(line: str, start: int) -> Attributes | None:
+    """`GET /cart?x=1 502 150 - 3.123 ms` and `GET /cart?x=1 502 3.123 ms - 150`"""
+    words = line[start : start + _LONGEST].split()
+    if len(words) != 7 or words[0] not in METHODS or words[1][:1] != "/" or "ms" not in (words[4], words[6]):
+        return None
+    attributes: Attributes = {METHOD: words[0]}
+    add_target(words[1], attributes)
+    if not add_status(words[2], attributes):
+        return None
+    time, size = (words[5], words[3]) if words[6] == "ms" else (words[3], words[6])
+    add_size(size, attributes)
+    add_duration(time, _MILLISECOND_S, attributes)
+    return attributes

@@ -1,0 +1,78 @@
+"""Lines of one request each: the whole line -> time, level and HTTP fields, by how the line begins.
+
+A reader takes (line, arrival_ns) and gives what the line says, or None where the line is of another form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flows.parse import access_log, proxy_logs
+from flows.parse.http_request import Attributes
+from text import times
+from text.levels import Severity, valued
+from text.zones import UTC
+
+Said = tuple[times.Time | None, Severity | None, Attributes]
+Reader = Callable[[str, int], Said | None]
+
+_LEVELS = {f"{name}:": valued(name) for name in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+
+
+def cloudfront(line: str, arrival_ns: int) -> Said | None:
+    """Date and time are apart by a tab, and in UTC."""
+    if line[10:11] != "\t" or line[19:20] != "\t":
+        return None
+    time = times.iso(f"{line[:10]} {line[11:19]}", 0, arrival_ns)
+    attributes = None if time is None else proxy_logs.cloudfront(line, 19)
+    return None if time is None or attributes is None else ((time[0], 19, UTC), None, attributes)
+
+
+def console(line: str, arrival_ns: int) -> Said | None:  # noqa: ARG001  every reader takes the same arguments
+    """uvicorn after its level, Morgan."""
+    level = _LEVELS.get(line.partition(" ")[0])
+    found = proxy_logs.morgan(line, 0) if level is None else proxy_logs.uvicorn(line, line.find(" "))
+    return None if found is None else (None, level, found)
+
+
+def gin(line: str, arrival_ns: int) -> Said | None:
+    """`[GIN] 2026/11/30 - 19:40:07 | 502 | …`"""
+    if line[:6] != "[GIN] " or line[16:19] != " - ":
+        return None
+    time = times.iso(f"{line[6:16]} {line[19:27]}", 0, arrival_ns)
+    attributes = None if time is None else proxy_logs.gin(line, 27)
+    return None if time is None or attributes is None else ((time[0], 27, time[2]), None, attributes)
+
+
+def bracketed(line: str, time: times.Time) -> Attributes | None:
+    """A time in brackets, then the request: Envoy, Django's development server."""
+    end = time[1]
+    if line[end : end + 3] != '] "':
+        return None
+    found = proxy_logs.envoy(line, end + 1)
+    if found is None:
+        found = {}
+        access_log.after_time(line[end + 1 :], found)
+    return found or None
+
+
+def after_iso(line: str, time: times.Time) -> tuple[times.Time, Attributes] | None:
+    """IIS, whose times are in UTC; AWS classic load balancers. Only for lines without a level."""
+    time_ns, end, zone = time
+    if zone is None and end == 19 and line[19:20] == " " and line[20:21].isalnum():
+        found = proxy_logs.iis(line, end)
+        return None if found is None else ((time_ns, end, UTC), found)
+    if zone == UTC and line[end : end + 1] == " " and '"' in line:
+        found = proxy_logs.load_balancer(line, end)
+        return None if found is None else (time, found)
+    return None
+
+
+def after_word(word: str, line: str, time: times.Time) -> Attributes | None:
+    """AWS application load balancers: a protocol, then the time."""
+    return proxy_logs.load_balancer(line, time[1]) if word in proxy_logs.LOAD_BALANCERS else None
+
+
+def after_epoch(line: str, time: times.Time) -> Attributes | None:
+    """Squid."""
+    return proxy_logs.squid(line, time[1]) if line[time[1] : time[1] + 1] == " " and "/" in line else None
