@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from agents.counters import Status, read_status
 from agents.run import run_host, run_logs, until_told
+from agents.tail import FileOptions
 
-__all__ = ["Status", "read_status", "run_host", "run_logs", "until_told"]
+__all__ = ["FileOptions", "Status", "read_status", "run_host", "run_logs", "until_told"]

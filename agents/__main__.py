@@ -19,6 +19,7 @@ import msgspec
 
 from agents.counters import read_status
 from agents.run import run_host, run_logs, until_told
+from agents.tail import FileOptions
 from contracts.errors import HeadwaterError
 from contracts.settings import Settings, load_settings
 
@@ -39,7 +40,8 @@ def _run(settings: Settings, given: argparse.Namespace, stop: threading.Event) -
     name = given.name or given.command
     about = (given.service, given.env, given.host, name, given.exit_when_idle, stop)
     if given.command == "logs":
-        return run_logs(settings, given.path, given.stdin, *about)
+        files = FileOptions(tuple(given.exclude), given.begin)
+        return run_logs(settings, given.path, given.stdin, *about, files)
     return run_host(settings, given.interval, *about)
 
 
@@ -60,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     logs = commands.add_parser("logs", help="tail files and standard input")
     logs.add_argument("--path", nargs="+", action="extend", default=[], metavar="GLOB", help="files to tail")
     logs.add_argument("--stdin", action="store_true", help="read standard input as well")
+    logs.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="files not to tail; repeatable")
+    begin = "where to begin in files that stand there at the first look: start (default) or end"
+    logs.add_argument("--from", dest="begin", choices=("start", "end"), default="start", help=begin)
     host = commands.add_parser("host", help="measure this machine")
     host.add_argument("--interval", type=float, default=10.0, metavar="S", help="seconds between measurements")
     for command, service in ((logs, "unknown_service"), (host, "host")):

@@ -93,6 +93,21 @@ def advanced(fd: int, mark: Mark, consumed: int, guard: int) -> Mark:
     return Mark(offset, _head(fd, size), size, guard)
 
 
+def mark_at(fd: int, offset: int) -> Mark:
+    """The mark of the first `offset` bytes, which the file must hold."""
+    guard = min(GUARD_BYTES, offset)
+    return advanced(fd, Mark(), offset, guard_of(read_at(fd, guard, offset - guard)))
+
+
+def last_line(fd: int, position: Position, most_bytes: int) -> Position:
+    """`position` moved to the end of the last complete line; to the end if that is more than `most_bytes` away."""
+    size = os.fstat(fd).st_size
+    begin = max(0, size - most_bytes)
+    data = read_at(fd, size - begin, begin)
+    offset = begin + data.rfind(b"\n") + 1
+    return msgspec.structs.replace(position, mark=mark_at(fd, size if offset == begin and begin else offset))
+
+
 def holds(fd: int, mark: Mark, size: int) -> bool:
     """True if the file of `size` bytes still begins with the bytes read up to `mark`."""
     if size < mark.offset:

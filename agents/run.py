@@ -27,7 +27,7 @@ from agents.lines import Limits, Origin, Part
 from agents.pipe import Pipe
 from agents.positions import Position
 from agents.ship import Shipper, Sizes, Target
-from agents.tail import Tail
+from agents.tail import ALL_FILES, FileOptions, Tail
 from contracts.errors import ConfigError
 from contracts.open_files import allow_many_files
 from contracts.settings import MIB, Settings
@@ -117,6 +117,7 @@ def run_logs(
     name: str = "logs",
     until_idle: bool = False,
     stop: threading.Event | None = None,
+    files: FileOptions = ALL_FILES,
 ) -> int:
     """Tail `paths` (globs) and, if wanted, standard input until `stop` is set; 0 after a clean stop.
 
@@ -133,7 +134,7 @@ def run_logs(
         origin = Origin(service, env, host or socket.gethostname(), {})
         limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_line_kib << 10)
         hold_s = settings.agent_partial_line_s
-        tail = Tail(paths, origin, limits, hold_s, agent.buffer.positions, agent.journal)
+        tail = Tail(paths, origin, limits, hold_s, agent.buffer.positions, agent.journal, files)
         pipe = Pipe(_standard_input(), origin, limits, hold_s) if stdin else None
         agent.extra = lambda: {"files": len(tail), "behind_bytes": tail.behind_bytes()}
         try:
@@ -176,7 +177,7 @@ def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> in
         parts += piped
         size += piped_bytes
     positions: dict[str, Position | None] = {taken.position.key: taken.position for _, taken in takes}
-    positions |= tail.forgotten()
+    positions |= tail.changes()
     if parts or positions:
         if not agent.store(parts, positions):
             return 0

@@ -6,26 +6,47 @@ were renamed meanwhile: it looks for known inodes in the folder of their last pa
 
 Not handled: a file that appears and is renamed out of the globs between two polls (`agent_poll_s`); bytes that are
 truncated before the agent read them, unless the globs match a copy of them (copytruncate).
+
+`begin="end"` skips the lines that stand in a file when the agent looks for it for the first time. The positions hold
+the patterns that were looked for, so that a file which appears later, also while the agent is stopped, is read whole.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import glob
 import os
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agents.follow import Follower, Taken
+from agents.globs import Globs
 from agents.journal import Journal
 from agents.lines import Limits, LineEncoder, Origin
-from agents.positions import GUARD_BYTES, HEAD_BYTES, Position, begins_like, holds, key_of
+from agents.positions import GUARD_BYTES, HEAD_BYTES, Position, begins_like, holds, key_of, last_line
 
 LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record
 COPY_S = 2.0  # a copy (copytruncate) that did not grow for so long counts as a file of its own
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
+LOOKED = "glob:"  # begins the keys of patterns among the positions
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """Which files of the patterns are read, and from where.
+
+    Attributes:
+        exclude: Globs of files that are not read.
+        begin: "start", or "end": lines that stood in a file when the agent looked for it first are skipped.
+    """
+
+    exclude: tuple[str, ...] = ()
+    begin: Literal["start", "end"] = "start"
+
+
+ALL_FILES = FileOptions()
 
 
 class Tail:
@@ -42,24 +63,29 @@ class Tail:
         hold_s: float,
         known: Mapping[str, Position],
         journal: Journal,
+        options: FileOptions = ALL_FILES,
     ) -> None:
-        self._patterns = [str(Path(pattern).expanduser().absolute()) for pattern in patterns]
+        self._globs = Globs(patterns, options.exclude)
         self._origin = origin
         self._limits = limits
         self._hold_s = hold_s
-        self._known = dict(known)
+        self._known = {key: place for key, place in known.items() if not key.startswith(LOOKED)}
+        self._skipping = options.begin == "end"
+        self._new_patterns = self._not_looked_for(known) if self._skipping else set()
         self._journal = journal
         self._followers: dict[str, Follower] = {}
-        self._forgotten: set[str] = set()
+        self._changes: dict[str, Position | None] = {}
         self._looked_for_moved = False
 
     def look(self, now_s: float) -> None:
         """Find new, renamed and removed files."""
-        listed = self._listed()
-        if not listed and self._patterns:
-            self._journal.once("warning", "globs", "no file matches yet", patterns=self._patterns)
+        matched = self._globs.paths()
+        listed = self._listed(matched)
+        if not listed and self._globs.patterns:
+            self._journal.once("warning", "globs", "no file matches yet", patterns=self._globs.patterns)
         for key, paths in listed.items():
-            follower = self._followers.get(key) or self._open(paths[0])
+            skip = bool(self._new_patterns) and matched[paths[0]] <= self._new_patterns
+            follower = self._followers.get(key) or self._open(paths[0], skip)
             if follower is None:
                 continue
             follower.listed_s = now_s
@@ -68,6 +94,7 @@ class Tail:
         if not self._looked_for_moved:
             self._looked_for_moved = True
             self._open_moved(set(listed), now_s)
+            self._note_patterns()
         self._leave(now_s)
 
     def takes(self, now_s: float, observed_ns: int) -> Iterator[tuple[Follower, Taken]]:
@@ -91,11 +118,10 @@ class Tail:
                 follower.listed_s = max(follower.listed_s, now_s)
                 yield follower, taken
 
-    def forgotten(self) -> dict[str, Position | None]:
-        """Files that were forgotten since the last call, to be stored with the next frame."""
-        gone: dict[str, Position | None] = dict.fromkeys(self._forgotten)
-        self._forgotten.clear()
-        return gone
+    def changes(self) -> dict[str, Position | None]:
+        """Positions that changed without a record since the last call (None: forgotten); store them at once."""
+        changes, self._changes = self._changes, {}
+        return changes
 
     def at_end(self) -> bool:
         return all(follower.at_end() for follower in self._followers.values())
@@ -111,10 +137,20 @@ class Tail:
             follower.close()
         self._followers.clear()
 
-    def _listed(self) -> dict[str, list[str]]:
+    def _not_looked_for(self, known: Mapping[str, Position]) -> set[str]:
+        """The patterns for which no earlier run has looked. Runs with begin="start" leave only positions of files."""
+        new = {pattern for pattern in self._globs.patterns if LOOKED + pattern not in known}
+        return {pattern for pattern in new if not any(map(Globs([pattern]).matches, _paths(known)))}
+
+    def _note_patterns(self) -> None:
+        if self._skipping:
+            self._changes |= {LOOKED + pattern: Position(pattern, 0, 0) for pattern in sorted(self._new_patterns)}
+            self._new_patterns = set()
+
+    def _listed(self, matched: Mapping[str, object]) -> dict[str, list[str]]:
         """Paths by file; several paths if links lead to the same file."""
         listed: dict[str, list[str]] = {}
-        for path in sorted({path for pattern in self._patterns for path in _matches(pattern)}):
+        for path in matched:
             try:
                 status = os.stat(path)  # noqa: PTH116 - in the innermost loop; glob gives text
             except OSError as error:
@@ -131,7 +167,7 @@ class Tail:
             listed.setdefault(key_of(status), []).append(path)
         return listed
 
-    def _open(self, path: str) -> Follower | None:
+    def _open(self, path: str, skip: bool = False) -> Follower | None:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
@@ -148,7 +184,11 @@ class Tail:
         if key not in self._known and self._being_copied(fd, path, status):
             os.close(fd)
             return None
-        position = self._known.pop(key, None) or self._copied(fd, path, status) or _start(path, status)
+        position = self._known.pop(key, None) or self._copied(fd, path, status)
+        if position is None:
+            position = Position(path, status.st_dev, status.st_ino)
+            if skip:
+                position = self._changes[key] = last_line(fd, position, self._limits.line_bytes)
         follower = self._follow(fd, path, position)
         self._followers[key] = follower
         self._journal.info("reading of a file begins", path=path, offset=follower.position.offset)
@@ -191,7 +231,8 @@ class Tail:
 
     def _open_moved(self, listed: set[str], now_s: float) -> None:
         """Open files that were renamed while the agent was stopped: find them by inode in their old folder."""
-        ours = {key: place for key, place in self._known.items() if key not in listed and self._names(place.path)}
+        ours = {key: place for key, place in self._known.items() if key not in listed}
+        ours = {key: place for key, place in ours.items() if self._globs.matches(place.path)}
         for folder in {str(Path(place.path).parent) for place in ours.values()}:
             try:
                 inodes = {f"{entry.stat().st_dev}:{entry.inode()}": entry.path for entry in os.scandir(folder)}
@@ -203,24 +244,17 @@ class Tail:
                     follower.position = follower.position.renamed(ours[key].path)
                     follower.listed_s = now_s
 
-    def _names(self, path: str) -> bool:
-        return any(fnmatch.fnmatch(path, pattern) for pattern in self._patterns)
-
     def _leave(self, now_s: float) -> None:
         for key, follower in list(self._followers.items()):
             if now_s - follower.listed_s < LEAVE_S or not follower.at_end():
                 continue
             if follower.deleted():
-                self._forgotten.add(key)
+                self._changes[key] = None
             else:
                 self._known[key] = follower.position
             follower.close()
             del self._followers[key]
 
 
-def _start(path: str, status: os.stat_result) -> Position:
-    return Position(path, status.st_dev, status.st_ino)
-
-
-def _matches(pattern: str) -> list[str]:
-    return glob.glob(pattern, recursive=True)  # noqa: PTH207 - takes absolute patterns, which Path.glob does not
+def _paths(known: Mapping[str, Position]) -> set[str]:
+    return {place.path for key, place in known.items() if not key.startswith(LOOKED)}

@@ -14,7 +14,7 @@ import typer
 
 from contracts.errors import ConfigError, HeadwaterError
 from headwater.commands.quality_commands import quality_app
-from headwater.options import AsHost, DataDir, Env, Host, Json, Order, Port, TakesQuery, settings_for
+from headwater.options import AsHost, Begin, DataDir, Env, Host, Json, Order, Port, TakesQuery, settings_for
 from headwater.supervision.child import die_with_parent
 
 app = typer.Typer(
@@ -93,6 +93,12 @@ def agent_logs(
         list[str] | None, typer.Option(metavar="GLOB...", help="Files to tail; may be given again, or several words.")
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(hidden=True, help="Further words of --path.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Files not to tail; may be given again.")
+    ] = None,
+    begin: Annotated[
+        Begin, typer.Option("--from", help="Where to begin in files that stand there at the first look.")
+    ] = Begin.START,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read standard input as well.")] = False,
     service: Annotated[str, typer.Option(help="Service of every record.")] = "unknown_service",
     env: Env = "",
@@ -103,10 +109,12 @@ def agent_logs(
     ] = False,
 ) -> None:
     """Tail files and standard input, and ship them exactly once."""
+    from agents import FileOptions
     from headwater.commands.shipping import ship_logs
 
     paths = all_paths(path or [], more or [])
-    raise typer.Exit(ship_logs(settings_for(), paths, stdin, service, env, host, name, exit_when_idle))
+    files = FileOptions(tuple(exclude or ()), begin.value)
+    raise typer.Exit(ship_logs(settings_for(), paths, stdin, service, env, host, name, exit_when_idle, files))
 
 
 @agent_app.command("host")

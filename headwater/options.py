@@ -21,6 +21,13 @@ Env = Annotated[str, typer.Option(help="Environment of every record, e.g. prod."
 AsHost = Annotated[str | None, typer.Option("--host", help="Host name of every record. [this machine's]")]
 
 
+class Begin(StrEnum):
+    """Of files that stand there at the first look."""
+
+    START = "start"
+    END = "end"
+
+
 class Order(StrEnum):
     """Of event time."""
 

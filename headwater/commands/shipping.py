@@ -16,7 +16,7 @@ from headwater.console import err, out, size, table
 from headwater.keyring import default_env
 
 if TYPE_CHECKING:
-    from agents import Status
+    from agents import FileOptions, Status
     from contracts.settings import Settings
 
 
@@ -51,6 +51,7 @@ def ship_logs(
     host: str | None,
     name: str,
     until_idle: bool,
+    files: FileOptions,
 ) -> int:
     """Run until SIGTERM or Ctrl-C, or until idle when asked.
 
@@ -63,7 +64,7 @@ def ship_logs(
     import agents
 
     about = (service, env, host, name, until_idle)
-    return agents.until_told(lambda stop: agents.run_logs(settings, paths, stdin, *about, stop=stop))
+    return agents.until_told(lambda stop: agents.run_logs(settings, paths, stdin, *about, stop, files))
 
 
 def ship_host(

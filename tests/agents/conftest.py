@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents import run_logs
+from agents.tail import ALL_FILES, FileOptions
 from contracts.settings import Settings, load_settings
 from tests.agents.server import Sink
 
@@ -43,8 +44,9 @@ def fast_settings(url: str, folder: Path, **overrides: object) -> Settings:
 def ship(settings: Settings) -> Callable[..., int]:
     """Run a log agent over globs until everything is read and acknowledged."""
 
-    def run(*paths: Path, **changes: object) -> int:
+    def run(*paths: Path, files: FileOptions = ALL_FILES, **changes: object) -> int:
         used = settings.model_copy(update=changes)
-        return run_logs(used, [str(path) for path in paths], service="shop", env="test", host="h1", until_idle=True)
+        names = [str(path) for path in paths]
+        return run_logs(used, names, service="shop", env="test", host="h1", until_idle=True, files=files)
 
     return run

@@ -16,6 +16,7 @@ import pytest
 from agents import read_status, run_logs
 from agents.frames import scan
 from agents.home import Home
+from agents.tail import ALL_FILES, FileOptions
 from contracts.errors import ConfigError
 from contracts.settings import Settings
 from tests.agents.conftest import fast_settings
@@ -27,12 +28,11 @@ Ship = Callable[..., int]
 
 
 @contextmanager
-def running(settings: Settings, *paths: Path) -> Iterator[None]:
+def running(settings: Settings, *paths: Path, files: FileOptions = ALL_FILES) -> Iterator[None]:
     """An agent in a thread for as long as the block lasts."""
     stop = threading.Event()
-    thread = threading.Thread(
-        target=run_logs, args=(settings, [str(path) for path in paths]), kwargs={"service": "shop", "stop": stop}
-    )
+    options = {"service": "shop", "stop": stop, "files": files}
+    thread = threading.Thread(target=run_logs, args=(settings, [str(path) for path in paths]), kwargs=options)
     thread.start()
     try:
         yield
