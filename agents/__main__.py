@@ -41,7 +41,7 @@ def _run(settings: Settings, given: argparse.Namespace, stop: threading.Event) -
     about = (given.service, given.env, given.host, name, given.exit_when_idle, stop)
     if given.command == "logs":
         files = FileOptions(tuple(given.exclude), given.begin)
-        return run_logs(settings, given.path, given.stdin, *about, files)
+        return run_logs(settings, given.path, given.stdin, *about, files, given.multiline, given.timezone)
     return run_host(settings, given.interval, *about)
 
 
@@ -65,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="files not to tail; repeatable")
     begin = "where to begin in files that stand there at the first look: start (default) or end"
     logs.add_argument("--from", dest="begin", choices=("start", "end"), default="start", help=begin)
+    logs.add_argument(
+        "--multiline", default="auto", metavar="auto|none|REGEX", help="how lines are joined; REGEX begins a record"
+    )
+    logs.add_argument(
+        "--timezone", default="", metavar="ZONE", help="zone of lines without one; default is this host's"
+    )
     host = commands.add_parser("host", help="measure this machine")
     host.add_argument("--interval", type=float, default=10.0, metavar="S", help="seconds between measurements")
     for command, service in ((logs, "unknown_service"), (host, "host")):

@@ -19,6 +19,7 @@ class Status(msgspec.Struct, omit_defaults=False):
     Attributes:
         state: "running", "stopped", or "killed" if the process ended without a clean stop.
         read_lines, read_bytes: Records made and raw bytes read.
+        nul_bytes: Bytes of `read_bytes` that were skipped as NULs of a hole.
         sent_records, sent_bytes, requests: Acknowledged records, their bytes on the wire, and all requests.
         retried: Retries of requests.
         rejected: Records that the service refused. set_aside: records in the set-aside file (rejected ones included).
@@ -39,6 +40,7 @@ class Status(msgspec.Struct, omit_defaults=False):
     files: int = 0
     read_lines: int = 0
     read_bytes: int = 0
+    nul_bytes: int = 0
     sent_records: int = 0
     sent_bytes: int = 0
     requests: int = 0

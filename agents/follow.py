@@ -1,30 +1,66 @@
 """Follow: one open file -> complete lines after the committed position.
 
-The follower keeps no bytes in memory between reads: it reads an incomplete line again, so the committed position alone
-defines which bytes were read.
+The follower keeps no bytes in memory between reads: it reads an incomplete line or record again, so the committed
+position alone defines which bytes were read.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
 import msgspec
 
+from agents.between import Between
+from agents.holes import HOLE, data_after
 from agents.lines import Limits, LineEncoder, Part, begun_character, whole_characters
+from agents.multiline import EACH_LINE, Joined, Joining, join
 from agents.positions import GUARD_BYTES, Position, advanced, guard_of, holds, read_at
 
 CHUNK_BYTES = 256 << 10
 CHUNK_LINES = 4000  # bounds a frame: short lines grow most when they become records
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Result of one read: `parts` of records from `size` raw bytes, and the position after them."""
+    """Result of one read: `parts` of records from `size` raw bytes, and the position after them.
+
+    `nul_bytes`: bytes of a hole, skipped; part of `size`.
+    """
 
     parts: list[Part]
     size: int
     position: Position
+    nul_bytes: int = 0
+
+
+class _Held:
+    """Since when something waits: an unfinished line, or a record that may go on. A new object at each commit."""
+
+    def __init__(self) -> None:
+        self._line_s: float | None = None
+        self._record_s: float | None = None
+        self._seen = (-1, -1)
+        self._until_s = -math.inf
+
+    def line_s(self, now_s: float) -> float:
+        """Seconds since the first call."""
+        self._line_s = now_s if self._line_s is None else self._line_s
+        return now_s - self._line_s
+
+    def record_s(self, now_s: float) -> float:
+        """Seconds since the first call."""
+        self._record_s = now_s if self._record_s is None else self._record_s
+        return now_s - self._record_s
+
+    def hold(self, generation: int, size: int, until_s: float) -> None:
+        self._seen, self._until_s = (generation, size), until_s
+
+    def until(self, generation: int, size: int) -> float:
+        """Time before which there is nothing new in a file of `size` bytes."""
+        return self._until_s if self._seen == (generation, size) else -math.inf
 
 
 class Follower:
@@ -35,7 +71,15 @@ class Follower:
         listed_s: Last time at which the globs matched the file or a read gave records.
     """
 
-    def __init__(self, fd: int, position: Position, encoder: LineEncoder, limits: Limits, hold_s: float) -> None:
+    def __init__(
+        self,
+        fd: int,
+        position: Position,
+        encoder: LineEncoder,
+        limits: Limits,
+        hold_s: float,
+        how: Joining = EACH_LINE,
+    ) -> None:
         self.position = position
         self.listed_s = 0.0
         self.was_replaced = False
@@ -43,9 +87,10 @@ class Follower:
         self._encoder = encoder
         self._limits = limits
         self._hold_s = hold_s
+        self._how = how
         self._chunk = max(CHUNK_BYTES, limits.line_bytes)
-        self._seen: tuple[int, int] = (-1, -1)  # (generation, size) at the last read without a complete line
-        self._held_since_s: float | None = None
+        self._held = _Held()
+        self._nul_tail = (-1, -1, -1)  # (generation, size, time of change) of a file that ends with NULs
 
     def verify(self) -> None:
         """Call after opening: begin a new generation unless the file still begins with the bytes that were read."""
@@ -53,22 +98,28 @@ class Follower:
             self._replace()
 
     def take(self, now_s: float, observed_ns: int) -> Taken | None:
-        """Complete lines after the position, or None if there are none. Does not move the position."""
-        size = os.fstat(self._fd).st_size
+        """Complete records after the position, or None if there are none. Does not move the position."""
+        status = os.fstat(self._fd)
+        size = status.st_size
         if size < self.position.offset:
             self._replace()
-        if size == self.position.offset or self._still_held(size, now_s):
+        if size == self.position.offset or self._held.until(self.position.generation, size) > now_s:
+            return None
+        if self._nul_tail == (self.position.generation, size, status.st_mtime_ns):
             return None
         data = self._read()
+        if data and HOLE in data:
+            return self._around_hole(data, status, now_s, observed_ns)
         return self._taken(data, size, now_s, observed_ns) if data else None
 
     def commit(self, taken: Taken) -> None:
         self.position = msgspec.structs.replace(taken.position, path=self.position.path)
-        self._held_since_s = None
+        self._held = _Held()
 
     def at_end(self) -> bool:
-        """True if the whole file is read."""
-        return os.fstat(self._fd).st_size == self.position.offset
+        """True if the whole file is read, but for NULs at its end."""
+        size = os.fstat(self._fd).st_size
+        return size == self.position.offset or self._nul_tail[:2] == (self.position.generation, size)
 
     def deleted(self) -> bool:
         return os.fstat(self._fd).st_nlink == 0
@@ -82,11 +133,7 @@ class Follower:
     def _replace(self) -> None:
         self.position = self.position.replaced()
         self.was_replaced = True
-        self._held_since_s = None
-
-    def _still_held(self, size: int, now_s: float) -> bool:
-        unchanged = self._seen == (self.position.generation, size)
-        return unchanged and self._held_since_s is not None and now_s - self._held_since_s < self._hold_s
+        self._held = _Held()
 
     def _read(self) -> bytes:
         """Bytes after the position. If the bytes before it differ from those read, begin a new generation first."""
@@ -99,25 +146,80 @@ class Follower:
             self._replace()
         return b""
 
+    def _around_hole(self, data: bytes, status: os.stat_result, now_s: float, observed_ns: int) -> Taken | None:
+        """The lines before the NULs of a hole, or a position after them; NULs at the end of the file are no hole."""
+        begin = data.index(HOLE)
+        after = data_after(self._fd, self.position.offset + begin)
+        if after is None:
+            if begin:
+                return self._taken(data[:begin], status.st_size, now_s, observed_ns)
+            self._nul_tail = (self.position.generation, status.st_size, status.st_mtime_ns)
+            return None
+        if not begin:
+            size = after - self.position.offset
+            before = min(GUARD_BYTES, after)
+            guard = guard_of(read_at(self._fd, before, after - before))
+            mark = advanced(self._fd, self.position.mark, size, guard)
+            return Taken([], size, msgspec.structs.replace(self.position, mark=mark, part=0), nul_bytes=size)
+        lines = data[:begin] if data[begin - 1 : begin] == b"\n" else data[:begin] + b"\n"
+        return self._complete(lines, observed_ns, ended=True, read=data[:begin])
+
     def _taken(self, data: bytes, size: int, now_s: float, observed_ns: int) -> Taken | None:
         end = data.rfind(b"\n")
         if end >= 0:
-            end = _end_of_lines(data, end)
-            packed = self._encoder.pack(data[:end], observed_ns, self.position.part)
-            return Taken(packed, end + 1, self._after(data[: end + 1], 0))
+            last = _end_of_lines(data, end)
+            full = last < end or len(data) >= self._chunk
+            held_s = self._held.record_s(now_s)
+            ended = not full and held_s >= self._how.hold_s
+            taken = self._complete(data[: last + 1], observed_ns, ended=ended, full=full)
+            if taken is None:
+                self._held.hold(self.position.generation, size, now_s + self._how.hold_s - held_s)
+            return taken
         if len(data) >= self._limits.line_bytes:
             return self._piece(data[: whole_characters(data, self._limits.line_bytes)], observed_ns, "split")
-        if self._held_since_s is None:
-            self._held_since_s = now_s
-        self._seen = (self.position.generation, size)
-        if now_s - self._held_since_s < self._hold_s:
+        held_s = self._held.line_s(now_s)
+        if held_s >= self._hold_s:
+            return self._piece(data[: begun_character(data) or None], observed_ns, "partial")
+        self._held.hold(self.position.generation, size, now_s + self._hold_s - held_s)
+        return None
+
+    def _complete(
+        self, lines: bytes, observed_ns: int, ended: bool, full: bool = False, read: bytes = b""
+    ) -> Taken | None:
+        """Records of complete lines; None if all of them are one record that may go on.
+
+        `ended`: the last record does not go on. `full`: there are as many lines as one read may have, so it is cut if
+        it is all of them. `read`: the bytes of `lines` in the file, if they differ.
+        """
+        parts: list[Part] = []
+        begin = len(BYTE_ORDER_MARK) if not self.position.offset and lines.startswith(BYTE_ORDER_MARK) else 0
+        if self.position.part:
+            begin = lines.index(b"\n") + 1
+            first = lines[: begin - 1].removesuffix(b"\r")
+            parts = self._encoder.piece(first, observed_ns, self.position.part, "end", self.position.between.preceding)
+        joined = self._joined(lines[begin:], ended, full)
+        parts += packed(joined, self._encoder, observed_ns)
+        size = begin + joined.size
+        if not joined.size and not self.position.part:
             return None
-        return self._piece(data[: begun_character(data) or None], observed_ns, "partial")
+        consumed = (read or lines)[:size]
+        position = msgspec.structs.replace(self._after(consumed, 0), between=joined.between)
+        return Taken(parts, len(consumed), position)
+
+    def _joined(self, lines: bytes, ended: bool, full: bool) -> Joined:
+        between = self.position.between
+        if not lines:
+            return Joined([], 0, between)
+        joined = join(lines, self._how, between, ended)
+        return joined if joined.size or not full else join(lines, self._how, between, ended, cut=True)
 
     def _piece(self, data: bytes, observed_ns: int, flag: str) -> Taken:
-        packed = self._encoder.piece(data, observed_ns, self.position.part, flag)
+        between = self.position.between
+        begin = len(BYTE_ORDER_MARK) if not self.position.offset and data.startswith(BYTE_ORDER_MARK) else 0
+        packed = self._encoder.piece(data[begin:], observed_ns, self.position.part, flag, between.preceding)
         part = self.position.part + sum(part.count for part in packed)
-        return Taken(packed, len(data), self._after(data, part))
+        position = msgspec.structs.replace(self._after(data, part), between=Between({}, between.preceding))
+        return Taken(packed, len(data), position)
 
     def _after(self, consumed: bytes, part: int) -> Position:
         mark = self.position.mark
@@ -129,6 +231,16 @@ class Follower:
         return msgspec.structs.replace(
             self.position, mark=advanced(self._fd, mark, len(consumed), guard), part=part, before=self.position.before
         )
+
+
+def packed(joined: Joined, encoder: LineEncoder, observed_ns: int) -> list[Part]:
+    parts: list[Part] = []
+    for run in joined.runs:
+        if run.joined:
+            parts += encoder.piece(run.data, observed_ns, run.part, run.flag, run.preceding)
+        else:
+            parts += encoder.pack(run.data, observed_ns, run.preceding)
+    return parts
 
 
 def _end_of_lines(data: bytes, end: int) -> int:

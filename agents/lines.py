@@ -31,12 +31,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Fields that all records of one source share. `attributes` names the source."""
+    """Fields that all records of one source share. `attributes` names the source.
+
+    `zone`: time zone of the machine that reads the source, an IANA name or an offset; "" is not sent.
+    """
 
     service: str
     env: str
     host: str
     attributes: Mapping[str, str]
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +58,36 @@ class LineEncoder:
     def __init__(self, origin: Origin, limits: Limits) -> None:
         self._limits = limits
         self._attributes = dict(origin.attributes)
-        resource = {"service": origin.service, "env": origin.env, "host": origin.host}
+        resource = {"service": origin.service, "env": origin.env, "host": origin.host, "observed_timezone": origin.zone}
         self._resource = b"," + _encode({name: text[:256] for name, text in resource.items() if text})[1:-1]
         if self._resource == b",":
             self._resource = b""
         self._plain = self._resource + b',"attributes":' + _encode(self._attributes) + b"}"
 
-    def pack(self, data: bytes, observed_ns: int, part: int) -> list[Part]:
+    def pack(self, data: bytes, observed_ns: int, preceding: str = "") -> list[Part]:
         """Records of `data`: complete lines without the last newline. Empty lines give no records.
 
-        `part`: number of pieces of the first line that were sent before; if above 0, the line is flagged as their end.
+        `preceding`: start of the last record before them that has a time, if they have none.
         """
-        packed: list[Part] = []
-        if part:
-            first, _, data = data.partition(b"\n")
-            packed += self._pieces(_without_return(first), observed_ns, part, "end")
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            return packed + self._pack_mixed(data.split(b"\n"), observed_ns)
+            return self._pack_mixed(data.split(b"\n"), observed_ns, preceding)
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.removesuffix("\r") for line in lines]
         if "" in lines:
             lines = [line for line in lines if line]
-        return packed + list(self._runs(lines, observed_ns))
+        return list(self._runs(lines, observed_ns, preceding))
 
-    def piece(self, data: bytes, observed_ns: int, part: int, flag: str) -> list[Part]:
-        """A piece of an unfinished line. `part`: pieces that were sent before; `flag`: reason of the cut."""
-        return self._pieces(data, observed_ns, part, flag)
+    def piece(self, data: bytes, observed_ns: int, part: int, flag: str, preceding: str = "") -> list[Part]:
+        """A record that is no complete line: a piece of a line, or several lines that are one record.
 
-    def _pack_mixed(self, raw_lines: list[bytes], observed_ns: int) -> list[Part]:
+        `part`: pieces that were sent before; `flag`: reason of the cut, "" if the record is whole.
+        """
+        return self._pieces(data, observed_ns, part, flag, preceding)
+
+    def _pack_mixed(self, raw_lines: list[bytes], observed_ns: int, preceding: str) -> list[Part]:
         packed: list[Part] = []
         run: list[str] = []
         for raw in raw_lines:
@@ -93,25 +96,25 @@ class LineEncoder:
                 if line := raw.decode():
                     run.append(line)
             except UnicodeDecodeError:
-                packed += [*self._runs(run, observed_ns), *self._pieces(raw, observed_ns, 0, "")]
+                packed += [*self._runs(run, observed_ns, preceding), *self._pieces(raw, observed_ns, 0, "", preceding)]
                 run = []
-        return packed + list(self._runs(run, observed_ns))
+        return packed + list(self._runs(run, observed_ns, preceding))
 
-    def _runs(self, lines: list[str], observed_ns: int) -> Iterator[Part]:
-        suffix = b',"observed_timestamp":%d' % observed_ns + self._plain
+    def _runs(self, lines: list[str], observed_ns: int, preceding: str) -> Iterator[Part]:
+        suffix = b',"observed_timestamp":%d' % observed_ns + _after(preceding) + self._plain
         for begin in range(0, len(lines), self._limits.records):
-            yield from self._fitting(lines[begin : begin + self._limits.records], suffix, observed_ns)
+            yield from self._fitting(lines[begin : begin + self._limits.records], suffix, observed_ns, preceding)
 
-    def _fitting(self, lines: list[str], suffix: bytes, observed_ns: int) -> Iterator[Part]:
+    def _fitting(self, lines: list[str], suffix: bytes, observed_ns: int, preceding: str) -> Iterator[Part]:
         encoded = _encode(lines)
         size = len(encoded) + len(lines) * (len(suffix) + len(_PREFIX))
         longest = self._limits.line_bytes
         if len(lines) == 1 and (size > RECORD_BYTES or (len(encoded) > longest and len(lines[0].encode()) > longest)):
-            yield from self._pieces(lines[0].encode(), observed_ns, 0, "")
+            yield from self._pieces(lines[0].encode(), observed_ns, 0, "", preceding)
         elif len(lines) > 1 and (size > self._limits.bytes or (len(encoded) > longest and self._has_long(lines))):
             middle = len(lines) // 2
-            yield from self._fitting(lines[:middle], suffix, observed_ns)
-            yield from self._fitting(lines[middle:], suffix, observed_ns)
+            yield from self._fitting(lines[:middle], suffix, observed_ns, preceding)
+            yield from self._fitting(lines[middle:], suffix, observed_ns, preceding)
         else:
             border = suffix + b"\n" + _PREFIX
             yield Part(len(lines), _PREFIX + _joined(lines, encoded, border) + suffix + b"\n")
@@ -120,19 +123,19 @@ class LineEncoder:
         longest = self._limits.line_bytes
         return any(len(line) * 4 > longest and len(line.encode()) > longest for line in lines)
 
-    def _pieces(self, raw: bytes, observed_ns: int, part: int, flag: str) -> list[Part]:
+    def _pieces(self, raw: bytes, observed_ns: int, part: int, flag: str, preceding: str) -> list[Part]:
         """One line, or one piece of a line, as one record; as several records if it is too long."""
         longest = self._limits.line_bytes
         if not raw:
             return []
-        record = b"" if len(raw) > longest else self._record(raw, observed_ns, part, flag)
+        record = b"" if len(raw) > longest else self._record(raw, observed_ns, part, flag, preceding)
         if record and (len(record) <= RECORD_BYTES or len(raw) < 16):
             return [Part(1, record)]
         cut = whole_characters(raw, longest if len(raw) > longest else len(raw) // 2)
-        head = self._pieces(raw[:cut], observed_ns, part, "split")
-        return head + self._pieces(raw[cut:], observed_ns, part + len(head), flag or "end")
+        head = self._pieces(raw[:cut], observed_ns, part, "split", preceding)
+        return head + self._pieces(raw[cut:], observed_ns, part + len(head), flag or "end", preceding)
 
-    def _record(self, raw: bytes, observed_ns: int, part: int, flag: str) -> bytes:
+    def _record(self, raw: bytes, observed_ns: int, part: int, flag: str, preceding: str) -> bytes:
         attributes: dict[str, object] = dict(self._attributes)
         if flag:
             attributes |= {FLAG: flag, PART: part + 1}
@@ -141,7 +144,7 @@ class LineEncoder:
         except UnicodeDecodeError:
             body = raw.decode(errors="replace")
             attributes[RAW] = base64.b64encode(raw).decode()
-        middle = b',"observed_timestamp":%d' % observed_ns + self._resource
+        middle = b',"observed_timestamp":%d' % observed_ns + _after(preceding) + self._resource
         return _PREFIX + _encode(body) + middle + b',"attributes":' + _encode(attributes) + b"}\n"
 
 
@@ -150,6 +153,10 @@ def _joined(lines: list[str], encoded: bytes, border: bytes) -> bytes:
     if "," in lines:
         return border.join(_encode(line) for line in lines)
     return encoded[1:-1].replace(b'","', b'"' + border + b'"')
+
+
+def _after(preceding: str) -> bytes:
+    return b',"preceding_text":' + _encode(preceding) if preceding else b""
 
 
 def _without_return(raw: bytes) -> bytes:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 import select
+from dataclasses import replace
 
+from agents.between import Between
+from agents.follow import packed
 from agents.lines import Limits, LineEncoder, Origin, Part, whole_characters
+from agents.multiline import EACH_LINE, Joining, join
 
 CHUNK_BYTES = 64 << 10
 
@@ -17,28 +21,57 @@ CHUNK_BYTES = 64 << 10
 class Pipe:
     """Lines of the file descriptor `fd`. `ended` is True once the writer closed it and all records were returned."""
 
-    def __init__(self, fd: int, origin: Origin, limits: Limits, hold_s: float) -> None:
+    def __init__(self, fd: int, origin: Origin, limits: Limits, hold_s: float, how: Joining = EACH_LINE) -> None:
         self.ended = False
         self._fd = fd
         attributes = {**origin.attributes, "log.iostream": "stdin"}
-        self._encoder = LineEncoder(Origin(origin.service, origin.env, origin.host, attributes), limits)
+        self._encoder = LineEncoder(replace(origin, attributes=attributes), limits)
         self._limits = limits
         self._hold_s = hold_s
+        self._how = how
+        self._between = Between()
         self._rest = b""
         self._part = 0
         self._held_since_s: float | None = None
+        self._open_since_s: float | None = None  # since when the last record waits for its next line
 
     def take(self, now_s: float, observed_ns: int) -> tuple[list[Part], int]:
         """Records of the bytes that are ready now, and the number of these bytes; never blocks."""
         data = self._read()
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
-        packed: list[Part] = []
+        parts: list[Part] = []
         if newline:
-            packed = self._encoder.pack(whole, observed_ns, self._part)
-            self._part, self._held_since_s = 0, None
-        self._rest = rest
-        packed += self._unfinished(now_s, observed_ns)
-        return packed, len(data)
+            self._rest = rest
+            parts, held = self._complete(whole + newline, now_s, observed_ns)
+            self._rest = held + rest
+            if not held:
+                self._open_since_s = None
+            if parts:
+                self._held_since_s = None
+        else:
+            self._rest = rest
+        return parts + self._unfinished(now_s, observed_ns), len(data)
+
+    def _complete(self, lines: bytes, now_s: float, observed_ns: int) -> tuple[list[Part], bytes]:
+        """Records of complete lines, and the lines of the last record if it may go on."""
+        parts: list[Part] = []
+        if self._part:
+            first, _, lines = lines.partition(b"\n")
+            parts = self._piece(first.removesuffix(b"\r"), observed_ns, "end")
+            self._part = 0
+        if not lines:
+            return parts, b""
+        if self._open_since_s is None:
+            self._open_since_s = now_s
+        ended = self.ended or now_s - self._open_since_s >= self._how.hold_s
+        full = len(lines) >= self._limits.line_bytes or lines.count(b"\n") > self._how.lines
+        joined = join(lines, self._how, self._between, ended)
+        if not joined.size and full:
+            joined = join(lines, self._how, self._between, ended, cut=True)
+        if joined.size:
+            self._between = joined.between
+            self._open_since_s = None if ended or joined.size == len(lines) else now_s
+        return parts + packed(joined, self._encoder, observed_ns), lines[joined.size :]
 
     def _read(self) -> bytes:
         if self.ended or not select.select([self._fd], [], [], 0)[0]:
@@ -48,22 +81,24 @@ class Pipe:
         return data
 
     def _unfinished(self, now_s: float, observed_ns: int) -> list[Part]:
-        if not self._rest:
+        """Pieces of the last line, which has no newline yet. It waits for a record that waits before it."""
+        if not self._rest or b"\n" in self._rest:
             return []
         if self._held_since_s is None:
             self._held_since_s = now_s
-        packed: list[Part] = []
+        parts: list[Part] = []
         while len(self._rest) >= self._limits.line_bytes:
             cut = whole_characters(self._rest, self._limits.line_bytes)
-            packed += self._piece(self._rest[:cut], observed_ns, "split")
+            parts += self._piece(self._rest[:cut], observed_ns, "split")
             self._rest = self._rest[cut:]
         if self._rest and (self.ended or now_s - self._held_since_s >= self._hold_s):
-            packed += self._piece(self._rest, observed_ns, "partial")
+            parts += self._piece(self._rest, observed_ns, "partial")
             self._rest = b""
             self._held_since_s = None
-        return packed
+        return parts
 
     def _piece(self, data: bytes, observed_ns: int, flag: str) -> list[Part]:
-        packed = self._encoder.piece(data, observed_ns, self._part, flag)
-        self._part += sum(part.count for part in packed)
-        return packed
+        parts = self._encoder.piece(data, observed_ns, self._part, flag, self._between.preceding)
+        self._part += sum(part.count for part in parts)
+        self._between = Between({}, self._between.preceding)
+        return parts

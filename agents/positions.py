@@ -13,6 +13,8 @@ import zlib
 
 import msgspec
 
+from agents.between import Between
+
 HEAD_BYTES = 1024
 GUARD_BYTES = 64
 
@@ -40,6 +42,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
         generation: +1 whenever the bytes at this inode were replaced.
         part: Pieces of the current line that were sent already; 0 at the start of a line.
         before: The mark of the previous generation, which identifies a copy of it (copytruncate).
+        between: What the records before the offset mean for the next one.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     mark: Mark = Mark()
     part: int = 0
     before: Mark | None = None
+    between: Between = Between()
 
     @property
     def key(self) -> str:

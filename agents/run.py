@@ -24,10 +24,12 @@ from agents.home import Home
 from agents.host import HostMetrics
 from agents.journal import Journal
 from agents.lines import Limits, Origin, Part
+from agents.multiline import joining
 from agents.pipe import Pipe
 from agents.positions import Position
 from agents.ship import Shipper, Sizes, Target
 from agents.tail import ALL_FILES, FileOptions, Tail
+from agents.zone import checked_zone, local_zone
 from contracts.errors import ConfigError
 from contracts.open_files import allow_many_files
 from contracts.settings import MIB, Settings
@@ -118,24 +120,31 @@ def run_logs(
     until_idle: bool = False,
     stop: threading.Event | None = None,
     files: FileOptions = ALL_FILES,
+    multiline: str = "auto",
+    timezone: str = "",
 ) -> int:
     """Tail `paths` (globs) and, if wanted, standard input until `stop` is set; 0 after a clean stop.
 
     With `until_idle` the agent returns 0 once all records are read and acknowledged, and 1 if the service refuses the
     key. An agent of standard input alone does the same after the writer has closed it.
 
+    `multiline`: as in `agents.multiline`. `timezone`: zone of log lines that name none; "" is that of this process.
+
     Raises:
-        ConfigError: A setting is missing, or another agent uses the same folder.
+        ConfigError: A setting is missing, an option is wrong, or another agent uses the same folder.
     """
     if not paths and not stdin:
         raise ConfigError("the log agent has no source", hint="name files by --path, or pass --stdin")
+    line_bytes = settings.agent_line_kib << 10
+    how = joining(multiline, settings.agent_multiline_lines, line_bytes, settings.agent_multiline_s)
+    zone = checked_zone(timezone) if timezone else local_zone()
     with Agent(settings, name, "logs", stop) as agent:
         allow_many_files()
-        origin = Origin(service, env, host or socket.gethostname(), {})
-        limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_line_kib << 10)
+        origin = Origin(service, env, host or socket.gethostname(), {}, zone)
+        limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, line_bytes)
         hold_s = settings.agent_partial_line_s
-        tail = Tail(paths, origin, limits, hold_s, agent.buffer.positions, agent.journal, files)
-        pipe = Pipe(_standard_input(), origin, limits, hold_s) if stdin else None
+        tail = Tail(paths, origin, limits, hold_s, agent.buffer.positions, agent.journal, files, how)
+        pipe = Pipe(_standard_input(), origin, limits, hold_s, how) if stdin else None
         agent.extra = lambda: {"files": len(tail), "behind_bytes": tail.behind_bytes()}
         try:
             return _follow(agent, tail, pipe, until_idle or not paths)
@@ -183,7 +192,8 @@ def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> in
             return 0
         for follower, taken in takes:
             follower.commit(taken)
-    agent.counters.add(read_lines=sum(part.count for part in parts), read_bytes=size)
+    nul_bytes = sum(taken.nul_bytes for _, taken in takes)
+    agent.counters.add(read_lines=sum(part.count for part in parts), read_bytes=size, nul_bytes=nul_bytes)
     return size
 
 

@@ -17,7 +17,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ from agents.follow import Follower, Taken
 from agents.globs import Globs
 from agents.journal import Journal
 from agents.lines import Limits, LineEncoder, Origin
+from agents.multiline import EACH_LINE, Joining
 from agents.positions import GUARD_BYTES, HEAD_BYTES, Position, begins_like, holds, key_of, last_line
 
 LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record
@@ -64,6 +65,7 @@ class Tail:
         known: Mapping[str, Position],
         journal: Journal,
         options: FileOptions = ALL_FILES,
+        how: Joining = EACH_LINE,
     ) -> None:
         self._globs = Globs(patterns, options.exclude)
         self._origin = origin
@@ -72,6 +74,7 @@ class Tail:
         self._known = {key: place for key, place in known.items() if not key.startswith(LOOKED)}
         self._skipping = options.begin == "end"
         self._new_patterns = self._not_looked_for(known) if self._skipping else set()
+        self._how = how
         self._journal = journal
         self._followers: dict[str, Follower] = {}
         self._changes: dict[str, Position | None] = {}
@@ -196,8 +199,8 @@ class Tail:
 
     def _follow(self, fd: int, path: str, position: Position) -> Follower:
         attributes = {**self._origin.attributes, "log.file.name": Path(path).name, "log.file.path": path}
-        origin = Origin(self._origin.service, self._origin.env, self._origin.host, attributes)
-        follower = Follower(fd, position, LineEncoder(origin, self._limits), self._limits, self._hold_s)
+        encoder = LineEncoder(replace(self._origin, attributes=attributes), self._limits)
+        follower = Follower(fd, position, encoder, self._limits, self._hold_s, self._how)
         follower.verify()
         return follower
 

@@ -79,7 +79,9 @@ class Settings(BaseSettings):
     agent_batch_records: int = Field(4000, ge=1, le=10_000, description="Agent: most records of a request.")
     agent_batch_kib: int = Field(2048, ge=1, description="Agent: most bytes of a request before compression.")
     agent_batch_wait_s: float = Field(0.5, ge=0, description="Agent: how long a part-filled batch waits.")
-    agent_line_kib: int = Field(256, ge=1, description="Agent: a longer line is split, with a flag.")
+    agent_line_kib: int = Field(256, ge=1, description="Agent: a longer line or record is split, with a flag.")
+    agent_multiline_lines: int = Field(2000, ge=2, description="Agent: most lines of a record; more are split off.")
+    agent_multiline_s: float = Field(1.0, gt=0, description="Agent: how long a record waits for its next line.")
     agent_partial_line_s: float = Field(5.0, gt=0, description="Agent: how long a last line without newline is held.")
     agent_poll_s: float = Field(0.25, gt=0, description="Agent: pause between polls of files without new lines.")
     agent_compression: str = Field(

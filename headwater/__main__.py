@@ -107,6 +107,15 @@ def agent_logs(
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End when all files are read to their end and shipped.")
     ] = False,
+    multiline: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|REGEX", help="Join stack traces and the like; REGEX (RE2) matches the start of a record."
+        ),
+    ] = "auto",
+    timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="Zone of lines that name none; default is this machine's.")
+    ] = "",
 ) -> None:
     """Tail files and standard input, and ship them exactly once."""
     from agents import FileOptions
@@ -114,7 +123,9 @@ def agent_logs(
 
     paths = all_paths(path or [], more or [])
     files = FileOptions(tuple(exclude or ()), begin.value)
-    raise typer.Exit(ship_logs(settings_for(), paths, stdin, service, env, host, name, exit_when_idle, files))
+    raise typer.Exit(
+        ship_logs(settings_for(), paths, stdin, service, env, host, name, exit_when_idle, files, multiline, timezone)
+    )
 
 
 @agent_app.command("host")

@@ -28,6 +28,22 @@ def bytes_pattern(pattern: bytes) -> re.Pattern[bytes]:
     return made
 
 
+def given_bytes_pattern(pattern: str) -> re.Pattern[bytes]:
+    """A pattern of a user over bytes of UTF-8.
+
+    Raises:
+        ValueError: RE2 cannot read it, or it takes too much memory; the message is RE2's reason.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        made: re.Pattern[bytes] = re2.compile(pattern.encode(), options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else error
+        raise ValueError(reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)) from error
+    return made
+
+
 def escape(text: str) -> str:
     """`text` as a pattern that matches it alone."""
     escaped: str = re2.escape(text)

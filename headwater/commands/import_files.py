@@ -151,7 +151,7 @@ def _wrapper(path: Path, options: Options) -> Callable[[bytes], bytes]:
     written_ns = path.stat().st_mtime_ns  # of a line that does not say when it was written
 
     def wrap(line: bytes) -> bytes:
-        packed = encoder.pack(line, written_ns, 0)
+        packed = encoder.pack(line, written_ns)
         return packed[0].payload.rstrip(b"\n") if packed else b""
 
     return wrap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -52,11 +53,13 @@ def ship_logs(
     name: str,
     until_idle: bool,
     files: FileOptions,
+    multiline: str,
+    timezone: str,
 ) -> int:
     """Run until SIGTERM or Ctrl-C, or until idle when asked.
 
     Raises:
-        ConfigError: Nothing to read, or no address or key.
+        ConfigError: Nothing to read, a wrong pattern or zone, or no address or key.
     """
     if not paths and not stdin:
         raise ConfigError("nothing to read", hint="name files with --path '/var/log/*.log', or pipe into --stdin")
@@ -64,7 +67,10 @@ def ship_logs(
     import agents
 
     about = (service, env, host, name, until_idle)
-    return agents.until_told(lambda stop: agents.run_logs(settings, paths, stdin, *about, stop, files))
+    def run(stop: threading.Event) -> int:
+        return agents.run_logs(settings, paths, stdin, *about, stop, files, multiline, timezone)
+
+    return agents.until_told(run)
 
 
 def ship_host(

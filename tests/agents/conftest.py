@@ -12,6 +12,8 @@ from agents.tail import ALL_FILES, FileOptions
 from contracts.settings import Settings, load_settings
 from tests.agents.server import Sink
 
+ZONE = "Asia/Kolkata"  # no machine of ours is there
+
 
 @pytest.fixture
 def sink() -> Iterator[Sink]:
@@ -33,6 +35,7 @@ def fast_settings(url: str, folder: Path, **overrides: object) -> Settings:
         "agent_poll_s": 0.01,
         "agent_batch_wait_s": 0.01,
         "agent_partial_line_s": 0.05,
+        "agent_multiline_s": 0.05,
         "agent_retry_max_s": 0.02,
         "agent_timeout_s": 5,
         "_env_file": None,
@@ -46,7 +49,8 @@ def ship(settings: Settings) -> Callable[..., int]:
 
     def run(*paths: Path, files: FileOptions = ALL_FILES, **changes: object) -> int:
         used = settings.model_copy(update=changes)
-        names = [str(path) for path in paths]
-        return run_logs(used, names, service="shop", env="test", host="h1", until_idle=True, files=files)
+        globs = [str(path) for path in paths]
+        about = ("shop", "test", "h1", "logs", True)
+        return run_logs(used, globs, False, *about, files=files, timezone=ZONE)
 
     return run

@@ -73,6 +73,7 @@ def start(folder: Path, url: str, sabotage: str, *options: str) -> Child:
         "HEADWATER_AGENT_BUFFER_MIB": "1",
         "HEADWATER_AGENT_RETRY_MAX_S": "0.05",
         "HEADWATER_AGENT_PARTIAL_LINE_S": "20",
+        "HEADWATER_AGENT_MULTILINE_S": "0.3",
     }
     with (folder / "agent.txt").open("ab") as log:
         return Child(*command, env=environment, loads=["agents.__main__"], output=log)

@@ -74,6 +74,7 @@ def test_lines_of_a_file_arrive_in_order_with_the_names_of_their_origin(sink: Si
         "service": "shop",
         "env": "test",
         "host": "h1",
+        "observed_timezone": "Asia/Kolkata",
         "attributes": {"log.file.name": "app.log", "log.file.path": str(log)},
     }
 

@@ -70,7 +70,7 @@ def test_what_was_not_acknowledged_is_sent_again_under_the_same_numbers(
     sink: Sink, settings: Settings, ship: Ship, log: Path, reply: Reply
 ) -> None:
     sink.behaviour = once(reply)
-    assert ship(log) == 0
+    assert ship(log, agent_batch_wait_s=5) == 0
     assert len(sink.requests) == 2
     assert sink.requests[0].sequence == sink.requests[1].sequence
     assert sink.bodies() == LINES
@@ -128,7 +128,7 @@ def test_a_batch_of_which_nothing_was_usable_is_set_aside_at_once(
 ) -> None:
     rejected = [{"index": index, "code": "bad", "message": f"m{index}"} for index in range(40)]
     sink.behaviour = lambda request, number: Reply(400, {"rejected": rejected}, store=False)
-    ship(log)
+    ship(log, agent_batch_wait_s=5)
     assert len(sink.requests) == 1
     assert [each["reason"] for each in set_aside(settings)] == [f"m{index}" for index in range(40)]
 

@@ -1,0 +1,93 @@
+"""Traces: a line, and the state of the record before it -> whether the line continues that record.
+
+The state is one word, "" for most records; it is stored with the read position. The rules are for the traces of Java,
+Python, Go, Node, Ruby, .NET, PHP, Rust and Elixir, for PEM blocks and for JSON that is written over several lines.
+"""
+
+from __future__ import annotations
+
+import re
+
+from text.heads import has_own_head
+from text.patterns import bytes_pattern
+
+_LISTED = bytes_pattern(
+    b"|".join(
+        (
+            rb"Caused by: ?|Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common|lines|levels|skipped|filtered)",
+            rb"at [\w.$/<>`~@-]+\(.*\)|at .+ in .+:line \d+|at .+\(.+:\d+:\d+\)",  # frames that lost their blanks
+            rb"--- End of |---> |Traceback \(most recent|During handling of the above|The above exception",
+            rb"goroutine \d+ |created by |\[signal |exit status \d+$|Node\.js v\d|stack backtrace:$|note: run with",
+            rb"-----(?:BEGIN|END) |Stack trace:|\[stacktrace\]|\[previous exception\]|#\d+ |Next [\w\\]+: |\"\}\s*$",
+            rb"\S+\.rb:\d+:in |from \S+:\d+:in |\*\* \(|[\]})]+[;,]?\s*$",
+            rb"(?:[\w$]+[.\\])+[\w$]*(?:Exception|Error|Throwable|Failure|Fault|Warning)\b",
+            rb"[A-Z]\w*(?:Exception|Error)(?:$|[: (]|\s*\[)",
+        )
+    )
+).match
+_GO = bytes_pattern(
+    rb"(?:panic: |fatal error: |SIG[A-Z]+: |goroutine \d+ \[)|.*http: panic serving |.*\bpanic: .*|.*\[recovered\]"
+).match
+_GO_LINE = bytes_pattern(
+    rb"[\w./*%~@-]+[\w./()*\[\]{}%~@,. -]*\(.*\)$|created by |exit status |goroutine |\[(?:signal|recovered)"
+    rb"|PC=|r\w\w? +0x|[re]?flags +0x|[c-gs]s +0x|\.\.\.additional frames|runtime stack:|panic: "
+).match
+_RAISED = bytes_pattern(rb"[A-Za-z_][\w.]*(?:: |:?\s*$)").match
+_LOGGING = bytes_pattern(rb"Call stack:$|Message: ['\"]|Arguments: ").match  # an error within Python's logging
+_JUL = bytes_pattern(rb"[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d").match
+_JUL_LEVEL = bytes_pattern(rb"[A-Z]+: ").match
+_CARETS = re.compile(rb"[ \t]*[\^~]+[ \t\r]*\Z").match
+_NEXT_LINE = bytes_pattern(rb"thread '[^']*'(?: \(\d+\))? panicked at .*:\s*$").match
+
+
+def opened_by(line: bytes) -> str:
+    """State of a record whose first line, or whose last listed line, is `line`."""
+    if b"-----BEGIN " in line:
+        return "" if b"-----END " in line else "pem"
+    if b"Traceback (most recent call last)" in line:
+        return "python"
+    if b"panic" in line or line[:1] in b"gfS":
+        if _NEXT_LINE(line):
+            return "message"
+        if _GO(line):
+            return "go"
+    return "jul" if _JUL(line) else ""
+
+
+def continued(line: bytes, state: str) -> str | None:
+    """State of the record after `line`, if `line` (not empty) continues it; None if `line` begins a record."""
+    if line[0] in b" \t":
+        return None if has_own_head(line) else _indented(line, state)
+    if state == "pem" or line.startswith(b"-----END "):
+        return _in_pem(line)
+    if _LISTED(line):
+        return "raised" if state == "python" and not line.startswith(b"Traceback") else opened_by(line) or state
+    return _by_state(line, state)
+
+
+def _indented(line: bytes, state: str) -> str:
+    if b"Traceback (most recent call last)" in line or line.lstrip().startswith(b'File "'):
+        return "python"
+    if _CARETS(line) and state != "python":
+        return "message"
+    return state
+
+
+def _in_pem(line: bytes) -> str | None:
+    if b"-----END " in line:
+        return ""
+    return None if has_own_head(line) else "pem"
+
+
+def _by_state(line: bytes, state: str) -> str | None:
+    if not state:
+        return None
+    if state == "raised":
+        return state if _LOGGING(line) else None
+    if state == "message":
+        return None if has_own_head(line) else "raised"
+    if state == "python":
+        return "raised" if _RAISED(line) else None
+    if state == "go":
+        return "go" if _GO_LINE(line) else None
+    return "" if state == "jul" and _JUL_LEVEL(line) else None
