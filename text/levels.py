@@ -55,6 +55,9 @@ def _marked() -> dict[str, Severity]:
 
 
 _MARKED = _marked()
+# PostgreSQL, MySQL and .NET's console have words of their own; as bare words they say nothing.
+_MARKED |= {"LOG:": _BY_NAME["info"], "[Note]": _BY_NAME["info"], "[System]": _BY_NAME["info"]}
+_MARKED |= {"fail:": _BY_NAME["error"], "dbug:": _BY_NAME["debug"], "trce:": _BY_NAME["trace"]}
 _LEADING = {word: _BY_NAME[word] for word in _WORDS} | _MARKED  # a bare small word counts only in front
 _CACHE: dict[str, Severity] = {}
 
@@ -114,7 +117,7 @@ def spoken(line: str, start: int) -> Severity | None:
     if len(head) > 1 and (found := _LEADING.get(head[0])) is not None:
         return found
     words = line[start : start + _SCAN_CHARS].split(None, _SCAN_WORDS)
-    if len(words) > _SCAN_WORDS or len(line) > start + _SCAN_CHARS:
+    if words and (len(words) > _SCAN_WORDS or len(line) > start + _SCAN_CHARS):
         words.pop()  # the rest of the line, or a word that was cut
     if not words:
         return None

@@ -23,7 +23,7 @@ Time = tuple[int, int, str | None]
 Reader = Callable[[str, int, int], Time | None]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  text without zone is read as UTC; naive on both sides of the minus
-_MONTHS = {name: at // 3 + 1 for at in range(0, 36, 3) if (name := "JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3])}
+MONTHS = {name: at // 3 + 1 for at in range(0, 36, 3) if (name := "JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3])}
 _SCALES = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}  # digits of an epoch number of our days -> its unit
 _FIRST_S, _LAST_S = 10**9, 4_102_444_800  # of an epoch number: from September 2001 (10 digits) to the end of 2099
 _CACHE: dict[str, int | None] = {}
@@ -34,7 +34,7 @@ _CACHE_SIZE = 8192
 _LONGEST_CHARS = 80  # of a text that is a time
 
 
-def _iso_second_ns(text: str) -> int | None:
+def second_ns(text: str) -> int | None:
     """`YYYY-MM-DD hh:mm:ss` (or with "T", or "/") to nanoseconds. Lines share seconds, so answers are remembered."""
     if text in _CACHE:
         return _CACHE[text]
@@ -74,7 +74,7 @@ def micros(line: str, start: int) -> int | None:
     if second is None:
         if text[4] != "-" or text[7] != "-" or text[10] not in "Tt " or text[13] != ":":
             return None
-        second = _iso_second_ns(text)
+        second = second_ns(text)
         if second is None:
             return None
         if len(_MICROS) >= _CACHE_SIZE:
@@ -92,7 +92,7 @@ def iso(line: str, start: int, arrival_ns: int) -> Time | None:
         return None
     if line[start + 10 : start + 11] not in ("T", " ", "t"):
         return None
-    second = _iso_second_ns(line[start : start + 19])
+    second = second_ns(line[start : start + 19])
     if second is None:
         return None
     fraction, end = _fraction(line, start + 19)
@@ -104,7 +104,7 @@ def short_year(line: str, start: int, arrival_ns: int) -> Time | None:
     """`17/06/09 20:10:40`: two digits of the year first."""
     if line[start + 2 : start + 3] != "/" or line[start + 5 : start + 6] != "/" or line[start + 11 : start + 12] != ":":
         return None
-    second = _iso_second_ns("20" + line[start : start + 17])
+    second = second_ns("20" + line[start : start + 17])
     return None if second is None else (second, start + 17, None)
 
 
@@ -115,7 +115,7 @@ def packed(line: str, start: int, arrival_ns: int) -> Time | None:
         return None
     if not (day.isdecimal() and time.isdecimal()):
         return None
-    second = _iso_second_ns(f"20{day[:2]}-{day[2:4]}-{day[4:]} {time[:2]}:{time[2:4]}:{time[4:]}")
+    second = second_ns(f"20{day[:2]}-{day[2:4]}-{day[4:]} {time[:2]}:{time[2:4]}:{time[4:]}")
     return None if second is None else (second, start + 13, None)
 
 
@@ -155,20 +155,23 @@ def of_number(value: int | float) -> int | None:
 
 def syslog(line: str, start: int, arrival_ns: int) -> Time | None:
     """`Jun 14 15:16:01`, `Jun  4 15:16:01`: no year."""
-    month = _MONTHS.get(line[start : start + 3])
+    month = MONTHS.get(line[start : start + 3])
     if month is None or line[start + 3 : start + 4] != " " or line[start + 9 : start + 10] != ":":
         return None
-    found = _yearless(
+    found = nearest_year(
         f"{month:02}-{line[start + 4 : start + 6].replace(' ', '0')} {line[start + 7 : start + 15]}", arrival_ns
     )
-    return None if found is None else (found, start + 15, None)
+    if found is None:
+        return None
+    fraction, end = _fraction(line, start + 15)
+    return found + fraction, end, None
 
 
 def yearless(line: str, start: int, arrival_ns: int) -> Time | None:
     """`03-17 16:13:38.811`: month and day, no year."""
     if line[start + 2 : start + 3] != "-" or line[start + 5 : start + 6] != " " or line[start + 8 : start + 9] != ":":
         return None
-    found = _yearless(line[start : start + 14], arrival_ns)
+    found = nearest_year(line[start : start + 14], arrival_ns)
     if found is None:
         return None
     fraction, end = _fraction(line, start + 14)
@@ -179,7 +182,7 @@ def klog(line: str, start: int, arrival_ns: int) -> Time | None:
     """`0102 15:04:05.678901` after a level's letter: month and day, no year."""
     if line[start + 5 : start + 6] == ":" or line[start + 4 : start + 5] != " " or line[start + 7 : start + 8] != ":":
         return None
-    found = _yearless(
+    found = nearest_year(
         f"{line[start : start + 2]}-{line[start + 2 : start + 4]} {line[start + 5 : start + 13]}", arrival_ns
     )
     if found is None:
@@ -188,7 +191,7 @@ def klog(line: str, start: int, arrival_ns: int) -> Time | None:
     return found + fraction, end, None
 
 
-def _yearless(text: str, arrival_ns: int) -> int | None:
+def nearest_year(text: str, arrival_ns: int) -> int | None:
     key = (text, arrival_ns)  # one batch, one arrival: lines of a batch share seconds
     if key not in _YEARLESS:
         if len(_YEARLESS) >= _CACHE_SIZE:
@@ -201,7 +204,7 @@ def _in_the_last_year(text: str, arrival_ns: int) -> int | None:
     """`MM-DD hh:mm:ss` in the last year that does not put it over a day after arrival (29 February: a leap year)."""
     year = dt.datetime.fromtimestamp(arrival_ns // SECOND_NS + 86_400, dt.UTC).year
     for candidate in range(year, year - 9, -1):
-        second = _iso_second_ns(f"{candidate:04}-{text}")
+        second = second_ns(f"{candidate:04}-{text}")
         if second is not None and second <= arrival_ns + DAY_NS:
             return second
         if second is None and not text.startswith("02-29"):
@@ -211,12 +214,12 @@ def _in_the_last_year(text: str, arrival_ns: int) -> int | None:
 
 def ctime(line: str, start: int, arrival_ns: int) -> Time | None:
     """`Sun Dec 04 04:47:44 2005`, as Apache's error log writes it, perhaps with a fraction before the year."""
-    month = _MONTHS.get(line[start + 4 : start + 7])
+    month = MONTHS.get(line[start + 4 : start + 7])
     if month is None or line[start + 13 : start + 14] != ":":
         return None
     fraction, end = _fraction(line, start + 19)
     day, year = line[start + 8 : start + 10].replace(" ", "0"), line[end + 1 : end + 5]
-    second = _iso_second_ns(f"{year}-{month:02}-{day} {line[start + 11 : start + 19]}")
+    second = second_ns(f"{year}-{month:02}-{day} {line[start + 11 : start + 19]}")
     return None if second is None else (second + fraction, end + 5, None)
 
 
@@ -226,9 +229,13 @@ def common_log(line: str, start: int, arrival_ns: int) -> Time | None:
     if text not in _COMMON:
         if len(_COMMON) >= _CACHE_SIZE:
             _COMMON.clear()
-        month = _MONTHS.get(text[3:6])
-        day = f"{text[7:11]}-{month:02}-{text[:2]} {text[12:]}" if month and text[11:12] in (":", " ") else ""
-        _COMMON[text] = _iso_second_ns(day)
+        month = MONTHS.get(text[3:6])
+        day = (
+            f"{text[7:11]}-{month:02}-{text[:2]} {text[12:]}"
+            if month and text[11:12] in (":", " ") and text[2] == "/"
+            else ""
+        )
+        _COMMON[text] = second_ns(day)
     second = _COMMON[text]
     if second is None:
         return None

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from contracts.timestamps import timestamp_ns
-from flows.parse import access_keys, access_log, request_lines
+from flows.parse import access_keys, access_log, request_lines, text_forms
 from flows.parse.attributes import flatten, is_flat, within
 from text import logfmt, times
 from text.escapes import without_colours
@@ -69,7 +69,7 @@ def json_object(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFact
 
 def logfmt_pairs(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """The whole line is `key=value` pairs."""
-    pairs = logfmt.parse(line)
+    pairs = None if text_forms.is_no_logfmt(line) else logfmt.parse(line)
     return None if pairs is None else _lifted(pairs, limits)
 
 
@@ -141,15 +141,19 @@ def _said(read: request_lines.Reader) -> Form:
 
     def form(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
         said = read(line, arrival_ns)
-        if said is None:
-            return None
-        time, severity, attributes = said
-        attributes = within(attributes, limits.attributes)
-        if time is None:
-            return LineFacts(None, severity, attributes)
-        return LineFacts(time[0], severity, attributes, zone=time[2])
+        return None if said is None else _facts(*said, limits)
 
     return form
+
+
+def _facts(
+    time: times.Time | None, severity: Severity | None, attributes: dict[str, Any], limits: AttributeLimits
+) -> LineFacts:
+    if attributes:
+        attributes = within(attributes if is_flat(attributes) else flatten(attributes, limits.depth), limits.attributes)
+    if time is None:
+        return LineFacts(None, severity, attributes)
+    return LineFacts(time[0], severity, attributes, zone=time[2])
 
 
 def iso_line(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -158,10 +162,15 @@ def iso_line(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts |
     if time is None:
         return None
     severity = spoken(line, time[1])
-    request = request_lines.after_iso(line, time) if severity is None else None
-    if request is None:
-        return LineFacts(time[0], severity, zone=time[2])
-    return LineFacts(request[0][0], None, request[1], zone=request[0][2])
+    if severity is None or line[-1] == "}":
+        return _facts(*text_forms.after_time(line, time, severity), limits)
+    return LineFacts(time[0], severity, zone=time[2])
+
+
+def syslog_line(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
+    """`Jun 14 15:16:01 …`"""
+    time = times.syslog(line, 0, arrival_ns)
+    return None if time is None else LineFacts(time[0], text_forms.level_at(line, time[1]), zone=time[2])
 
 
 def epoch_line(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -208,7 +217,10 @@ def bracketed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts 
     request = request_lines.bracketed(line, time)
     if request is not None:
         return LineFacts(time[0], None, request, zone=time[2])
-    return LineFacts(time[0], spoken(line, time[1] + (line[time[1] : time[1] + 1] == "]")), zone=time[2])
+    severity = spoken(line, time[1] + (line[time[1] : time[1] + 1] == "]"))
+    if severity is None or line[-1] == "}":
+        return _facts(*text_forms.after_time(line, time, severity), limits)
+    return LineFacts(time[0], severity, zone=time[2])
 
 
 def prioritised(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -225,28 +237,27 @@ def prioritised(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFact
 def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """A time in second place: `INFO 2026-01-01 …`, `nova-api.log 2017-05-16 00:00:00.008 25746 INFO …`."""
     space = line.find(" ", 0, 256)
-    time = times.iso(line, space + 1, arrival_ns) if space > 0 else None
+    time = times.iso(line, space + 1, arrival_ns) if space > 0 and line[4:5] != "[" else None
     if time is None:
         return None
     request = request_lines.after_word(line[:space], line, time)
     if request is not None:
         return LineFacts(time[0], None, request, zone=time[2])
-    return LineFacts(time[0], spoken(line[:space], 0) or spoken(line, time[1]), zone=time[2])
+    return LineFacts(time[0], spoken(line[:space], 0) or text_forms.level_at(line, time[1]), zone=time[2])
 
 
 def untimed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts:
-    return LineFacts(None, spoken(line, 0))
+    return LineFacts(None, text_forms.untimed(line))
 
 
-_CLOUDFRONT, _GIN, _CONSOLE = _said(request_lines.cloudfront), _said(request_lines.gin), _said(request_lines.console)
-_SYSLOG = _timed(times.syslog)
 _DIGIT: tuple[Form, ...] = (
-    iso_line, android, _timed(times.short_year), _timed(times.packed), access, epoch_line, after_a_word, _CLOUDFRONT,
+    iso_line, android, _timed(times.short_year), _timed(times.packed), access, epoch_line, after_a_word,
+    _said(text_forms.in_digits),
 )  # fmt: skip
-_LETTER: tuple[Form, ...] = (logfmt_pairs, _SYSLOG, klog, after_a_word, access, _CONSOLE)
+_LETTER: tuple[Form, ...] = (logfmt_pairs, syslog_line, klog, after_a_word, access, _said(text_forms.in_words))
 _FORMS: dict[str, tuple[Form, ...]] = {
     "{": (json_object,),
-    "[": (bracketed, _GIN),
+    "[": (bracketed, _said(text_forms.in_brackets)),
     "<": (prioritised,),
     **dict.fromkeys("0123456789", _DIGIT),
 }

@@ -13,7 +13,7 @@ from flows.parse.line import AttributeLimits, Finder
 
 ROOT = Path(__file__).parents[3]
 NOW_NS = int(dt.datetime(2026, 11, 30, 20, tzinfo=dt.UTC).timestamp()) * 1_000_000_000
-FILES = ("access",)
+FILES = ("access", "text")
 PAGE = (ROOT / "docs" / "formats.md").read_text()
 
 

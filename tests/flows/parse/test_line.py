@@ -40,7 +40,7 @@ def moment(found: LineFacts) -> str:
         ("03-17 16:13:38.811  1702  2395 D WindowManager: x", "2025-03-17T16:13:38.811000", "DEBUG"),
         ("[Sun Dec 04 04:47:44 2005] [notice] init ok", "2005-12-04T04:47:44", "INFO"),
         ("[Sun Dec 04 04:47:44.123456 2005] [core:error] [pid 1] x", "2005-12-04T04:47:44.123456", "ERROR"),
-        ("[2026-01-01 00:00:00] prod.ERROR: x", "2026-01-01T00:00:00", ""),
+        ("[2026-01-01 00:00:00] prod.ERROR: x", "2026-01-01T00:00:00", "ERROR"),
         ("Jun 14 15:16:01 combo sshd[1]: error: no", "2025-06-14T15:16:01", "ERROR"),
         ("Jun  4 15:16:01 combo sshd[1]: fine day", "2025-06-04T15:16:01", ""),
         ("<34>Oct 11 22:14:15 host su: failed", "2025-10-11T22:14:15", "ERROR"),

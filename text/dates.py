@@ -1,0 +1,137 @@
+"""Dates with a month by name, a day first, or no separators: the start of a log line -> time, as `text.times` gives it.
+
+These are tried after the readers of `text.times`, which are faster. An expression here matches at one place only and
+has no repetition inside a repetition, so its cost does not grow with the line.
+"""
+
+from __future__ import annotations
+
+import re
+
+from text import zones
+from text.times import DAY_NS, MONTHS, Time, nearest_year, second_ns
+
+_CLOCK = (
+    r"(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?(?:[ \u202f\u00a0]?(?P<half>[AaPp])\.?[Mm]\b\.?)?"
+)
+_BEFORE_CLOCK = r"(?:, | at |::|[ :,T_-])"
+_NAME = r"(?P<M>[A-Z][a-z]{2})[a-z]{0,6}\.?"
+_WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? )"
+
+
+def _pattern(date: str, clock: str = _CLOCK) -> re.Pattern[str]:
+    return re.compile(date + clock, re.ASCII)
+
+
+_DAY_FIRST = _pattern(rf"{_WEEKDAY}?(?P<d>\d{{1,2}})[ /-]{_NAME}(?:[ /-](?P<y>\d{{4}}|\d\d))?{_BEFORE_CLOCK}")
+_MONTH_FIRST = _pattern(rf"{_NAME} {{1,2}}(?P<d>\d{{1,2}}),? (?P<y>\d{{4}}){_BEFORE_CLOCK}")
+_YEAR_FIRST = _pattern(rf"(?P<y>\d{{4}})[ -]{_NAME}[ -]{{1,2}}(?P<d>\d{{1,2}}){_BEFORE_CLOCK}")
+_SLASHED = _pattern(r"(?P<M>\d{1,2})(?:/|-)(?P<d>\d{1,2})(?:/|-)(?P<y>\d{4}|\d\d)(?:, | |T)")
+_DOTTED = _pattern(r"(?P<d>\d{1,2})\.(?P<M>\d{1,2})\.(?P<y>\d{4}),? ")
+_DOTTED_YEAR = _pattern(r"(?P<y>\d{4})\.(?P<M>\d\d)\.(?P<d>\d\d)[ T-]")
+_DASHED = _pattern(
+    r"(?P<y>\d{4})-(?P<M>\d\d)-(?P<d>\d\d)(?:[_:,/-]|, |  )",
+    r"(?P<h>\d\d)[.:](?P<m>\d\d)[.:](?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?",
+)
+_COMPACT = _pattern(
+    r"(?P<y>20\d\d|19\d\d)(?P<M>[01]\d)(?P<d>[0-3]\d)[T :_-]?",
+    r"(?P<h>[0-2]\d):?(?P<m>[0-5]\d):?(?P<s>[0-6]\d)(?:[.,](?P<f>\d{1,9}))?(?!\d)",
+)
+_SHORT = _pattern(r"(?P<y>\d\d)(?P<M>[01]\d)(?P<d>[0-3]\d) {1,2}")
+_UNIX = _pattern(
+    rf"{_WEEKDAY}{_NAME} {{1,2}}(?P<d>\d{{1,2}}) ",
+    rf"{_CLOCK}(?: (?P<zone>[A-Z]{{3,5}}|[+-]\d{{4}}))? (?P<y>\d{{4}})\b",
+)
+_NEAR_NS = 2 * DAY_NS
+
+
+def of_letter(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`Mon, 30 Nov 2026 19:40:07 GMT`, `Mon Nov 30 19:40:07 UTC 2026`, `Nov 30, 2026 7:40:07 PM`."""
+    if line[start : start + 3] in MONTHS:
+        return _read(_MONTH_FIRST, line, start, arrival_ns)
+    return _read(_DAY_FIRST, line, start, arrival_ns) or _read(_UNIX, line, start, arrival_ns)
+
+
+def of_digit(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`30-Nov-2026 19:40:07.123`, `11/30/2026, 07:40:07 PM`, `30.11.2026 19:40:07`, `20261130T194007Z`."""
+    third, fifth = line[start + 1 : start + 3], line[start + 4 : start + 5]
+    if "/" in third or "-" in third or " " in third:
+        return _read(_DAY_FIRST, line, start, arrival_ns) or _slashed(line, start, arrival_ns)
+    if "." in third:
+        return _read(_DOTTED, line, start, arrival_ns)
+    if fifth == "-":
+        return _read(_DASHED, line, start, arrival_ns) or _read(_YEAR_FIRST, line, start, arrival_ns)
+    if fifth == ".":
+        return _read(_DOTTED_YEAR, line, start, arrival_ns)
+    if fifth == " ":
+        return _read(_YEAR_FIRST, line, start, arrival_ns)
+    if line[start + 6 : start + 7] == " ":
+        return _read(_SHORT, line, start, arrival_ns)
+    return _read(_COMPACT, line, start, arrival_ns)
+
+
+def of_any(line: str, start: int, arrival_ns: int) -> Time | None:
+    first = line[start : start + 1]
+    if first.isdecimal():
+        return of_digit(line, start, arrival_ns)
+    return of_letter(line, start, arrival_ns) if first.isupper() else None
+
+
+def _read(pattern: re.Pattern[str], line: str, start: int, arrival_ns: int) -> Time | None:
+    found = pattern.match(line, start, start + 64)
+    if found is None:
+        return None
+    part = found.groupdict()
+    month = MONTHS.get(part["M"]) or (int(part["M"]) if part["M"].isdecimal() else 0)
+    clock = _clock(part)
+    if clock is None or not month:
+        return None
+    year, rest = part["y"], f"{month:02}-{int(part['d']):02} {clock}"
+    second = (
+        nearest_year(rest, arrival_ns)
+        if year is None
+        else second_ns(f"{year if len(year) == 4 else '20' + year}-{rest}")
+    )
+    return None if second is None else _with_zone(second + _fraction_ns(part["f"]), part.get("zone"), line, found.end())
+
+
+def _clock(part: dict[str, str]) -> str | None:
+    hour, half = int(part["h"]), part.get("half")
+    if half is not None:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half in "Pp" else 0)
+    return f"{hour:02}:{part['m']}:{part['s']}"
+
+
+def _fraction_ns(digits: str | None) -> int:
+    return int(digits.ljust(9, "0")) if digits else 0
+
+
+def _with_zone(time_ns: int, zone: str | None, line: str, end: int) -> Time:
+    if zone is None:
+        away, end, name = zones.after(line, end)
+        return time_ns - away, end, name
+    away, read, name = zones.after(f" {zone}", 0)
+    return (time_ns - away, end, name) if read > 0 else (time_ns, end, zone)
+
+
+def _slashed(line: str, start: int, arrival_ns: int) -> Time | None:
+    """Month first, as in America, or day first.
+
+    Where both can be: the one that puts the time within two days of its arrival, else month first.
+    """
+    american = _read(_SLASHED, line, start, arrival_ns)
+    found = _SLASHED.match(line, start, start + 64)
+    if found is None or found["half"] is not None:
+        return american
+    first, second = found.span("M"), found.span("d")
+    swapped = (
+        line[start : first[0]] + found["d"] + line[first[1] : second[0]] + found["M"] + line[second[1] : start + 96]
+    )
+    european = _read(_SLASHED, swapped, 0, arrival_ns)
+    if european is None or (american is not None and abs(european[0] - arrival_ns) > _NEAR_NS):
+        return american
+    if american is not None and abs(american[0] - arrival_ns) <= abs(european[0] - arrival_ns):
+        return american
+    return european[0], european[1] + start, european[2]

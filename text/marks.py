@@ -1,0 +1,100 @@
+"""Marks of levels: a level that stands in text without being a word of its own -> its severity.
+
+`[1][warning][config]`, `|ERROR|App|`, `production.CRITICAL:`, `ERROR/MainProcess]`, `E NETWORK  [conn5]`,
+`%LINK-3-UPDOWN:`. Only for text in which `text.levels.spoken` finds none: these cost more.
+"""
+
+from __future__ import annotations
+
+import re
+
+from text.levels import BY_LETTER, Severity, named, of_syslog
+
+_CHARS = 120
+_JOINTS = frozenset("[]|<(/,;:.{=*#")
+_CLOSING = {"[": ("]", ":"), "|": ("|",), "<": (">",), "(": (")",), "/": ("]",), ":": (":",), ";": (";",), "{": ("}",)}
+_NAMES = (
+    "trace|debug|fine|finer|finest|info|information|notice|note|warn|warning|wrn|error|err|severe|crit|critical|alert|"
+    "emerg|emergency|fatal|panic|dbg|inf|ftl|vrb|LOG(?=:)"
+)
+_NAME = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_NAMES})(?![A-Za-z0-9_-])", re.ASCII | re.IGNORECASE)
+_NAMED = {"log": "info", "note": "notice", "ftl": "fatal", "vrb": "debug"}
+_CISCO = re.compile(r"%[A-Z][A-Z0-9_]{1,40}(?:-[A-Z][A-Z0-9_]{0,40}){0,3}-([0-7])-[A-Z0-9_]{2,40}:", re.ASCII)
+_MONGO = {**BY_LETTER, **{f"D{step}": BY_LETTER["D"] for step in range(1, 6)}}
+_LOGRUS = {
+    "TRAC": "trace",
+    "DEBU": "debug",
+    "INFO": "info",
+    "WARN": "warn",
+    "ERRO": "error",
+    "FATA": "fatal",
+    "PANI": "panic",
+}
+_PHP = {
+    "Fatal error:": "fatal",
+    "Recoverable fatal error:": "error",
+    "Parse error:": "error",
+    "Catchable fatal error:": "error",
+    "Warning:": "warn",
+    "Notice:": "notice",
+    "Deprecated:": "notice",
+    "Strict Standards:": "notice",
+}
+
+
+def beyond(line: str, start: int) -> Severity | None:
+    """The level that a mark near `start` says, or None."""
+    if (found := _cisco(line, start)) is not None:
+        return found
+    words = line[start : start + _CHARS].split(None, 2)
+    if not words:
+        return None
+    word = words[0]
+    if len(word) <= 2:
+        if word in _MONGO and len(words) > 1 and (words[1].isupper() or words[1] == "-"):
+            return _MONGO[word]
+        if word in (":", "|", ","):
+            return _joined(line, start)
+        if not word[:1].isalnum() and len(words) > 1:
+            word = words[1]
+    return None if _JOINTS.isdisjoint(word) else _joined(line, start)
+
+
+def _joined(line: str, start: int) -> Severity | None:
+    for found in _NAME.finditer(line, start, start + _CHARS):
+        text = found.group()
+        if text.isupper() or _is_enclosed(line, found.start(), found.end(), start):
+            name = text.lower()
+            return named(_NAMED.get(name, name))
+    return None
+
+
+def _is_enclosed(line: str, begin: int, end: int, start: int) -> bool:
+    before = line[max(start, begin - 8) : begin].rstrip()[-1:]
+    if before == ",":
+        return line[end : end + 2] == "  "
+    return before != "" and line[end : end + 8].lstrip()[:1] in _CLOSING.get(before, ())
+
+
+def _cisco(line: str, start: int) -> Severity | None:
+    at = line.find("%", start, start + _CHARS)
+    found = None if at < 0 else _CISCO.match(line, at)
+    return None if found is None else of_syslog(int(found[1]))
+
+
+def at_the_start(line: str) -> Severity | None:
+    """Of a line without time: Cisco, Minecraft (`[19:40:07] [Server thread/INFO]:`)."""
+    return _cisco(line, 0) or _joined(line, 0) if line[:1] in ("%", "*", "[", "<", "|") else None
+
+
+def php(line: str, start: int) -> Severity | None:
+    """`Fatal error:  Uncaught …`"""
+    head = line[start : start + 32].partition(":")[0] + ":"
+    name = _PHP.get(head)
+    return None if name is None else named(name)
+
+
+def of_logrus(line: str) -> Severity | None:
+    """`ERRO[0001] …`: the first four letters of the level; in brackets the seconds since the start of the program."""
+    name = _LOGRUS.get(line[:4]) if line[4:5] == "[" else None
+    return None if name is None else named(name)
