@@ -13,10 +13,12 @@ class Open(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         part: Pieces that were sent.
         state: State of the record, as in `agents.traces`.
+        inside: True if the record was cut within a line, between two of its pieces.
     """
 
     part: int = 0
     state: str = ""
+    inside: bool = False
 
 
 class Between(msgspec.Struct, frozen=True, omit_defaults=True):

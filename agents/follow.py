@@ -14,8 +14,9 @@ import msgspec
 
 from agents.between import Between
 from agents.holes import HOLE, data_after
+from agents.joining import EACH_LINE, Joined, Joining
 from agents.lines import Limits, LineEncoder, Part, begun_character, whole_characters
-from agents.multiline import EACH_LINE, Joined, Joining, join
+from agents.multiline import join
 from agents.positions import GUARD_BYTES, Position, advanced, guard_of, holds, read_at
 
 CHUNK_BYTES = 256 << 10

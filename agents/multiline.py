@@ -6,119 +6,13 @@ same records. The last record may be held back: its continuation may not be writ
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.between import PRECEDING_CHARS, Between, Open
-from agents.traces import continued, opened_by
-from contracts.errors import ConfigError
-from text.heads import UNUSUAL, has_time
-from text.patterns import given_bytes_pattern
-
-AUTO, NONE = "auto", "none"
-
-_EVERY = re.compile(rb"\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Joining:
-    """How lines become records.
-
-    Attributes:
-        begins: Pattern that matches the first line of a record; None for the rules of `agents.traces`.
-        joins: False if each line is a record.
-        lines, most_bytes: Most lines and bytes of a joined record; a longer one is sent in pieces.
-        hold_s: How long the last record waits for its next line.
-    """
-
-    begins: Callable[[bytes], object] | None
-    joins: bool
-    lines: int
-    most_bytes: int
-    hold_s: float
-
-    def after(self, line: bytes, state: str) -> str | None:
-        """State of the record after `line`, None if `line` begins a record."""
-        if not self.joins:
-            return None
-        if self.begins:
-            return None if self.begins(line) else state
-        return continued(line, state)
-
-    def opened_by(self, line: bytes) -> str:
-        return opened_by(line) if self.joins and not self.begins else ""
-
-    @property
-    def visits(self) -> re.Pattern[bytes]:
-        """Finds the lines that must be looked at one by one."""
-        return _EVERY if self.begins else UNUSUAL
-
-
-EACH_LINE = Joining(None, False, 1, 1, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Consecutive records: `data` is one record if `joined`, else each of its lines is one."""
-
-    data: bytes
-    joined: bool = False
-    preceding: str = ""
-    part: int = 0
-    flag: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """`runs` from the first `size` bytes of the lines, and the state after them."""
-
-    runs: list[Run]
-    size: int
-    between: Between
-
-
-def joining(mode: str, lines: int, limit_bytes: int, hold_s: float) -> Joining:
-    """`mode`: "auto", "none", or a pattern (RE2) that matches the first line of each record from its start.
-
-    Raises:
-        ConfigError: The pattern cannot be read, or matches an empty line.
-    """
-    if mode in (AUTO, NONE):
-        return Joining(None, mode == AUTO, lines, limit_bytes, hold_s)
-    try:
-        begins = given_bytes_pattern(mode).match
-    except ValueError as error:
-        raise _refused(mode, f"cannot be read: {error}") from error
-    if begins(b""):
-        raise _refused(mode, "matches an empty line, so every line would begin a record")
-    return Joining(begins, True, lines, limit_bytes, hold_s)
-
-
-def _refused(mode: str, reason: str) -> ConfigError:
-    return ConfigError(
-        f'multiline pattern "{mode[:200]}" {reason}',
-        hint='pass "auto", "none", or a pattern in RE2 syntax that matches the first line of a record',
-    )
-
-
-def without_returns(data: bytes) -> bytes:
-    return data.replace(b"\r\n", b"\n").removesuffix(b"\r") if b"\r" in data else data
-
-
-def pieces_of(data: bytes, how: Joining) -> list[bytes]:
-    """`data`, a joined record, cut between its lines where it passes a limit; a longer line stays whole."""
-    if len(data) <= how.most_bytes and data.count(b"\n") < how.lines:
-        return [data]
-    pieces: list[bytes] = []
-    begin = end = count = 0
-    while end < len(data):
-        following = data.find(b"\n", end) + 1 or len(data) + 1
-        if count and (following - begin > how.most_bytes or count >= how.lines):
-            pieces.append(data[begin : end - 1])
-            begin, count = end, 0
-        end, count = following, count + 1
-    return [*pieces, data[begin:]]
+from agents.envelopes import envelope_of
+from agents.joining import Joined, Joining, Run, pieces_of, without_returns
+from agents.streams import join_streams
+from text.heads import has_time
 
 
 def join(lines: bytes, how: Joining, between: Between, flush: bool, cut: bool = False) -> Joined:
@@ -127,6 +21,9 @@ def join(lines: bytes, how: Joining, between: Between, flush: bool, cut: bool = 
     `flush`: the last record is not held back; `cut`: nor is it at its end. Without both the size of the result may be
     0: all lines are one record that may go on.
     """
+    envelope = envelope_of(lines[: lines.index(b"\n")].removesuffix(b"\r"))
+    if envelope:
+        return join_streams(lines, how, between, flush, cut, envelope)
     return _Walk(lines, how, between).joined(flush or cut, cut)
 
 
@@ -157,6 +54,7 @@ class _Walk:
         self._last = len(lines)  # offset of the last newline
         self._how = how
         self._opened = between.opened.get("")
+        self._start = 0  # offset of the first line that is not empty
         self._preceding = self._before_last = between.preceding
         self._runs: list[Run] = []
         self._sent = 0  # records before this offset are in the runs
@@ -174,7 +72,8 @@ class _Walk:
             preceding = self._before_last
             self._emit_lines(last.begin, "")
             self._end_run()
-            return Joined(self._runs, last.begin, Between({}, preceding))
+            opened = {"": self._opened} if self._opened and last.begin == self._start else {}
+            return Joined(self._runs, last.begin, Between(opened, preceding))
         part = self._close(last, cut)
         self._emit_lines(self._last, "")
         self._end_run()
@@ -188,9 +87,11 @@ class _Walk:
         if not line:
             if record:
                 record.following = end
+            else:
+                self._start = end
             return
-        if record is None and at == 0 and self._opened:
-            record = _Record(0, 0, 0, self._opened.state, self._preceding, max(1, self._opened.part))
+        if record is None and self._opened:
+            record = _Record(at, at, at, self._opened.state, self._preceding, max(1, self._opened.part))
         state = self._how.after(line, record.state) if record and not self._is_whole(record) else None
         if record and state is not None:
             record.several = record.several or record.end > record.begin
@@ -209,7 +110,7 @@ class _Walk:
         if record:
             self._close(record)
             self._record = None
-        if at == 0:
+        if at == self._start:
             return None
         begin = self._data.rfind(b"\n", 0, at)
         self._record = self._begun(begin, at, self._data[begin + 1 : at].removesuffix(b"\r"))

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from agents.between import Between
 from agents.follow import packed
+from agents.joining import EACH_LINE, Joining
 from agents.lines import Limits, LineEncoder, Origin, Part, whole_characters
-from agents.multiline import EACH_LINE, Joining, join
+from agents.multiline import join
 
 CHUNK_BYTES = 64 << 10
 

@@ -22,9 +22,9 @@ from agents.counters import Counters
 from agents.follow import Follower, Taken
 from agents.home import Home
 from agents.host import HostMetrics
+from agents.joining import joining
 from agents.journal import Journal
 from agents.lines import Limits, Origin, Part
-from agents.multiline import joining
 from agents.pipe import Pipe
 from agents.positions import Position
 from agents.ship import Shipper, Sizes, Target
@@ -128,7 +128,7 @@ def run_logs(
     With `until_idle` the agent returns 0 once all records are read and acknowledged, and 1 if the service refuses the
     key. An agent of standard input alone does the same after the writer has closed it.
 
-    `multiline`: as in `agents.multiline`. `timezone`: zone of log lines that name none; "" is that of this process.
+    `multiline`: as in `agents.joining`. `timezone`: zone of log lines that name none; "" is that of this process.
 
     Raises:
         ConfigError: A setting is missing, an option is wrong, or another agent uses the same folder.

@@ -23,9 +23,9 @@ from typing import Literal
 
 from agents.follow import Follower, Taken
 from agents.globs import Globs
+from agents.joining import EACH_LINE, Joining
 from agents.journal import Journal
 from agents.lines import Limits, LineEncoder, Origin
-from agents.multiline import EACH_LINE, Joining
 from agents.positions import GUARD_BYTES, HEAD_BYTES, Position, begins_like, holds, key_of, last_line
 
 LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record

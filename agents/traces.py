@@ -11,33 +11,37 @@ import re
 from text.heads import has_own_head
 from text.patterns import bytes_pattern
 
-_LISTED = bytes_pattern(
-    b"|".join(
-        (
-            rb"Caused by: ?|Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common|lines|levels|skipped|filtered)",
-            rb"at [\w.$/<>`~@-]+\(.*\)|at .+ in .+:line \d+|at .+\(.+:\d+:\d+\)",  # frames that lost their blanks
-            rb"--- End of |---> |Traceback \(most recent|During handling of the above|The above exception",
-            rb"goroutine \d+ |created by |\[signal |exit status \d+$|Node\.js v\d|stack backtrace:$|note: run with",
-            rb"-----(?:BEGIN|END) |Stack trace:|\[stacktrace\]|\[previous exception\]|#\d+ |Next [\w\\]+: |\"\}\s*$",
-            rb"\S+\.rb:\d+:in |from \S+:\d+:in |\*\* \(|[\]})]+[;,]?\s*$",
-            rb"(?:[\w$]+[.\\])+[\w$]*(?:Exception|Error|Throwable|Failure|Fault|Warning)\b",
-            rb"[A-Z]\w*(?:Exception|Error)(?:$|[: (]|\s*\[)",
-        )
+_LISTS = b"|".join(
+    (
+        rb"Caused by: ?|Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common|lines|levels|skipped|filtered)",
+        rb"at [\w.$/<>`~@-]+\(.*\)|at .+ in .+:line \d+|at .+\(.+:\d+:\d+\)",  # frames that lost their blanks
+        rb"--- End of |---> |Traceback \(most recent|During handling of the above|The above exception",
+        rb"goroutine \d+ |created by |\[signal |exit status \d+$|Node\.js v\d|stack backtrace:$|note: run with",
+        rb"-----(?:BEGIN|END) |Stack trace:|\[stacktrace\]|\[previous exception\]|#\d+ |Next [\w\\]+: |\"\}\s*$",
+        rb"\S+\.rb:\d+:in |from \S+:\d+:in |\*\* \(|[\]})]+[;,]?\s*$",
+        rb"(?:[\w$]+[.\\])+[\w$]*(?:Exception|Error|Throwable|Failure|Fault|Warning)\b",
+        rb"[A-Z]\w*(?:Exception|Error)(?:$|[: (]|\s*\[)",
     )
-).match
-_GO = bytes_pattern(
+)
+_OPENS_GO = (
     rb"(?:panic: |fatal error: |SIG[A-Z]+: |goroutine \d+ \[)|.*http: panic serving |.*\bpanic: .*|.*\[recovered\]"
-).match
+)
 _GO_LINE = bytes_pattern(
     rb"[\w./*%~@-]+[\w./()*\[\]{}%~@,. -]*\(.*\)$|created by |exit status |goroutine |\[(?:signal|recovered)"
     rb"|PC=|r\w\w? +0x|[re]?flags +0x|[c-gs]s +0x|\.\.\.additional frames|runtime stack:|panic: "
 ).match
+_LISTED, _GO = bytes_pattern(_LISTS).match, bytes_pattern(_OPENS_GO).match
 _RAISED = bytes_pattern(rb"[A-Za-z_][\w.]*(?:: |:?\s*$)").match
 _LOGGING = bytes_pattern(rb"Call stack:$|Message: ['\"]|Arguments: ").match  # an error within Python's logging
-_JUL = bytes_pattern(rb"[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d").match
+_OPENS_JUL = rb"[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d"
+_JUL = bytes_pattern(_OPENS_JUL).match
 _JUL_LEVEL = bytes_pattern(rb"[A-Z]+: ").match
 _CARETS = re.compile(rb"[ \t]*[\^~]+[ \t\r]*\Z").match
-_NEXT_LINE = bytes_pattern(rb"thread '[^']*'(?: \(\d+\))? panicked at .*:\s*$").match
+_OPENS_RUST = rb"thread '[^']*'(?: \(\d+\))? panicked at .*:\s*$"
+_NEXT_LINE = bytes_pattern(_OPENS_RUST).match
+
+NOTEWORTHY = b"|".join((rb"[ \t\r]", _LISTS, _OPENS_GO, _OPENS_JUL, _OPENS_RUST, rb".*-----BEGIN "))
+"""Matches, as a part of a pattern, each line that continues a record whose state is "", or that gives it a state."""
 
 
 def opened_by(line: bytes) -> str:

@@ -67,6 +67,7 @@ def ship_logs(
     import agents
 
     about = (service, env, host, name, until_idle)
+
     def run(stop: threading.Event) -> int:
         return agents.run_logs(settings, paths, stdin, *about, stop, files, multiline, timezone)
 

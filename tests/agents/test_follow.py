@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from agents.follow import Follower
+from agents.joining import EACH_LINE, Joining, joining
 from agents.lines import FLAG, Limits, LineEncoder, Origin
-from agents.multiline import EACH_LINE, Joining, joining
 from agents.positions import Position
 
 LIMITS = Limits(1000, 1 << 20, 1 << 18)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agents.between import Between, Open
-from agents.multiline import Joining, join, joining
+from agents.joining import Joining, joining
+from agents.multiline import join
 from contracts.errors import ConfigError
 
 AUTO = joining("auto", 2000, 256 << 10, 1.0)
