@@ -2,6 +2,8 @@
 
     python -m agents logs --path GLOB... [--stdin] --service S --env E
     python -m agents host --interval 10
+    python -m agents journald [--unit UNIT]
+    python -m agents run --config agent.toml
     python -m agents status
 
 Needs HEADWATER_INGEST_URL and HEADWATER_API_KEY. Delivery: at least once, always with the same sequence numbers, so
@@ -14,11 +16,13 @@ import argparse
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
+from agents.config import JournalInput, load_config
 from agents.counters import read_status
-from agents.run import run_host, run_logs, until_told
+from agents.run import run_config, run_host, run_journald, run_logs, until_told
 from agents.tail import FileOptions
 from contracts.errors import HeadwaterError
 from contracts.settings import Settings, load_settings
@@ -37,11 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, given: argparse.Namespace, stop: threading.Event) -> int:
+    if given.command == "run":
+        return run_config(settings, load_config(given.config), given.exit_when_idle, stop)
     name = given.name or given.command
     about = (given.service, given.env, given.host, name, given.exit_when_idle, stop)
     if given.command == "logs":
         files = FileOptions(tuple(given.exclude), given.begin)
         return run_logs(settings, given.path, given.stdin, *about, files, given.multiline, given.timezone)
+    if given.command == "journald":
+        journal = JournalInput(
+            unit=tuple(given.unit), begin=given.begin, service=given.service, env=given.env, host=given.host or ""
+        )
+        return run_journald(settings, journal, name, given.exit_when_idle, stop)
     return run_host(settings, given.interval, *about)
 
 
@@ -73,7 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     host = commands.add_parser("host", help="measure this machine")
     host.add_argument("--interval", type=float, default=10.0, metavar="S", help="seconds between measurements")
-    for command, service in ((logs, "unknown_service"), (host, "host")):
+    journald = commands.add_parser("journald", help="read the journal of systemd")
+    journald.add_argument("--unit", action="append", default=[], help="only this unit; repeatable")
+    journald.add_argument("--from", dest="begin", choices=("start", "end"), default="start", help="of the first start")
+    config = commands.add_parser("run", help="run all inputs of a config")
+    config.add_argument("--config", type=Path, required=True, metavar="FILE")
+    config.add_argument("--exit-when-idle", action="store_true", help="end when all is read and acknowledged")
+    for command, service in ((logs, ""), (journald, ""), (host, "host")):
         command.add_argument("--service", default=service)
         command.add_argument("--env", default="")
         command.add_argument("--host", default=None, help="name of this machine; default is its hostname")

@@ -26,6 +26,7 @@ class Status(msgspec.Struct, omit_defaults=False):
         duplicates: Batches that the service had already.
         buffered_records, buffer_bytes: Records that wait for delivery; bytes of all segments.
         behind_bytes: Bytes in the tailed files that are not read yet.
+        journal_gaps: How often entries of the journal were deleted before they were read, in this run.
         lag_s: Age of the oldest record that is not acknowledged, or 0.
         last_error, last_error_ns: The last error and its time; "" and 0 if there was none.
     """
@@ -51,6 +52,7 @@ class Status(msgspec.Struct, omit_defaults=False):
     buffered_records: int = 0
     buffer_bytes: int = 0
     behind_bytes: int = 0
+    journal_gaps: int = 0
     lag_s: float = 0.0
     last_error: str = ""
     last_error_ns: int = 0

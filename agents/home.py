@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -16,6 +17,18 @@ from contracts.files import replace_file
 from contracts.locks import read_note, try_lock, write_note
 
 RESERVE_BYTES = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def checked_name(name: str) -> str:
+    """`name`, if an agent may have it.
+
+    Raises:
+        ConfigError: It may not; the message says what is allowed.
+    """
+    if not _NAME.match(name):
+        raise ConfigError(f'agent name "{name[:80]}" is not allowed: use 1-64 letters, digits, ".", "_" and "-"')
+    return name
 
 
 class State(msgspec.Struct, frozen=True):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import psutil
 
-from agents.lines import Part
+from agents.lines import Part, Scalar
 
 GAUGE, SUM = "gauge", "sum"
 LEAST_S = 0.05  # least CPU time, on average of all CPUs, from which a utilisation is computed
@@ -37,8 +37,11 @@ class HostMetrics:
     A CPU whose counters did not change has no utilisation.
     """
 
-    def __init__(self, service: str, env: str, host: str, batch_records: int) -> None:
+    def __init__(
+        self, service: str, env: str, host: str, batch_records: int, attributes: Mapping[str, Scalar] | None = None
+    ) -> None:
         self._resource = {"service": service, "env": env, "host": host}
+        self._attributes = dict(attributes or {})
         self._batch_records = batch_records
         self._cpu: Sequence[object] = psutil.cpu_times(percpu=True)
         time.sleep(0.1)
@@ -63,7 +66,8 @@ class HostMetrics:
             "timestamp": now_ns,
             **{name: text for name, text in self._resource.items() if text},
         }
-        return msgspec.json.encode(record | ({"attributes": dict(point.attributes)} if point.attributes else {}))
+        attributes = {**self._attributes, **dict(point.attributes)}
+        return msgspec.json.encode(record | ({"attributes": attributes} if attributes else {}))
 
     def _cpus(self) -> Iterator[Point]:
         now = psutil.cpu_times(percpu=True)

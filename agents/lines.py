@@ -17,6 +17,8 @@ FLAG = "headwater.line.flag"
 PART = "headwater.line.part"
 RAW = "headwater.body.raw"
 
+Scalar = str | int | float | bool
+
 _PREFIX = b'{"body":'
 _encode = msgspec.json.Encoder().encode
 
@@ -39,7 +41,7 @@ class Origin:
     service: str
     env: str
     host: str
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, Scalar]
     zone: str = ""
 
 

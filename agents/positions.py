@@ -41,6 +41,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
         path: Last known path of the file.
         generation: +1 whenever the bytes at this inode were replaced.
         part: Pieces of the current line that were sent already; 0 at the start of a line.
+        cursor: Of the last entry that was read, if this is no file but the journal of systemd.
         before: The mark of the previous generation, which identifies a copy of it (copytruncate).
         between: What the records before the offset mean for the next one.
     """
@@ -52,6 +53,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     mark: Mark = Mark()
     part: int = 0
     before: Mark | None = None
+    cursor: str = ""
     between: Between = Between()
 
     @property

@@ -1,112 +1,36 @@
-"""Run: settings -> a log agent or a host agent, until a stop.
+"""Run: settings and options -> a log agent, a journal agent, a host agent, or all of a config, until a stop.
 
-Files or metrics -> buffer (this thread) -> HTTP (one thread). After a stop the agent ends within 5 seconds: it stops
-reading, syncs the records it has read, lets the request in flight end, and leaves the rest in the buffer. `until_told`
-turns signals into a stop.
+Sources -> buffer (this thread) -> HTTP (one thread). After a stop the agent ends within 5 seconds: it stops reading,
+syncs the records it has read, lets the request in flight end, and leaves the rest in the buffer. `until_told` turns
+signals into a stop.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping, Sequence
 
-from agents.aside import SetAside
-from agents.buffer import Buffer, BufferFull
-from agents.counters import Counters
-from agents.follow import Follower, Taken
-from agents.home import Home
+from agents.agent import STATUS_S, Agent
+from agents.config import Config, JournalInput, LogInput
+from agents.home import checked_name
 from agents.host import HostMetrics
 from agents.joining import joining
-from agents.journal import Journal
-from agents.lines import Limits, Origin, Part
+from agents.journald import Journald
+from agents.lines import Limits, Origin, Scalar
 from agents.pipe import Pipe
-from agents.positions import Position
-from agents.ship import Shipper, Sizes, Target
-from agents.tail import ALL_FILES, FileOptions, Tail
+from agents.reading import Reading
+from agents.tail import ALL_FILES, UNKNOWN_SERVICE, FileOptions, Tail
 from agents.zone import checked_zone, local_zone
 from contracts.errors import ConfigError
 from contracts.open_files import allow_many_files
-from contracts.settings import MIB, Settings
+from contracts.settings import Settings
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-FRAME_BYTES = 1 << 20  # a round of reading with more bytes of records is stored at once
-STATUS_S = 1.0
-LAST_SEND_S = 2.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-FULL_PAUSE_S = 0.25
-
-
-class Agent:
-    """The common parts of both agents: folder, buffer, shipper, counters. Use it as a context manager."""
-
-    def __init__(self, settings: Settings, name: str, kind: str, stop: threading.Event | None = None) -> None:
-        self.settings = settings
-        self.stopping = stop or threading.Event()
-        if not _NAME.match(name):
-            raise ConfigError(f'agent name "{name[:80]}" is not allowed: use 1-64 letters, digits, ".", "_" and "-"')
-        target = _target(settings, kind, name)
-        self.journal = Journal(name, settings.log_level)
-        self.home = Home(settings.agent_home / name)
-        self.counters = Counters(self.home.folder, name, os.getpid())
-        self.buffer = Buffer(self.home, settings.agent_buffer_mib * MIB, settings.agent_segment_mib * MIB, self.journal)
-        sizes = Sizes(settings.agent_batch_records, settings.agent_batch_kib << 10, settings.agent_batch_wait_s)
-        self.shipper = Shipper(self.buffer, target, sizes, SetAside(self.home.folder), self.counters, self.journal)
-        self.extra: Callable[[], dict[str, int]] = dict
-        self._saved_s = 0.0
-
-    def __enter__(self) -> Agent:
-        self.journal.info("agent started", folder=self.home.folder, producer=self.buffer.producer)
-        self.shipper.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shipper.stop(LAST_SEND_S)
-        self.buffer.close()
-        self.save_status("stopped")
-        self.journal.info("agent stopped", unsent=self.buffer.unsent)
-        self.home.close()
-
-    def store(self, parts: list[Part], positions: dict[str, Position | None]) -> bool:
-        """Append to the buffer, and wait while it is full; False if a stop came first."""
-        while True:
-            self.buffer.freed.clear()
-            try:
-                self.buffer.append(parts, positions)
-                return True
-            except BufferFull as full:
-                self.counters.failed(str(full))
-                self.journal.once("warning", "buffer", "reading stopped until the buffer has room", reason=full)
-            if self.stopping.is_set():
-                return False
-            self.save_status("running", STATUS_S / 4)
-            self.buffer.freed.wait(FULL_PAUSE_S)
-
-    def drained(self) -> bool:
-        return self.buffer.unsent == 0
-
-    def save_status(self, state: str = "running", every_s: float = 0.0) -> None:
-        now = time.monotonic()
-        if now - self._saved_s < every_s:
-            return
-        self._saved_s = now
-        epoch, sequence = self.buffer.next
-        self.counters.save(
-            state=state,
-            producer=self.buffer.producer,
-            epoch=epoch,
-            next_sequence=sequence,
-            acked_sequence=self.buffer.acked[1],
-            buffered_records=self.buffer.unsent,
-            buffer_bytes=self.buffer.size_bytes(),
-            lag_s=self.buffer.lag_s(),
-            **self.extra(),
-        )
 
 
 def run_logs(
@@ -128,85 +52,136 @@ def run_logs(
     With `until_idle` the agent returns 0 once all records are read and acknowledged, and 1 if the service refuses the
     key. An agent of standard input alone does the same after the writer has closed it.
 
-    `multiline`: as in `agents.joining`. `timezone`: zone of log lines that name none; "" is that of this process.
+    `service`: "" takes that of the container that writes the file, else "unknown_service". `multiline`: as in
+    `agents.joining`. `timezone`: zone of log lines that name none; "" is that of this process.
 
     Raises:
         ConfigError: A setting is missing, an option is wrong, or another agent uses the same folder.
     """
     if not paths and not stdin:
         raise ConfigError("the log agent has no source", hint="name files by --path, or pass --stdin")
-    line_bytes = settings.agent_line_kib << 10
-    how = joining(multiline, settings.agent_multiline_lines, line_bytes, settings.agent_multiline_s)
-    zone = checked_zone(timezone) if timezone else local_zone()
-    with Agent(settings, name, "logs", stop) as agent:
-        allow_many_files()
-        origin = Origin(service, env, host or socket.gethostname(), {}, zone)
-        limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, line_bytes)
-        hold_s = settings.agent_partial_line_s
-        tail = Tail(paths, origin, limits, hold_s, agent.buffer.positions, agent.journal, files, how)
-        pipe = Pipe(_standard_input(), origin, limits, hold_s, how) if stdin else None
-        agent.extra = lambda: {"files": len(tail), "behind_bytes": tail.behind_bytes()}
+    given = LogInput(
+        path=tuple(paths), exclude=files.exclude, begin=files.begin, multiline=multiline, timezone=timezone,
+        service=service, env=env, host=host or "",
+    )  # fmt: skip
+    return _run_inputs(settings, name, [given], [], stdin, until_idle or not paths, stop)
+
+
+def run_journald(
+    settings: Settings,
+    given: JournalInput,
+    name: str = "journald",
+    until_idle: bool = False,
+    stop: threading.Event | None = None,
+) -> int:
+    """Read the journal of systemd until `stop` is set; returns as `run_logs`.
+
+    Raises:
+        ConfigError: As `run_logs`; or journalctl is not on this machine.
+    """
+    return _run_inputs(settings, name, [], [given], False, until_idle, stop)
+
+
+def run_config(
+    settings: Settings, config: Config, until_idle: bool = False, stop: threading.Event | None = None
+) -> int:
+    """Run all inputs of `config` until `stop` is set; returns as `run_logs`. The metrics have a thread of their own.
+
+    Raises:
+        ConfigError: As `run_logs`.
+    """
+    stopping = stop or threading.Event()
+    machine = config.metrics
+    if machine is None:
+        return _run_inputs(settings, config.name, config.logs, config.journald, False, until_idle, stopping)
+    about = (machine.interval, machine.service or "host", machine.env, machine.host or None, f"{config.name}-metrics")
+
+    def measure() -> int:
+        return run_host(settings, *about, until_idle=until_idle, stop=stopping, attributes=machine.attributes)
+
+    if not config.logs and not config.journald:
+        return measure()
+    return _both(
+        measure,
+        lambda: _run_inputs(settings, config.name, config.logs, config.journald, False, until_idle, stopping),
+        stopping,
+    )
+
+
+def _both(aside: Callable[[], int], main: Callable[[], int], stop: threading.Event) -> int:
+    """Run `aside` on a thread and `main` on this one. If one of them fails, the other is stopped."""
+    results: list[int] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
         try:
-            return _follow(agent, tail, pipe, until_idle or not paths)
-        finally:
-            tail.close()
+            results.append(aside())
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
+
+    thread = threading.Thread(target=run, name="metrics")
+    thread.start()
+    try:
+        results.append(main())
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return max(results)
 
 
-def _follow(agent: Agent, tail: Tail, pipe: Pipe | None, until_idle: bool) -> int:
-    looked_s = -1e9
-    poll_s = agent.settings.agent_poll_s
-    while not agent.stopping.is_set():
-        now_s = time.monotonic()
-        if now_s - looked_s >= poll_s:
-            tail.look(now_s)
-            looked_s = now_s
-        read = _read_round(agent, tail, pipe, now_s)
-        agent.save_status(every_s=STATUS_S)
-        if read:
-            continue
-        if until_idle and tail.at_end() and (pipe is None or pipe.ended):
-            agent.shipper.hurry()
-            if agent.drained():
-                return 0
-            if agent.shipper.denied:
-                return 1
-            poll_s = min(poll_s, 0.02)
-        agent.stopping.wait(poll_s)
-    return 0
+def _run_inputs(
+    settings: Settings,
+    name: str,
+    inputs: Sequence[LogInput],
+    journals: Sequence[JournalInput],
+    stdin: bool,
+    until_idle: bool,
+    stop: threading.Event | None,
+) -> int:
+    line_bytes = settings.agent_line_kib << 10
+    limits = Limits(settings.agent_batch_records, settings.agent_batch_kib << 10, line_bytes)
+    hold_s = settings.agent_partial_line_s
+    ways = [
+        joining(each.multiline, settings.agent_multiline_lines, line_bytes, settings.agent_multiline_s)
+        for each in inputs
+    ]
+    here = settings.agent_host or socket.gethostname()
+    origins = [_origin(each, here, checked_zone(each.timezone) if each.timezone else local_zone()) for each in inputs]
+    with Agent(settings, checked_name(name), "logs", stop) as agent, contextlib.ExitStack() as stack:
+        allow_many_files()
+        known = dict(agent.buffer.positions)
+        tails = [
+            Tail(each.path, origin, limits, hold_s, known, agent.journal, each.files(), how)
+            for each, origin, how in zip(inputs, origins, ways, strict=True)
+        ]
+        pipe = Pipe(_standard_input(), _named(origins[0]), limits, hold_s, ways[0]) if stdin else None
+        read = [
+            Journald(
+                each.options(),
+                _origin(each, settings.agent_host),
+                limits,
+                known.get(each.options().key),
+                agent.journal,
+                not until_idle,
+            )
+            for each in journals
+        ]
+        reading = Reading(agent, tails, pipe, read)
+        stack.callback(reading.close)
+        return reading.run(until_idle)
 
 
-def _read_round(agent: Agent, tail: Tail, pipe: Pipe | None, now_s: float) -> int:
-    """Read each source once and store the records as one frame; return the raw bytes read."""
-    observed_ns = time.time_ns()
-    takes = _some(tail.takes(now_s, observed_ns))
-    parts = [part for _, taken in takes for part in taken.parts]
-    size = sum(taken.size for _, taken in takes)
-    if pipe:
-        piped, piped_bytes = pipe.take(now_s, observed_ns)
-        parts += piped
-        size += piped_bytes
-    positions: dict[str, Position | None] = {taken.position.key: taken.position for _, taken in takes}
-    positions |= tail.changes()
-    if parts or positions:
-        if not agent.store(parts, positions):
-            return 0
-        for follower, taken in takes:
-            follower.commit(taken)
-    nul_bytes = sum(taken.nul_bytes for _, taken in takes)
-    agent.counters.add(read_lines=sum(part.count for part in parts), read_bytes=size, nul_bytes=nul_bytes)
-    return size
+def _origin(given: LogInput | JournalInput, host: str, zone: str = "") -> Origin:
+    return Origin(given.service, given.env, given.host or host, given.attributes, zone)
 
 
-def _some(takes: Iterator[tuple[Follower, Taken]]) -> list[tuple[Follower, Taken]]:
-    """Reads for one frame of about `FRAME_BYTES`; files that were not reached come first in the next round."""
-    chosen: list[tuple[Follower, Taken]] = []
-    size = 0
-    for follower, taken in takes:
-        chosen.append((follower, taken))
-        size += sum(len(part.payload) for part in taken.parts)
-        if size >= FRAME_BYTES:
-            break
-    return chosen
+def _named(origin: Origin) -> Origin:
+    return Origin(origin.service or UNKNOWN_SERVICE, origin.env, origin.host, origin.attributes, origin.zone)
 
 
 def run_host(
@@ -218,6 +193,7 @@ def run_host(
     name: str = "host",
     until_idle: bool = False,
     stop: threading.Event | None = None,
+    attributes: Mapping[str, Scalar] | None = None,
 ) -> int:
     """Measure this machine every `interval_s` seconds until `stop` is set; 0 after a clean stop.
 
@@ -229,7 +205,13 @@ def run_host(
     if not interval_s > 0:
         raise ConfigError(f'interval "{interval_s}" is not a positive number of seconds')
     with Agent(settings, name, "metrics", stop) as agent:
-        metrics = HostMetrics(service, env, host or socket.gethostname(), settings.agent_batch_records)
+        metrics = HostMetrics(
+            service,
+            env,
+            host or settings.agent_host or socket.gethostname(),
+            settings.agent_batch_records,
+            attributes or {},
+        )
         due_s = time.monotonic()
         while not agent.stopping.is_set():
             if time.monotonic() >= due_s:
@@ -251,38 +233,6 @@ def _drain(agent: Agent) -> int:
         if agent.shipper.denied:
             return 1
     return 0
-
-
-def _target(settings: Settings, kind: str, stream: str) -> Target:
-    url = settings.ingest_url.rstrip("/")
-    if not url:
-        raise ConfigError(
-            "HEADWATER_INGEST_URL is not set", hint="set it to the ingestion service, for example http://127.0.0.1:8080"
-        )
-    if not _is_http(url):
-        raise ConfigError(f'HEADWATER_INGEST_URL "{url}" is not an http or https URL')
-    key = settings.api_key.get_secret_value()
-    if not key or not key.isascii() or not key.isprintable():
-        raise ConfigError(
-            "HEADWATER_API_KEY is empty or not printable ASCII", hint="set it to a key with the role ingest"
-        )
-    return Target(
-        url=f"{url}/{kind}",
-        key=key,
-        kind=kind,
-        stream=stream,
-        compression=settings.agent_compression,
-        timeout_s=settings.agent_timeout_s,
-        retry_max_s=settings.agent_retry_max_s,
-    )
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _standard_input() -> int:

@@ -16,11 +16,12 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from agents.containers import container_of
 from agents.follow import Follower, Taken
 from agents.globs import Globs
 from agents.joining import EACH_LINE, Joining
@@ -31,6 +32,7 @@ from agents.positions import GUARD_BYTES, HEAD_BYTES, Position, begins_like, hol
 LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record
 COPY_S = 2.0  # a copy (copytruncate) that did not grow for so long counts as a file of its own
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
+UNKNOWN_SERVICE = "unknown_service"  # of a record that no option and no container gives a service
 LOOKED = "glob:"  # begins the keys of patterns among the positions
 
 
@@ -80,13 +82,19 @@ class Tail:
         self._changes: dict[str, Position | None] = {}
         self._looked_for_moved = False
 
-    def look(self, now_s: float) -> None:
-        """Find new, renamed and removed files."""
+    def share(self, other: Tail) -> None:
+        """Use the positions that `other` knows: a file may leave its patterns and come into those of this tail."""
+        self._known = other._known
+
+    def look(self, now_s: float, others: Set[str] = frozenset()) -> None:
+        """Find new, renamed and removed files, but for `others`, which belong to another tail."""
         matched = self._globs.paths()
         listed = self._listed(matched)
         if not listed and self._globs.patterns:
             self._journal.once("warning", "globs", "no file matches yet", patterns=self._globs.patterns)
         for key, paths in listed.items():
+            if key in others:
+                continue
             skip = bool(self._new_patterns) and matched[paths[0]] <= self._new_patterns
             follower = self._followers.get(key) or self._open(paths[0], skip)
             if follower is None:
@@ -96,7 +104,7 @@ class Tail:
                 follower.position = follower.position.renamed(paths[0])
         if not self._looked_for_moved:
             self._looked_for_moved = True
-            self._open_moved(set(listed), now_s)
+            self._open_moved(listed.keys() | others, now_s)
             self._note_patterns()
         self._leave(now_s)
 
@@ -125,6 +133,10 @@ class Tail:
         """Positions that changed without a record since the last call (None: forgotten); store them at once."""
         changes, self._changes = self._changes, {}
         return changes
+
+    def keys(self) -> Set[str]:
+        """The files that are being read."""
+        return self._followers.keys()
 
     def at_end(self) -> bool:
         return all(follower.at_end() for follower in self._followers.values())
@@ -198,8 +210,11 @@ class Tail:
         return follower
 
     def _follow(self, fd: int, path: str, position: Position) -> Follower:
-        attributes = {**self._origin.attributes, "log.file.name": Path(path).name, "log.file.path": path}
-        encoder = LineEncoder(replace(self._origin, attributes=attributes), self._limits)
+        container = container_of(path)
+        names = {"log.file.name": Path(path).name, "log.file.path": path}
+        attributes = {**names, **container.attributes, **self._origin.attributes}
+        service = self._origin.service or container.service or UNKNOWN_SERVICE
+        encoder = LineEncoder(replace(self._origin, service=service, attributes=attributes), self._limits)
         follower = Follower(fd, position, encoder, self._limits, self._hold_s, self._how)
         follower.verify()
         return follower

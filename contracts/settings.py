@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     )
 
     agent_dir: Path | None = Field(None, description="Agent: buffer, positions, counters; empty is <data>/agent.")
+    agent_host: str = Field("", description="Agent: host of its records; empty is the name of this machine.")
     agent_buffer_mib: int = Field(512, ge=1, description="Agent: size of the disk buffer; when full, reading stops.")
     agent_segment_mib: int = Field(8, ge=1, description="Agent: size of one buffer segment.")
     agent_batch_records: int = Field(4000, ge=1, le=10_000, description="Agent: most records of a request.")

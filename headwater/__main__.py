@@ -14,7 +14,7 @@ import typer
 
 from contracts.errors import ConfigError, HeadwaterError
 from headwater.commands.quality_commands import quality_app
-from headwater.options import AsHost, Begin, DataDir, Env, Host, Json, Order, Port, TakesQuery, settings_for
+from headwater.options import AsHost, Begin, ConfigFile, DataDir, Env, Host, Json, Order, Port, TakesQuery, settings_for
 from headwater.supervision.child import die_with_parent
 
 app = typer.Typer(
@@ -100,7 +100,9 @@ def agent_logs(
         Begin, typer.Option("--from", help="Where to begin in files that stand there at the first look.")
     ] = Begin.START,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read standard input as well.")] = False,
-    service: Annotated[str, typer.Option(help="Service of every record.")] = "unknown_service",
+    service: Annotated[
+        str, typer.Option(help="Service of every record; default is that of the file's container.")
+    ] = "",
     env: Env = "",
     host: AsHost = None,
     name: Annotated[str, typer.Option(help="Name of this agent; its buffer and positions live under it.")] = "logs",
@@ -141,6 +143,48 @@ def agent_host(
     from headwater.commands.shipping import ship_host
 
     raise typer.Exit(ship_host(settings_for(), interval, service, env, host, name, exit_when_idle))
+
+
+@agent_app.command("journald")
+def agent_journald(
+    unit: Annotated[list[str] | None, typer.Option(metavar="UNIT", help="Only this unit; may be given again.")] = None,
+    begin: Annotated[Begin, typer.Option("--from", help="Where the first start begins.")] = Begin.START,
+    directory: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder of journal files; default is this machine's.")
+    ] = "",
+    service: Annotated[str, typer.Option(help="Service of every record; default is its unit or identifier.")] = "",
+    env: Env = "",
+    host: AsHost = None,
+    name: Annotated[str, typer.Option(help="Name of this agent; its buffer and position live under it.")] = "journald",
+    exit_when_idle: Annotated[bool, typer.Option("--exit-when-idle", help="End when the journal is shipped.")] = False,
+) -> None:
+    """Read the journal of systemd and ship it exactly once."""
+    from agents import JournalInput
+    from headwater.commands.shipping import ship_journald
+
+    given = JournalInput(
+        unit=tuple(unit or ()), begin=begin.value, directory=directory, service=service, env=env, host=host or ""
+    )
+    raise typer.Exit(ship_journald(settings_for(), given, name, exit_when_idle))
+
+
+@agent_app.command("run")
+def agent_run(
+    config: ConfigFile,
+    exit_when_idle: Annotated[bool, typer.Option("--exit-when-idle", help="End when all is read and shipped.")] = False,
+) -> None:
+    """Run all inputs of a config in one process: files, the journal, metrics of this machine."""
+    from headwater.commands.shipping import ship_config
+
+    raise typer.Exit(ship_config(settings_for(), config, exit_when_idle))
+
+
+@agent_app.command("check")
+def agent_check(config: ConfigFile, as_json: Json = False) -> None:
+    """Show what `headwater agent run` would read; exit code 1 if an input is wrong or reads nothing."""
+    from headwater.commands.shipping import check_config
+
+    raise typer.Exit(check_config(config, as_json))
 
 
 @agent_app.command("status")

@@ -17,6 +17,9 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of ever
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [HEADWATER_HOST, 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [HEADWATER_PORT, 8080]")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+ConfigFile = Annotated[
+    Path, typer.Option("--config", metavar="FILE", help="Inputs of the agent (TOML); docs/commands.md shows one.")
+]
 Env = Annotated[str, typer.Option(help="Environment of every record, e.g. prod.")]
 AsHost = Annotated[str | None, typer.Option("--host", help="Host name of every record. [this machine's]")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import threading
@@ -17,7 +18,9 @@ from headwater.console import err, out, size, table
 from headwater.keyring import default_env
 
 if TYPE_CHECKING:
-    from agents import FileOptions, Status
+    from pathlib import Path
+
+    from agents import FileOptions, JournalInput, Status
     from contracts.settings import Settings
 
 
@@ -87,6 +90,52 @@ def ship_host(
 
     about = (service, env, host, name, until_idle)
     return agents.until_told(lambda stop: agents.run_host(settings, interval_s, *about, stop=stop))
+
+
+def ship_journald(settings: Settings, given: JournalInput, name: str, until_idle: bool) -> int:
+    """Run until SIGTERM or Ctrl-C, or until idle when asked.
+
+    Raises:
+        ConfigError: No address or key, or no journalctl.
+    """
+    _check_target(settings)
+    import agents
+
+    return agents.until_told(lambda stop: agents.run_journald(settings, given, name, until_idle, stop))
+
+
+def ship_config(settings: Settings, path: Path, until_idle: bool) -> int:
+    """Run all inputs of the config at `path`, as `ship_logs`.
+
+    Raises:
+        ConfigError: The config is wrong; or no address or key.
+    """
+    import agents
+
+    config = agents.load_config(path)
+    _check_target(settings)
+    return agents.until_told(lambda stop: agents.run_config(settings, config, until_idle, stop))
+
+
+def check_config(path: Path, as_json: bool) -> int:
+    """What the config at `path` would read; 1 if a source cannot be read.
+
+    Raises:
+        ConfigError: The config is wrong.
+    """
+    import agents
+
+    found = agents.planned(agents.load_config(path))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
+    else:
+        rows = table("input", "source", "service", ">size", "state", title=f"what {path} reads")
+        for each in found:
+            state = f"[red]{escape(each.fault)}[/]" if each.fault else escape(each.notes or "ok")
+            size_bytes = "" if each.size_bytes is None else size(each.size_bytes)
+            rows.add_row(each.input, escape(each.source), escape(each.service), size_bytes, state)
+        out.print(rows)
+    return 1 if any(each.fault for each in found) else 0
 
 
 def show_status(settings: Settings, as_json: bool) -> int:
