@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from contracts.batches import Batch
 from contracts.errors import StoreError
 from contracts.messages import Kind
+from contracts.settings import Settings
 from flows.arrivals import Arrival, Item, Lost
 from flows.connections import Connections
 from flows.parse.batch import Parse
@@ -30,7 +31,8 @@ from flows.read.pace import Pace
 from flows.read.places import known_start
 from flows.read.source import BusPart
 from flows.write.erasing import Erasing
-from flows.write.lanes import Lane, Part
+from flows.write.lanes import Lane
+from flows.write.parts import Part
 from flows.write.sinks import HotPart, through
 from lakehouse.sql.coverage import between_sql
 from lakehouse.sql.literals import day_literal
@@ -113,13 +115,13 @@ class HotFeed:
         assert isinstance(part, HotPart)
         with contextlib.closing(BusFeed(self._means, lane, self._check_lost)) as bus:
 
-            lake_is_of_use = True  # else a look at it, which may hang, would make each pass a long one
+            lake_is_of_use = True  # False after a look that failed or hung: another one would make each pass a long one
 
             def fed(done: Mapping[int, int], live: Mapping[int, int]) -> Mapping[int, int]:
                 nonlocal lake_is_of_use
-                if lake_is_of_use or self._lake.is_live:
-                    done = self._from_lake(part, lane, done, live)
-                    lake_is_of_use = self._lake.is_live
+                if lake_is_of_use:
+                    came = self._from_lake(part, lane, done, live)
+                    done, lake_is_of_use = came or done, came is not None and self._lake.is_live
                 if lake_is_of_use and not lane.is_meeting:
                     return done  # the lake has the rest in a moment
                 return _gaps_fed(bus, part, done, live)
@@ -128,14 +130,14 @@ class HotFeed:
 
     def _from_lake(
         self, part: HotPart, lane: Lane, done: Mapping[int, int], live: Mapping[int, int]
-    ) -> Mapping[int, int]:
-        """How far it came."""
-        with contextlib.closing(Care(self._means.connections.settings)) as care:
+    ) -> Mapping[int, int] | None:
+        """How far it came; None: the lake cannot be read."""
+        with contextlib.closing(Care(_impatient(self._means.connections.settings))) as care:
             try:
                 rows = self._pinned(care, live)
             except StoreError as error:
                 log.warning("%s is fed from the bus, as the lake cannot be read: %s", lane.name, error)
-                return done
+                return None
             ends = {each: min(end, rows.landed.get(each, 0)) for each, end in live.items()}
             gaps = gaps_between(done, ends)
             if gaps:
@@ -143,8 +145,13 @@ class HotFeed:
         return {**done, **{each: end for each, (_, end) in gaps.items()}}
 
     def _pinned(self, care: Care, live: Mapping[int, int]) -> LakeRows:
+        """Asks the lake by the handle of the queries first: once that fails, later calls of it fail at once, such as
+        those of the second reader."""
+        lake, settings = self._means.connections.lake, self._means.connections.settings
         for look in range(LOOKS):
-            self._lake.settle()
+            lake.landed(self._means.kind)
+            if not self._lake.settle(settings.store_patience_s):
+                lake.landed(self._means.kind)
             rows = LakeRows(care, self._means.kind)
             if all(rows.landed.get(each, 0) >= end for each, end in live.items()) or not self._lake.is_live:
                 break
@@ -286,6 +293,13 @@ def _gaps_fed(bus: BusFeed, part: Part, done: Mapping[int, int], live: Mapping[i
 def _check(part: Part, lane: Lane) -> None:
     if part.halted:
         raise StoreError(f"{lane.name} was given up while it was fed")
+
+
+def _impatient(settings: Settings) -> Settings:
+    """With the time-out of queries for all requests to S3: a lake that hangs is not waited for, as the bus has the
+    same."""
+    timeout_s = min(settings.s3_query_timeout_s, settings.s3_write_timeout_s)
+    return settings.model_copy(update={"s3_write_timeout_s": timeout_s})
 
 
 def gaps_between(done: Mapping[int, int], live: Mapping[int, int]) -> Gaps:

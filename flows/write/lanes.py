@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from contracts.batches import Batch
 from contracts.errors import BusError, StoreError
 from flows.arrivals import Item
 from flows.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from flows.write.parts import Part
 
 QUEUE_ROWS = 20_000
 QUEUE_BYTES = 64 << 20  # of payloads, before compression
@@ -36,28 +37,9 @@ AWAY_CLOSE_S = 1.0  # and where the store is away: of what it was fed, the next 
 log = logging.getLogger("headwater.flows")
 
 
-class Part(Protocol):
-    """A sink of one store, from its opening to the first thing that it gave up. Used by one thread."""
-
-    @property
-    def halted(self) -> bool: ...
-
-    def checkpoints(self) -> Mapping[int, int]: ...
-
-    def write_batch(self, items: list[Item]) -> None: ...
-
-    def settle(self) -> object: ...
-
-    def due_s(self) -> float | None: ...
-
-    def let_go(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class State(enum.Enum):
-    """LIVE: takes items. BEHIND: drops them, and is being fed from its checkpoint. MEETING: keeps them, and is fed the
-    last that lies before them."""
+    """What a lane does with items of the flow. LIVE: writes them. BEHIND: drops them, and is being fed from its
+    checkpoint. MEETING: keeps them, and is being fed the last items before them."""
 
     LIVE = enum.auto()
     BEHIND = enum.auto()
@@ -141,9 +123,9 @@ class Lane:
             if is_queued:
                 self._take_turns()
 
-    def do(self, action: Callable[[Part], object]) -> bool:
-        """Let the sink do `action` after all that it was given, and wait for the patience; False: not done yet. Of a
-        lane that ends, the last commit is waited for.
+    def do(self, action: Callable[[Part], object], within_s: float = math.inf) -> bool:
+        """Let the sink do `action` after all that it was given, and wait for the patience, or `within_s`; False: not
+        done yet. Of a lane that ends, the last commit is waited for.
 
         Raises:
             Exception: As `put`.
@@ -158,13 +140,13 @@ class Lane:
             job = _Job(action=lambda: self._with_part(action))
             self._jobs.append(job)
             self._changed.notify_all()
-            self._await(lambda: job.done, leaves=False)
+            self._await(lambda: job.done, leaves=False, within_s=within_s)
             self._raise()
             return job.done
 
-    def settle(self) -> bool:
+    def settle(self, within_s: float = math.inf) -> bool:
         """Let the sink commit all that it was given; False: the store is behind, or slow."""
-        return self.do(lambda part: part.settle())
+        return self.do(lambda part: part.settle(), within_s)
 
     def close(self) -> None:
         """End with a last commit, which is waited for for `CLOSE_S`; a store that hangs is left as it is."""
@@ -204,13 +186,13 @@ class Lane:
     def _is_idle(self) -> bool:
         return (not self._jobs and self._busy_s is None) or self._state is not State.LIVE or self._error is not None
 
-    def _await(self, condition: Callable[[], bool], leaves: bool = True) -> None:
+    def _await(self, condition: Callable[[], bool], leaves: bool = True, within_s: float = math.inf) -> None:
         """Until it holds, or the store is behind; one that is at a single job for the patience is left behind."""
         begun_s = self._clock()
         while not condition() and self._state is not State.BEHIND and self._error is None:
             now_s = self._clock()
             since_s = begun_s if self._state is State.MEETING else (self._busy_s or now_s)
-            left_s = since_s + self._limit_s() - now_s
+            left_s = min(since_s + self._limit_s(), begun_s + within_s) - now_s
             if self._stop.is_set() and self._part is not None and self._part.halted:
                 return
             if left_s > 0:
@@ -381,10 +363,14 @@ class Lane:
     def _end(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._closing)
-        if self._part is not None:
-            self._part.close()
+        try:
+            if self._part is not None:
+                self._part.close()
+        except Exception as error:  # who waits for the last commit must see that it did not come
+            log.exception("%s was not closed cleanly, the next start goes on at its checkpoint", self.name)
+            self._error = self._error or error
         with self._changed:
-            self._has_ended = True
+            self._has_ended = self._error is None
             self._changed.notify_all()
 
 

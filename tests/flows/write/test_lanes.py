@@ -14,7 +14,8 @@ from contracts.messages import BatchHeader, Kind
 from contracts.tenants import Tenant
 from flows.arrivals import Item
 from flows.write import lanes
-from flows.write.lanes import Lane, Part
+from flows.write.lanes import Lane
+from flows.write.parts import Part
 from tests.waiting import until
 
 
@@ -146,3 +147,38 @@ def test_a_folder_that_hangs_does_not_keep_a_flow_from_ending() -> None:
     store.goes_on.set()
 
     assert not is_stuck
+
+
+def test_a_commit_that_is_waited_for_within_a_time_is_not_waited_for_longer() -> None:
+    store = Store()
+    lane = lane_of(store, is_near=True)
+    lane.put([batch(0)])
+    until(lambda: store.offsets == [0], "the store has the first")
+    store.goes_on.clear()
+    put(lane, 1)
+    answers: list[bool] = []
+    settling = threading.Thread(target=lambda: answers.append(lane.settle(within_s=0.05)), daemon=True)
+    settling.start()
+    settling.join(5)
+    store.goes_on.set()
+    lane.close()
+
+    assert answers == [False]
+
+
+def test_another_store_learns_at_once_that_the_last_commit_of_one_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(part: StorePart) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(StorePart, "close", fail)
+    store = Store()
+    lane = lane_of(store, is_near=True)
+    lane.put([batch(0)])
+    until(lambda: store.offsets == [0], "the store has the first")
+    lane.close()
+    answers: list[bool] = []
+    settling = threading.Thread(target=lambda: answers.append(lane.settle()), daemon=True)
+    settling.start()
+    settling.join(5)
+
+    assert answers == [False]

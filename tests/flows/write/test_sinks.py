@@ -17,7 +17,8 @@ from contracts.messages import Kind
 from flows.arrivals import Lost, tick
 from flows.graph import parser
 from flows.write.dead_letters import DeadLetterWriter
-from flows.write.lanes import Lane, Part
+from flows.write.lanes import Lane
+from flows.write.parts import Part
 from flows.write.sinks import BACKLOG_AGE_S, BACKLOG_COMMIT_S, COMMIT_REST, POISON_TRIES, TRIM_S, HotPart, LakePart
 from flows.write.stores import StoresPart
 from lakehouse.hot.tantivy.writer import TantivyHotWriter

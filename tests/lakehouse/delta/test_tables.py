@@ -30,9 +30,10 @@ class _Empty(BaseHTTPRequestHandler):
         self.send_response(200 if is_list else 404)
         self.send_header("Content-Length", str(len(EMPTY) if is_list else 0))
         self.end_headers()
-        self.wfile.write(EMPTY if is_list else b"")
+        self.wfile.write(EMPTY if is_list and self.command == "GET" else b"")
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def log_message(self, *arguments: Any) -> None:
         pass
