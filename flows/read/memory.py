@@ -15,7 +15,7 @@ import time
 import weakref
 
 from contracts.bus import Bus
-from contracts.errors import StoreError
+from contracts.errors import BusError, StoreError
 from contracts.messages import Kind, Message
 from contracts.settings import Settings
 from contracts.tenants import Tenant
@@ -88,8 +88,15 @@ class Memory:
             self._known = self._saved_at(offset, saves)
             self._repeats, self._next = self._known.repeats, self._known.offset
             self._repeats.nothing_new()
-        retained = self._bus.extents(self._kind.topic)[self._partition].first_offset
-        first = max(retained, self._next)
+        extent = self._bus.extents(self._kind.topic)[self._partition]
+        if extent.next_offset < offset:  # else the end of what it shows would be taken for the end of what was sent
+            raise BusError(
+                f"{self._kind.topic}/{self._partition} ends at offset {extent.next_offset}, and the stores hold it up "
+                f"to {offset}: the broker that answers is behind",
+                hint="wait until its replicas are in sync; if the topic was cut, see docs/deploy.md on a lost bus",
+                retry_after_s=1,
+            )
+        first = max(extent.first_offset, self._next)
         for message in headers_between(self._bus, self._kind, self._partition, first, offset):
             if self._stop.is_set():
                 return

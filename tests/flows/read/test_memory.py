@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from bus.sqlite.reader import SqliteReader
+from contracts.bus import Bus, Extent
 from contracts.errors import BusError
 from contracts.messages import Kind, Message
 from flows.arrivals import Arrival
 from flows.read.forgotten import forgotten_counts
+from flows.read.memory import Memory
 from flows.read.pace import Pace
 from flows.read.saved_repeats import FOLDER, SavedRepeats
 from flows.read.source import BusPart, BusSource
@@ -102,6 +106,33 @@ def test_after_a_bus_error_reading_goes_on_where_it_was(
     assert read == list(range(50))
     assert not failures
     part.close()
+
+
+class Behind:
+    """A broker that shows 10 messages at its first two looks."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus, self.looks = bus, 0
+
+    def extents(self, topic: str) -> Mapping[int, Extent]:
+        self.looks += 1
+        most = 10 if self.looks <= 2 else 1_000
+        found = self._bus.extents(topic).items()
+        return {part: replace(each, next_offset=min(each.next_offset, most)) for part, each in found}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+
+def test_a_bus_that_ends_before_the_place_of_the_start_is_asked_again(world: World, read: list[int]) -> None:
+    world.append(*sent(0, 25), key="k")
+    bus = Behind(world.connections.bus)
+    partition = world.connections.bus.partition_for(Kind.LOGS.topic, "k")
+
+    Memory(world.connections, Kind.LOGS, partition, cast(Bus, bus), threading.Event()).recall(50, saves=False)
+
+    assert bus.looks == 3
+    assert read == list(range(50))
 
 
 def test_told_to_stop_on_the_way_it_ends_and_saves_nothing(
