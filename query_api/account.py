@@ -1,13 +1,13 @@
-"""The conservation equation: lake ledger, stored rows and what lies ahead of the lake on the bus -> one account a kind.
+"""The conservation equation: lake ledger, stored rows and bus messages that the lake lacks -> one account per kind.
 
     received = visible + duplicates + dead_lettered + dropped (by reason) + in_flight
 
-The lake is the cut: its checkpoints and ledger are read first, the bus after them. What arrives meanwhile is ahead of
-the checkpoints and counts as received and in flight alike, so that flowing data never looks like a difference. When
-the lake commits in between, or retention takes what was to be counted, the account is taken again.
+The account reads the lake's checkpoints and ledger first, the bus second. A message that arrives in between is ahead
+of the checkpoints and counts as both received and in flight, so arriving data never causes a difference. The account
+is taken again if the lake commits in between, or if retention removes messages that were to be counted.
 
-What lies behind the cut is counted from the bus too, as far as it is still there (see `query_api.bus_counts`): then
-`received` is what the API accepted, whatever the flows say of it. Else it is what the flows have read.
+Messages before the checkpoints are counted on the bus while the bus still holds them (see `query_api.bus_counts`):
+`received` is then the number that the API accepted. Otherwise it is the number that the flows have read.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Account:
     """Of one tenant and kind; every count is of records, except `lost`.
 
     Attributes:
-        received: Accepted by the API: what the ledger has, and what is in flight; and what was imported.
+        received: Records that the API accepted (those in the ledger and those in flight) plus imported records.
         visible: Rows of the Delta table, counted.
         duplicates: Repeats that were recognised.
-        dead_lettered: Sent to the dead letters by the flows, landed there or not.
+        dead_lettered: Sent to the dead letters by the flows, whether already stored there or not.
         dropped: Left out by policy, by reason.
         in_flight: On the bus, ahead of the lake.
-        lost: Bus messages that expired before any flow read them; nobody knows whose they were.
-        difference: What is unaccounted for: 0 when all is well; above 0 records are missing, below 0 doubled.
+        lost: Bus messages that expired before any flow read them; their tenant is unknown.
+        difference: 0 when every record is accounted for; above 0 records are missing, below 0 doubled.
         lag: By store ("hot", "lake"); a hot store that does not answer is left out.
     """
 
@@ -70,10 +70,10 @@ Checkpoints = dict[Kind, dict[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Ledgers:
-    """What an account reads from, and whose the messages without headers are.
+    """The stores that an account reads, and the tenant of messages without headers.
 
     Attributes:
-        hot: When given, its lag is told too.
+        hot: If given, the account also reports its lag.
         behind: Kept between accounts, so that each message is counted once.
     """
 
@@ -86,7 +86,7 @@ class Ledgers:
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """Of one kind: the ledger and the bus, as of one cut."""
+    """Ledger and bus counts of one kind, read at the same checkpoints."""
 
     stores: Sequence[str]
     totals: Mapping[Tenant, LedgerTotal]
@@ -114,11 +114,11 @@ def take(ledgers: Ledgers, tenant: Tenant | None) -> Sequence[Account]:
             time.sleep(PAUSE_S)
         taken = _taken(ledgers, tenant)
         found = taken if taken is not None else found
-        # Only a difference that stays is told: what is gone at the next look was something moving.
+        # Report only a difference that stays: data that moved during the read causes one that the next try lacks.
         if taken is not None and not any(entry.difference for entry in taken):
             return taken
     if found is None:
-        raise StoreError("the lake changes faster than it can be accounted for", hint="ask again", retry_after_s=2)
+        raise StoreError("no account: the lake committed during every try", hint="ask again", retry_after_s=2)
     return found
 
 
@@ -161,7 +161,7 @@ def _counts(ledgers: Ledgers, kind: Kind, landed: Mapping[int, int], totals: Map
 def _of_tenant(tenant: Tenant, counts: Mapping[Kind, _Counts]) -> list[Account]:
     entries = [_entry(tenant, kind, counts[kind]) for kind in Kind if kind is not Kind.DEAD_LETTERS]
     letters = _entry(tenant, Kind.DEAD_LETTERS, counts[Kind.DEAD_LETTERS])
-    # Each dead letter that a flow has told the ledger of must be somewhere, landed or on its way, or was removed.
+    # Each dead letter that a flow reported to the ledger must be stored, in flight or removed.
     told = sum(entry.dead_lettered for entry in entries)
     missing = max(0, told - letters.visible - letters.in_flight - sum(letters.dropped.values()))
     return [*entries, replace(letters, difference=letters.difference + missing)]

@@ -1,4 +1,4 @@
-"""What every route needs: the stores, the settings, a clock; answers -> JSON, failures -> problems."""
+"""Shared by all routes: the stores, the settings, a clock; answers -> JSON, failures -> problems."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 @contextlib.contextmanager
 def asking(stores: Backend) -> Iterator[Callable[[], float]]:
-    """Around a question to the stores: gives a stopwatch in ms, turns a store's refusal into 400, 503 or 504."""
+    """Wrap a query to the stores: yield a stopwatch in ms, and turn the stores' errors into 400, 503 or 504."""
     began = time.perf_counter()
     try:
         yield lambda: round((time.perf_counter() - began) * 1000, 2)
@@ -88,7 +88,7 @@ def asking(stores: Backend) -> Iterator[Callable[[], float]]:
 
 
 def reading(parameter: str, text: str, error: QueryError) -> Problem:
-    """What is told of a parameter that cannot be read; with a caret under the place where it stands in `q`."""
+    """The problem for a parameter that cannot be read; for `q`, a caret marks the position of the error."""
     tell = f"{error}: {error.hint}" if error.hint else str(error)
     if parameter != "q":
         return Problem(400, error.code, f"{parameter}: {tell}", parameter=parameter)

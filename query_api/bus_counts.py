@@ -1,6 +1,6 @@
-"""Message headers on the bus -> records by tenant: ahead of a store's checkpoints, and behind the lake's.
+"""Message headers on the bus -> records by tenant: after a store's checkpoints, and before the lake's.
 
-Only headers are read. A message without readable headers is one record of the foreign tenant, as far as one can tell.
+Only headers are read. A message without readable headers counts as one record of the foreign tenant.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def ahead(
     """What each store has yet to take, by tenant. `checkpoints`: by store, the next offset by partition.
 
     Raises:
-        OffsetExpired: Retention took what was to be counted; look again.
+        OffsetExpired: Retention removed messages that were to be counted; call again.
         BusError: The bus cannot be read.
     """
     lags: dict[Tenant, dict[str, Lag]] = defaultdict(lambda: {store: Lag() for store in checkpoints})
@@ -62,7 +62,7 @@ class _Passed:
 
 
 class Behind:
-    """Counts what lies behind the lake's checkpoints, a bounded part at a time; each message is looked at once.
+    """Counts the messages before the lake's checkpoints, a bounded part per call; each message is read once.
 
     Thread-safe. Costs about 10 CPU-us a message; `budget` messages at most in one call.
     """
@@ -77,7 +77,7 @@ class Behind:
     ) -> Mapping[Tenant, int | None] | None:
         """Records accepted before `checkpoints`, by tenant; None for a tenant whose messages do not say how many.
 
-        None as a whole: not known (yet), because the bus has let go of a part or the count has not come so far.
+        The whole answer is None if the bus no longer holds a part, or if the count has not reached the checkpoints yet.
         """
         with self._lock:
             if not all(self._reach(bus, kind, partition, end, foreign) for partition, end in checkpoints.items()):

@@ -1,9 +1,9 @@
-"""Cursors: where a page ended, and of which query -> opaque text, and back.
+"""Cursors: the end of a page and its query -> opaque text, and back.
 
-A cursor is base64url of a digest and a small JSON. The digest binds it to tenant, kind, order and every filter, so
-that a cursor of another query is refused instead of giving a page of nothing in particular. It is a check, not a
-secret: a cursor opens nothing that its key does not open. It also keeps the clock of the first page, so that
-`now-15m` means the same on every page.
+A cursor is base64url of a digest and a small JSON. The digest binds the cursor to tenant, kind, order and every
+filter, so a cursor of another query is refused instead of giving a wrong page. The digest is a check, not a secret:
+a cursor gives no access beyond the caller's key. The cursor also keeps the clock of the first page, so that `now-15m`
+means the same on every page.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DECODER = msgspec.json.Decoder(_Place)
 
 
 def write_cursor(cursor: Cursor, now_ns: int, binding: tuple[Any, ...]) -> str:
-    """`binding` is what must be equal on the next request; `now_ns` the clock that it shall be read by."""
+    """`binding`: parameters that the next request must repeat; `now_ns`: the clock that later pages use for `now`."""
     at = cursor.position
     place = msgspec.json.encode(_Place(now_ns, cursor.timestamp_ns, at.partition, at.offset, at.index))
     return base64.urlsafe_b64encode(_digest(place, binding) + place).decode().rstrip("=")
@@ -57,7 +57,7 @@ def read_cursor(text: str, binding: tuple[Any, ...]) -> tuple[Cursor, int]:
             raise ValueError("of another query")
         found = _DECODER.decode(place)
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        tell = "the cursor is not one of this query: repeat all parameters of the first page, or leave the cursor out"
+        tell = "the cursor belongs to another query or is damaged: repeat all parameters of the first page, or omit it"
         raise Problem(400, "bad_cursor", tell, parameter="cursor") from error
     position = Position(found.partition, found.offset, found.index)
     return Cursor(found.timestamp_ns, position), found.now_ns

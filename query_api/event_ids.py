@@ -1,10 +1,10 @@
-"""Ids of a tail's events: how far it has come -> text for `id:`, and a `Last-Event-ID` -> where to go on.
+"""Ids of a tail's events: the tail's position -> text for `id:`, and a `Last-Event-ID` -> the position to resume at.
 
     1:0.8060928,1.65536                      next place by bus partition (`contracts.hot.LINES`)
     1:0.8060928;1767225600000000000.0.12.3   the same, in the middle of the history that comes first: after this record
 
-The id holds all that a service needs to go on, so a tail goes on at any process, after any restart. It opens nothing
-that the key does not open.
+The id holds the whole state of a tail, so any process can resume it, after any restart. The id gives no access beyond
+the caller's key.
 """
 
 from __future__ import annotations
@@ -67,5 +67,5 @@ def _history(found: re.Match[str]) -> Cursor:
 
 
 def _refusal() -> Problem:
-    tell = "Last-Event-ID is no id that a tail has sent: send the id of the last event unchanged, or leave it out"
+    tell = "Last-Event-ID is not an id that a tail sent: send the id of the last event unchanged, or omit the header"
     return Problem(400, "bad_last_event_id", tell)

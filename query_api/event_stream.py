@@ -1,4 +1,4 @@
-"""Server-sent events: chunks of bytes that come at any time -> an answer that ends with them, or with the client.
+"""Server-sent events: chunks of bytes -> a response that ends with the last chunk, or when the client disconnects.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -49,12 +49,12 @@ def event(name: str, data: object, event_id: bytes = b"") -> bytes:
 
 
 def told(name: str, data: bytes, event_id: bytes = b"") -> bytes:
-    """The same, of data without a line break."""
+    """As `event`, for data that is JSON text already, without a line break."""
     head = b"event: %b\n" % name.encode() if name else b""
     number = b"id: %b\n" % event_id if event_id else b""
     return b"%b%bdata: %b\n\n" % (head, number, data)
 
 
 def heartbeat(event_id: bytes = b"") -> bytes:
-    """No event: it keeps the connection, and moves the client's last id on."""
+    """A comment, not an event: it keeps the connection alive and can update the client's last id."""
     return b": \nid: %b\n\n" % event_id if event_id else b": \n\n"

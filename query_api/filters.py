@@ -79,7 +79,7 @@ def time_range(start: str | None, end: str | None, now_ns: int) -> tuple[int | N
 
 def _no_time_between(end: str) -> str:
     if not is_date(end) or end.strip() == LAST_DATE:
-        return "start and end are the same, and end is exclusive: leave time in between"
+        return "start and end are the same, and end is exclusive: choose a later end"
     return f"start and end are the same, and end is exclusive: for the whole day use end={next_date(end)}"
 
 
@@ -87,5 +87,5 @@ def closed_range(start: str, end: str, now_ns: int) -> tuple[int, int]:
     """As `time_range`, with both sides given."""
     start_ns, end_ns = time_range(start, end, now_ns)
     if start_ns is None or end_ns is None:
-        raise Problem(400, "bad_range", "start and end are both needed: give them", parameter="start")
+        raise Problem(400, "bad_range", "start or end is missing: give both", parameter="start")
     return start_ns, end_ns

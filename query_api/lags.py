@@ -1,7 +1,7 @@
-"""Lags: bus and checkpoints -> how far each store is behind what was accepted, by kind, also while the store is away.
+"""Lags: bus and checkpoints -> how many accepted messages each store lacks, by kind, also while the store is away.
 
-A store that is away cannot say where it stands: what it said last counts on, so that its lag grows with the bus. Who
-asks for `latest` never waits for a store: a look runs on a thread of its own, at most every `LOOK_S`.
+For a store that does not answer, its last known checkpoints are used, so its lag grows with the bus. `latest` never
+waits for a store: the stores are asked on a separate thread, at most every `LOOK_S`.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class StoreLag:
 
     Attributes:
         store: "hot" or "lake".
-        messages: On the bus, past the store's checkpoint; one message is one accepted request. A store that is behind
-            what the bus still holds lacks more records than these, and has them from the lake.
-        seconds: Since the first of them was accepted; 0.0 without any.
-        answers: Whether the store said where it stands; else it is from where it stood last.
+        messages: On the bus, after the store's checkpoint; one message is one accepted request. If the bus no longer
+            holds the checkpoint, the store lacks more records than these, and takes them from the lake.
+        seconds: Since the first of these messages was accepted; 0.0 if there are none.
+        answers: True if the store gave its checkpoints; false if its last known checkpoints were used.
     """
 
     store: str
@@ -64,7 +64,7 @@ class StoreLags(Collector):
         self._looked_s = -LOOK_S
 
     def look(self) -> Sequence[StoreLag]:
-        """Ask bus and stores now. Blocks; what cannot be asked and was never asked before is left out."""
+        """Ask bus and stores now. Blocks; leaves out a store that does not answer and never answered before."""
         with self._lock:
             found: list[StoreLag] = []
             for kind in Kind:
@@ -74,7 +74,7 @@ class StoreLags(Collector):
             return found
 
     def latest(self) -> Sequence[StoreLag]:
-        """What the last look found."""
+        """The lags of the last `look`; starts another one in the background when they are `LOOK_S` old."""
         if time.monotonic() - self._looked_s >= LOOK_S and not self._lock.locked():
             self._looked_s = time.monotonic()
             threading.Thread(target=self.look, name="look at lags", daemon=True).start()
@@ -101,7 +101,7 @@ class StoreLags(Collector):
         try:
             self._done[name, kind] = dict(ask(kind))
         except StoreError as error:
-            log.debug("the %s does not say where it stands: %s", name, error)
+            log.debug("the %s store did not give its checkpoints, the last known ones are used: %s", name, error)
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""The bus as the stores count it: bus and lake -> a bus by places (`lakehouse.lake.numbering`), what was replaced."""
+"""Bus and lake -> the bus with the stores' numbering (`lakehouse.lake.numbering`), and topics that were replaced."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def by_places(bus: Bus, lake: Lake, kind: Kind, checkpoints: Sequence[Mapping[int, int]]) -> Bus:
-    """The bus whose offsets of `kind` compare with `checkpoints`, those of every store.
+    """The bus with offsets of `kind` that can be compared with `checkpoints`, which are those of all stores.
 
-    One that was made anew and that no flow has read yet is ahead of them, all of it.
+    All messages of a bus that was made anew, and that no flow has read yet, are after the checkpoints.
     """
     bases = {}
     for partition, base in lake.bases(kind, bus.identity(kind.topic), bus.extents(kind.topic)).items():
@@ -27,7 +27,7 @@ def by_places(bus: Bus, lake: Lake, kind: Kind, checkpoints: Sequence[Mapping[in
 
 
 def replaced(bus: Bus, lake: Lake) -> Sequence[Kind]:
-    """Kinds whose topic was lost and made anew, and which no flow has looked at since.
+    """Kinds whose topic was lost and made anew, and has not been read by a flow since.
 
     Raises:
         BusError, StoreError: One of them cannot be asked.

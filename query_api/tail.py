@@ -47,7 +47,7 @@ router = APIRouter(tags=["query"])
 
 
 class TailService:
-    """What the tails of a process share. `hot` None: there is nothing to follow."""
+    """Shared by all tails of a process. If `hot` is None, every tail is refused."""
 
     def __init__(self, hot: HotStore | None, settings: Settings, registry: CollectorRegistry) -> None:
         self.settings = settings
@@ -82,7 +82,7 @@ class TailService:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What to send before what arrives: records from `start_ns` on, by event time."""
+    """Stored records to send before live ones: event time from `start_ns` on."""
 
     start_ns: int | None
     tiers: frozenset[Tier]
@@ -154,7 +154,7 @@ class Following:
             self._tails.close(self._tail)
 
     async def _before(self, history: History | None, began_at: EventId | None) -> AsyncGenerator[bytes, None]:
-        """Where it begins, and what is there already."""
+        """Set the tail's first position, then send the history."""
         tail, resumes = self._tail, began_at is not None
         while tail.places is None and not self._tails.stopping:
             try:
@@ -178,7 +178,7 @@ class Following:
         )
 
     async def _history(self, history: History, query: RecordQuery, places: Places) -> AsyncGenerator[bytes, None]:
-        """Records before `places`, page by page; what stands behind them comes as it arrived."""
+        """Records before `places`, page by page; later records follow in order of arrival."""
         while not self._tails.stopping:
             search = functools.partial(self._stores.search.records, self._tail.tenant, query, history.tiers)
             try:
@@ -204,7 +204,7 @@ class Following:
             yield heartbeat(write_id(places))
 
     async def _more(self) -> AsyncGenerator[bytes, None]:
-        """What there is now; a heartbeat when there is nothing for long."""
+        """Records that are ready; a heartbeat if none arrives within `tail_heartbeat_s`."""
         tail = self._tail
         if not tail.has_joined:
             try:
@@ -254,7 +254,7 @@ class Following:
         return event("back", {})
 
     async def _pause(self, reason: str) -> AsyncGenerator[bytes, None]:
-        """Say once that the store is away; a heartbeat for each further pause shows that the connection lives."""
+        """Send `away` once; each further pause sends a heartbeat, which shows that the connection is alive."""
         yield self._gone(reason) or heartbeat()
         self._woken.clear()
         with anyio.move_on_after(max(1.0, self._settings.tail_poll_s)):
@@ -279,6 +279,6 @@ def replace_cursor(query: RecordQuery, began_at: EventId | None) -> RecordQuery:
 
 
 def _is_before(found: Found, places: Places) -> bool:
-    """Imported records stand in a partition of their own, and never arrive."""
+    """True if `found` is part of the history. Imported records always are: no live event carries them."""
     at = found.position
     return at.partition == IMPORTED or at.offset * LINES + at.index < places.get(at.partition, 0)

@@ -180,7 +180,7 @@ def landing_at_each_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_commit_in_between_is_never_part_of_an_account(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     landing_at_each_look(world, monkeypatch)
-    with pytest.raises(StoreError, match="changes faster"):
+    with pytest.raises(StoreError, match="the lake committed during every try"):
         taken(world)
 
 
