@@ -55,9 +55,22 @@ def _marked() -> dict[str, Severity]:
 
 
 _MARKED = _marked()
-# PostgreSQL, MySQL and .NET's console have words of their own; as bare words they say nothing.
+# Words of single programs, which mean a level only in this form: PostgreSQL, MySQL, .NET's console, npm, Puppet.
 _MARKED |= {"LOG:": _BY_NAME["info"], "[Note]": _BY_NAME["info"], "[System]": _BY_NAME["info"]}
 _MARKED |= {"fail:": _BY_NAME["error"], "dbug:": _BY_NAME["debug"], "trce:": _BY_NAME["trace"]}
+_MARKED |= {"ERR!": _BY_NAME["error"], "(err):": _BY_NAME["error"], "(warning):": _BY_NAME["warn"]}
+# Three and four letters: Serilog, zerolog, charm, slog.
+_SHORT = {
+    **dict.fromkeys(("TRC", "TRCE", "TRAC", "VRB"), "trace"),
+    **dict.fromkeys(("DBG", "DEBG", "DEBU", "DBUG"), "debug"),
+    **dict.fromkeys(("INF",), "info"),
+    **dict.fromkeys(("WRN",), "warn"),
+    **dict.fromkeys(("ERRO", "EROR"), "error"),
+    **dict.fromkeys(("FTL", "FATA", "PNC", "PANI"), "fatal"),
+}
+_MARKED |= {
+    form: _BY_NAME[name] for text, name in _SHORT.items() for form in (text, f"[{text}]", f"{text}]", f"{text}:")
+}
 _LEADING = {word: _BY_NAME[word] for word in _WORDS} | _MARKED  # a bare small word counts only in front
 _CACHE: dict[str, Severity] = {}
 

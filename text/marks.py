@@ -10,7 +10,7 @@ import re
 
 from text.levels import BY_LETTER, Severity, named, of_syslog
 
-_CHARS = 120
+_CHARS, _JOINED_CHARS = 120, 160  # of the line behind its time; a line of PostgreSQL's csvlog has its level that far
 _JOINTS = frozenset("[]|<(/,;:.{=*#")
 _CLOSING = {"[": ("]", ":"), "|": ("|",), "<": (">",), "(": (")",), "/": ("]",), ":": (":",), ";": (";",), "{": ("}",)}
 _NAMES = (
@@ -18,6 +18,7 @@ _NAMES = (
     "emerg|emergency|fatal|panic|dbg|inf|ftl|vrb|LOG(?=:)"
 )
 _NAME = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_NAMES})(?![A-Za-z0-9_-])", re.ASCII | re.IGNORECASE)
+_LETTER = re.compile(r"\[([DIWEFV])\]")
 _NAMED = {"log": "info", "note": "notice", "ftl": "fatal", "vrb": "debug"}
 _CISCO = re.compile(r"%[A-Z][A-Z0-9_]{1,40}(?:-[A-Z][A-Z0-9_]{0,40}){0,3}-([0-7])-[A-Z0-9_]{2,40}:", re.ASCII)
 _MONGO = {**BY_LETTER, **{f"D{step}": BY_LETTER["D"] for step in range(1, 6)}}
@@ -61,7 +62,10 @@ def beyond(line: str, start: int) -> Severity | None:
 
 
 def _joined(line: str, start: int) -> Severity | None:
-    for found in _NAME.finditer(line, start, start + _CHARS):
+    letter = _LETTER.search(line, start, start + 32)
+    if letter is not None:
+        return BY_LETTER[letter[1]]
+    for found in _NAME.finditer(line, start, start + _JOINED_CHARS):
         text = found.group()
         if text.isupper() or _is_enclosed(line, found.start(), found.end(), start):
             name = text.lower()

@@ -17,6 +17,7 @@ from flows.parse.http_request import (
     METHOD,
     METHODS,
     PATH,
+    QUERY,
     SERVER,
     SIZE,
     STATUS,
@@ -37,7 +38,8 @@ MARKS = frozenset(
     (
         *("method", "httpMethod", "req.method", "request.method", "request_method", "RequestMethod"),
         *("remote_addr", "remote_ip", "http_user_agent", "request_uri", "body_bytes_sent", "response_code"),
-        *("DownstreamStatus", "ClientRequestMethod", "httpRequest.requestMethod"),
+        *("DownstreamStatus", "ClientRequestMethod", "httpRequest.requestMethod", "http.method", "verb"),
+        "properties.httpMethod",
     )
 )
 _TEXT_CHARS = 16_384
@@ -55,7 +57,7 @@ def _path(value: str, into: Attributes) -> None:
 
 def _query(value: str, into: Attributes) -> None:
     if value not in ("", "-"):
-        into["url.query"] = value.lstrip("?")
+        into[QUERY] = value.lstrip("?")
 
 
 def _user(value: str, into: Attributes) -> None:
@@ -93,46 +95,53 @@ def _with_unit(value: str, into: Attributes) -> None:
 _Take = Callable[[str, Attributes], None]
 _METHODS = (
     *("request_method", "RequestMethod", "request.method", "req.method", "httpMethod", "httpRequest.requestMethod"),
-    *("ClientRequestMethod", "method", "verb"),
+    *("ClientRequestMethod", "http.method", "properties.httpMethod", "method", "verb"),
 )
 _PATHS = (
     *("request_uri", "RequestPath", "request.uri", "req.url", "httpRequest.requestUrl", "ClientRequestURI"),
-    *("resourcePath", "uri", "path", "url"),
+    *("resourcePath", "http.target", "http.url", "properties.requestUri", "uri", "path", "url", "request"),
 )
 _STATUSES = (
     *("status", "DownstreamStatus", "res.statusCode", "response.status", "httpRequest.status", "response_code"),
-    *("EdgeResponseStatus", "status_code", "statusCode", "StatusCode"),
+    *("EdgeResponseStatus", "http.status_code", "properties.httpStatus", "status_code", "statusCode", "StatusCode"),
+    "response",
 )
 _SIZES = (
     *("body_bytes_sent", "DownstreamContentSize", "size", "response.size", "httpRequest.responseSize", "bytes_out"),
-    *("EdgeResponseBytes", "responseLength", "bytes_sent", "bytes"),
+    *("EdgeResponseBytes", "responseLength", "properties.sentBytes", "bytes_sent", "bytes"),
 )
 _CLIENTS = (
     *("request.client_ip", "ClientHost", "request.remote_ip", "ClientAddr", "remote_addr", "httpRequest.remoteIp"),
     *("req.remoteAddress", "ClientIP", "x_forwarded_for", "fwd", "downstream_remote_address", "remote_ip"),
-    *("client_ip", "clientip", "request.remote_addr", "ip"),
+    *("client_ip", "clientip", "network.client.ip", "properties.clientIP", "request.remote_addr", "ip"),
 )
 _AGENTS = (
     *("http_user_agent", "request_User-Agent", "request.headers.User-Agent", "request.headers.user-agent"),
     *("req.headers.user-agent", "httpRequest.userAgent", "ClientRequestUserAgent", "user_agent", "user-agent"),
-    *("userAgent", "agent"),
+    *("http.useragent", "http.user_agent", "properties.userAgent", "userAgent", "agent"),
 )
 _SERVERS = (
     *("RequestHost", "request.host", "request.headers.host", "req.headers.host", "ClientRequestHost", "authority"),
     *("http_host", "host", "server_name"),
+)
+_MILLISECONDS = (
+    *("duration_ms", "latency_ms", "elapsed_ms", "response_time_ms", "request_time_ms", "took_ms"),
+    *("durationMs", "latencyMs", "elapsedMs", "responseTimeMs"),
 )
 # Of each field the first key that gives one.
 _FIELDS: tuple[tuple[str, _Take, tuple[str, ...]], ...] = (
     (METHOD, _method, _METHODS),
     (METHOD, add_request, ("request",)),
     (PATH, _path, _PATHS),
+    (QUERY, _query, ("query_string", "args", "queryString", "query")),
     (STATUS, _status, _STATUSES),
     (SIZE, _size, _SIZES),
     (CLIENT, add_clients, _CLIENTS),
     (AGENT, add_agent, _AGENTS),
     (SERVER, add_server, _SERVERS),
     (USER, _user, ("remote_user", "ClientUsername", "user_id")),
-    (DURATION, _duration(1.0), ("request_time",)),
+    (DURATION, _duration(1.0), ("request_time", "properties.timeTaken")),
+    (DURATION, _duration(1e-3), _MILLISECONDS),
     (DURATION, _with_unit, ("httpRequest.latency", "latency_human", "service")),
 )
 # A key, what stands beside it where its unit is known, and that unit in seconds.

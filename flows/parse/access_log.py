@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from flows.parse import haproxy, proxy_logs
 from flows.parse.http_request import (
+    AGENT,
     CLIENT,
     DURATION,
     SERVER,
+    SIZE,
+    STATUS,
     USER,
     Attributes,
-    add_agent,
     add_client,
     add_clients,
     add_duration,
     add_request,
     add_server,
-    add_size,
-    add_status,
     decimal,
     is_address,
     seconds,
@@ -44,6 +44,9 @@ def parse(line: str, arrival_ns: int) -> Access | None:
     if opening < 0:
         return None
     time = times.common_log(line, opening + 2, arrival_ns) or times.iso(line, opening + 2, arrival_ns)
+    if time is None and (proxy := line.find("] - ", opening + 8, opening + 64)) > 0:
+        opening = line.find(" [", proxy, _HEAD_CHARS)  # older ingress-nginx: `client - [proxies] - user [time]`
+        time = times.common_log(line, opening + 2, arrival_ns) if opening > 0 else None
     if time is None or line[time[1] : time[1] + 2] != "] ":
         return None
     attributes: Attributes = {}
@@ -75,12 +78,16 @@ def after_time(rest: str, attributes: Attributes) -> bool:
         add_server(host, attributes)
     add_request(pieces[1], attributes)
     words = pieces[2].split()
-    if words and add_status(words[0], attributes) and len(words) > 1:
-        add_size(words[1], attributes)
-        if len(words) > 2:
-            _tail(words[2:], attributes)
+    if words and len(words[0]) == 3 and words[0].isdecimal():
+        attributes[STATUS] = int(words[0])
+        if len(words) > 1:
+            if words[1].isdecimal() and len(words[1]) <= 18:
+                attributes[SIZE] = int(words[1])
+            if len(words) > 2:
+                _tail(words[2:], attributes)
     if len(pieces) >= 6:
-        add_agent(pieces[5], attributes)
+        if pieces[5] not in ("-", ""):
+            attributes[AGENT] = pieces[5]
         if len(pieces) == 7 and pieces[6]:
             _tail(pieces[6].split(None, _TAIL_WORDS)[:_TAIL_WORDS], attributes)
     return True
@@ -102,7 +109,7 @@ def _who(head: str, attributes: Attributes) -> bool:
             add_clients(quoted, attributes)
         else:
             add_server(quoted, attributes)
-    words = head.split()
+    words = [word for word in head.split() if word[0] != "["]
     listed = 0
     while listed < len(words) and words[listed][-1] == ",":
         listed += 1
@@ -131,8 +138,8 @@ def _user(words: list[str], attributes: Attributes) -> bool:
 def _tail(words: list[str], attributes: Attributes) -> None:
     """The duration among the words that formats add at the end, where one is known for sure.
 
-    One whole number alone is Apache's `%D`, in microseconds; a number with three decimals is nginx's `$request_time`;
-    `3ms` at the end is Traefik's.
+    One whole number alone is Apache's `%D`, in microseconds; a number with three decimals or more is in seconds, as
+    nginx's `$request_time` and Rack's; `3ms` at the end is Traefik's.
     """
     if DURATION in attributes:
         return
@@ -145,9 +152,9 @@ def _tail(words: list[str], attributes: Attributes) -> None:
             if key in ("rt", "request_time", "reqtime"):
                 add_duration(value.strip('",'), 1.0, attributes)
                 return
-        elif "." in word and (plain := word.strip('",'))[-4:-3] == "." and decimal(plain) is not None:
+        elif "." in word and len((plain := word.strip('",')).partition(".")[2]) > 2 and decimal(plain) is not None:
             add_duration(plain, 1.0, attributes)
             return
-    found = seconds(words[-1])
+    found = seconds(words[-1]) if words else None
     if found is not None:
         attributes[DURATION] = found

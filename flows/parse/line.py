@@ -84,7 +84,9 @@ def _lifted(pairs: dict[str, Any], limits: AttributeLimits) -> LineFacts:
     for key in [key for key in pairs if key in _LIFT]:  # where two say the time, the first one does
         if _LIFT[key](found, pairs[key]):
             del pairs[key]
-    found.attributes = within(access_keys.with_fields(pairs), limits.attributes)
+    if not access_keys.MARKS.isdisjoint(pairs):
+        pairs = access_keys.with_fields(pairs)
+    found.attributes = within(pairs, limits.attributes)
     return found
 
 
@@ -150,7 +152,8 @@ def _facts(
     time: times.Time | None, severity: Severity | None, attributes: dict[str, Any], limits: AttributeLimits
 ) -> LineFacts:
     if attributes:
-        attributes = within(attributes if is_flat(attributes) else flatten(attributes, limits.depth), limits.attributes)
+        flat = attributes if is_flat(attributes) else flatten(attributes, limits.depth)
+        attributes = within(access_keys.with_fields(flat), limits.attributes)
     if time is None:
         return LineFacts(None, severity, attributes)
     return LineFacts(time[0], severity, attributes, zone=time[2])

@@ -201,3 +201,47 @@ def morgan(line: str, start: int) -> Attributes | None:
     add_size(size, attributes)
     add_duration(time, _MILLISECOND_S, attributes)
     return attributes
+
+
+def uwsgi(line: str, start: int) -> Attributes | None:
+    """After the time: `] GET /cart => generated 150 bytes in 12 msecs (HTTP/1.1 502) …`"""
+    request, arrow, answer = line[start : start + _LONGEST].partition(" => generated ")
+    words = answer.split(None, 7)
+    if not arrow or len(words) < 7 or words[4] != "msecs":
+        return None
+    attributes: Attributes = {}
+    add_client(line[: start + 1].partition("] ")[2].partition(" ")[0], attributes)
+    add_request(request.lstrip("] "), attributes)
+    add_size(words[0], attributes)
+    add_duration(words[3], _MILLISECOND_S, attributes)
+    add_status(words[6].rstrip(")"), attributes)
+    return attributes
+
+
+def chi(line: str, start: int) -> Attributes | None:
+    """` [host/id-000001] "GET http://shop.example/cart HTTP/1.1" from 10.0.0.1:4711 - 502 150B in 3.1ms`"""
+    pieces = line[start : start + _LONGEST].split('"', 2)
+    words = pieces[-1].split()
+    if len(pieces) < 3 or len(words) != 7 or words[0] != "from" or words[5] != "in":
+        return None
+    attributes: Attributes = {}
+    add_request(pieces[1], attributes)
+    add_client(words[1], attributes)
+    add_size(words[4].removesuffix("B"), attributes)
+    duration = seconds(words[6])
+    if duration is not None:
+        attributes[DURATION] = duration
+    return attributes if METHOD in attributes and add_status(words[3], attributes) else None
+
+
+def apache_ssl(line: str, start: int) -> Attributes | None:
+    """Apache's log of TLS requests: ` 10.0.0.1 TLSv1.3 TLS_AES_256_GCM_SHA384 "GET /cart HTTP/1.1" 150`"""
+    pieces = line[start : start + _LONGEST].split('"', 2)
+    words = pieces[0].split()
+    if len(pieces) < 3 or len(words) != 3 or words[1][:3] not in ("TLS", "SSL", "-"):
+        return None
+    attributes: Attributes = {}
+    add_client(words[0], attributes)
+    add_request(pieces[1], attributes)
+    add_size(pieces[2].strip(), attributes)
+    return attributes

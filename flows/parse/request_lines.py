@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flows.parse import access_log, proxy_logs
-from flows.parse.http_request import Attributes
+from flows.parse.http_request import DURATION, Attributes, add_client, add_request, add_status, seconds
 from text import times
 from text.levels import Severity, valued
 from text.zones import UTC
@@ -44,11 +44,51 @@ def gin(line: str, arrival_ns: int) -> Said | None:
     return None if time is None or attributes is None else ((time[0], 27, time[2]), None, attributes)
 
 
+def uwsgi(line: str, arrival_ns: int) -> Said | None:
+    """`[pid: 77|app: 0|req: 1/1] 10.0.0.1 () {40 vars in 600 bytes} [Mon Nov 30 19:40:07 2026] GET / => generated …`"""
+    opening = line.find("} [", 6, 512) if line[:6] == "[pid: " else -1
+    time = times.ctime(line, opening + 3, arrival_ns) if opening > 0 else None
+    attributes = None if time is None else proxy_logs.uwsgi(line, time[1])
+    return None if time is None or attributes is None else (time, None, attributes)
+
+
+def fiber(line: str, arrival_ns: int) -> Said | None:  # noqa: ARG001  every reader takes the same arguments
+    """`19:40:07 | 502 |   3.1ms |  10.0.0.1 | GET     | /cart | -`"""
+    parts = line.split("|", 6)
+    found = proxy_logs.gin("|".join(["", *parts[1:4], f"{parts[4]} {parts[5]}"]), 0) if len(parts) > 5 else None
+    return None if found is None else (None, None, found)
+
+
+def rails(line: str, arrival_ns: int) -> Said | None:
+    """`Started GET "/cart" for 10.0.0.1 at 2026-11-30 19:40:07 +0000`, `Completed 502 Bad Gateway in 12ms (…)`"""
+    attributes: Attributes = {}
+    if line[:8] == "Started ":
+        method, quote, rest = line[8:].partition(' "')
+        target, ending, rest = rest.partition('" for ')
+        client, at, rest = rest.partition(" at ")
+        if not (quote and ending and at):
+            return None
+        add_request(f"{method} {target}", attributes)
+        add_client(client, attributes)
+        return times.iso(rest, 0, arrival_ns), None, attributes
+    words = line[:160].split()
+    if words[0] != "Completed" or len(words) < 4 or not add_status(words[1], attributes):
+        return None
+    duration = seconds(words[words.index("in") + 1]) if "in" in words[:-1] else None
+    if duration is not None:
+        attributes[DURATION] = duration
+    return None, None, attributes
+
+
 def bracketed(line: str, time: times.Time) -> Attributes | None:
     """A time in brackets, then the request: Envoy, Django's development server."""
     end = time[1]
     if line[end : end + 3] != '] "':
-        return None
+        return (
+            proxy_logs.apache_ssl(line, end + 1)
+            if line[end : end + 2] == "] " and line[end + 2 : end + 3] != "["
+            else None
+        )
     found = proxy_logs.envoy(line, end + 1)
     if found is None:
         found = {}
@@ -62,6 +102,9 @@ def after_iso(line: str, time: times.Time) -> tuple[times.Time, Attributes] | No
     if zone is None and end == 19 and line[19:20] == " " and line[20:21].isalnum():
         found = proxy_logs.iis(line, end)
         return None if found is None else ((time_ns, end, UTC), found)
+    if '" from ' in line[:2048]:
+        found = proxy_logs.chi(line, end)
+        return None if found is None else (time, found)
     if zone == UTC and line[end : end + 1] == " " and '"' in line:
         found = proxy_logs.load_balancer(line, end)
         return None if found is None else (time, found)

@@ -40,6 +40,8 @@ def level_at(line: str, start: int) -> Severity | None:
 
 def in_digits(line: str, arrival_ns: int) -> Said | None:
     """What begins with a digit, and with no time of `text.times`."""
+    if line[8:11] == " | ":
+        return request_lines.fiber(line, arrival_ns)
     if _LIKELY.match(line) is None:
         return None
     return (
@@ -57,6 +59,7 @@ def in_brackets(line: str, arrival_ns: int) -> Said | None:
         return None
     return (
         request_lines.gin(line, arrival_ns)
+        or request_lines.uwsgi(line, arrival_ns)
         or bracketed_date(line, arrival_ns)
         or redis(line, arrival_ns)
         or bracket_then_time(line, arrival_ns)
@@ -140,8 +143,11 @@ def redis(line: str, arrival_ns: int) -> Said | None:
 
 
 def rails(line: str, arrival_ns: int) -> Said | None:
-    """`E, [2026-11-30T19:40:07.123456 #77] ERROR -- : …`"""
-    time = times.iso(line, 4, arrival_ns) if line[1:4] == ", [" else None
+    """`E, [2026-11-30T19:40:07.123456 #77] ERROR -- : …`; `E [30/Nov/2026:19:40:07 +0000] …`, as CUPS writes it."""
+    if line[1:3] == " [":
+        time = times.common_log(line, 3, arrival_ns)
+    else:
+        time = times.iso(line, 4, arrival_ns) if line[1:4] == ", [" else None
     return None if time is None else (time, BY_LETTER.get(line[0]) or level_at(line, time[1]), {})
 
 
@@ -150,6 +156,12 @@ def glog(line: str, arrival_ns: int) -> Said | None:
     level = BY_LETTER.get(line[:1]) if line[1:7].isdecimal() else None
     time = None if level is None else dates.of_digit(line, 1, arrival_ns)
     return None if time is None else (time, level, {})
+
+
+def android_brief(line: str, arrival_ns: int) -> Said | None:  # noqa: ARG001  as every reader
+    """`E/AndroidRuntime(   77): …`"""
+    known = line[1:2] == "/" and 0 < line.find("(", 2, 64) < line.find("): ", 3, 80)
+    return (None, BY_LETTER.get(line[0]), {}) if known else None
 
 
 def level_first(line: str, arrival_ns: int) -> Said | None:
@@ -280,9 +292,11 @@ _BY_HEAD: dict[str, tuple[request_lines.Reader, ...]] = {
     **dict.fromkeys(_NO_LOGFMT, (audit,)),
     **dict.fromkeys(_DATES, (dated,)),
     "###": (weblogic,),
+    "Sta": (request_lines.rails,),
+    "Com": (request_lines.rails,),
 }
 _BY_FIRST: dict[str, tuple[request_lines.Reader, ...]] = {
-    **dict.fromkeys(BY_LETTER, (rails, glog)),
+    **dict.fromkeys(BY_LETTER, (rails, glog, android_brief)),
     "=": (erlang,),
     " ": (zabbix,),
     "*": (cisco,),
