@@ -11,6 +11,8 @@ import re
 from text.levels import BY_LETTER, Severity, named, of_syslog
 
 _CHARS, _JOINED_CHARS = 120, 160  # of the line behind its time; a line of PostgreSQL's csvlog has its level that far
+_HEAD_CHARS = 48
+_ALONE = ":|,"  # these join what follows them
 _JOINTS = frozenset("[]|<(/,;:.{=*#")
 _CLOSING = {"[": ("]", ":"), "|": ("|",), "<": (">",), "(": (")",), "/": ("]",), ":": (":",), ";": (";",), "{": ("}",)}
 _NAMES = (
@@ -45,19 +47,18 @@ _PHP = {
 
 def beyond(line: str, start: int) -> Severity | None:
     """The level that a mark near `start` says, or None."""
-    if (found := _cisco(line, start)) is not None:
-        return found
-    words = line[start : start + _CHARS].split(None, 2)
+    words = line[start : start + _HEAD_CHARS].split(None, 2)
     if not words:
         return None
     word = words[0]
-    if len(word) <= 2:
-        if word in _MONGO and len(words) > 1 and (words[1].isupper() or words[1] == "-"):
-            return _MONGO[word]
-        if word in (":", "|", ","):
-            return _joined(line, start)
-        if not word[:1].isalnum() and len(words) > 1:
-            word = words[1]
+    if len(word) <= 2 and word in _MONGO:
+        return _MONGO[word] if len(words) > 1 and (words[1].isupper() or words[1] == "-") else None
+    if line.find("%", start, start + _CHARS) >= 0 and (found := _cisco(line, start)) is not None:
+        return found
+    if word.isalnum():
+        return None
+    if len(word) == 1 and len(words) > 1 and word not in _ALONE:
+        word = words[1]
     return None if _JOINTS.isdisjoint(word) else _joined(line, start)
 
 

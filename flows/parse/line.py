@@ -243,10 +243,10 @@ def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFac
     time = times.iso(line, space + 1, arrival_ns) if space > 0 and line[4:5] != "[" else None
     if time is None:
         return None
-    request = request_lines.after_word(line[:space], line, time)
-    if request is not None:
+    word = line[:space]
+    if word in request_lines.LOAD_BALANCERS and (request := request_lines.of_balancer(line, time)) is not None:
         return LineFacts(time[0], None, request, zone=time[2])
-    return LineFacts(time[0], spoken(line[:space], 0) or text_forms.level_at(line, time[1]), zone=time[2])
+    return LineFacts(time[0], spoken(word, 0) or text_forms.level_at(line, time[1]), zone=time[2])
 
 
 def untimed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts:

@@ -36,7 +36,6 @@ from flows.parse.http_request import (
 
 _MILLISECOND_S = 1e-3
 _LONGEST = 16_384  # characters of a line that are looked at
-LOAD_BALANCERS = frozenset(("http", "https", "h2", "grpcs", "ws", "wss"))
 
 
 def load_balancer(line: str, start: int) -> Attributes | None:

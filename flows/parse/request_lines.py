@@ -16,6 +16,7 @@ from text.zones import UTC
 Said = tuple[times.Time | None, Severity | None, Attributes]
 Reader = Callable[[str, int], Said | None]
 
+LOAD_BALANCERS = frozenset(("http", "https", "h2", "grpcs", "ws", "wss"))
 _LEVELS = {f"{name}:": valued(name) for name in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 
 
@@ -111,9 +112,9 @@ def after_iso(line: str, time: times.Time) -> tuple[times.Time, Attributes] | No
     return None
 
 
-def after_word(word: str, line: str, time: times.Time) -> Attributes | None:
+def of_balancer(line: str, time: times.Time) -> Attributes | None:
     """AWS application load balancers: a protocol, then the time."""
-    return proxy_logs.load_balancer(line, time[1]) if word in proxy_logs.LOAD_BALANCERS else None
+    return proxy_logs.load_balancer(line, time[1])
 
 
 def after_epoch(line: str, time: times.Time) -> Attributes | None:

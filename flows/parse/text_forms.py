@@ -31,11 +31,13 @@ _decode = json.JSONDecoder().decode
 
 def level_at(line: str, start: int) -> Severity | None:
     """The level among the first words behind a time, or a mark of one."""
-    if line[start : start + 1] == "]":
-        start += 1
-    if line[start : start + 5] == " PHP ":
-        return marks.php(line, start + 5)
     return spoken(line, start) or marks.beyond(line, start)
+
+
+def _level_behind(line: str, end: int) -> Severity | None:
+    """The same behind the bracket around a time, and PHP's words."""
+    start = end + (line[end : end + 1] == "]")
+    return marks.php(line, start + 5) if line[start : start + 5] == " PHP " else level_at(line, start)
 
 
 def in_digits(line: str, arrival_ns: int) -> Said | None:
@@ -91,7 +93,7 @@ def dated(line: str, arrival_ns: int) -> Said | None:
 def bracketed_date(line: str, arrival_ns: int) -> Said | None:
     """`[30-Nov-2026 19:40:07 UTC] PHP Fatal error:  …`, `[1796067607] …`, `[Nov 30 19:40:07] WARNING[77]: …`"""
     time = dates.of_any(line, 1, arrival_ns) or times.syslog(line, 1, arrival_ns) or _bracketed_epoch(line, arrival_ns)
-    return None if time is None else (time, level_at(line, time[1]), {})
+    return None if time is None else (time, _level_behind(line, time[1]), {})
 
 
 def _bracketed_epoch(line: str, arrival_ns: int) -> times.Time | None:
@@ -117,7 +119,11 @@ def bracket_then_time(line: str, arrival_ns: int) -> Said | None:
     time = _time_at(line, start, arrival_ns)
     if time is None:
         return None
-    return time, spoken(line[: close + 1], 0) or marks.at_the_start(line[: close + 1]) or level_at(line, time[1]), {}
+    return (
+        time,
+        spoken(line[: close + 1], 0) or marks.at_the_start(line[: close + 1]) or _level_behind(line, time[1]),
+        {},
+    )
 
 
 def _time_at(line: str, start: int, arrival_ns: int) -> times.Time | None:
@@ -148,7 +154,7 @@ def rails(line: str, arrival_ns: int) -> Said | None:
         time = times.common_log(line, 3, arrival_ns)
     else:
         time = times.iso(line, 4, arrival_ns) if line[1:4] == ", [" else None
-    return None if time is None else (time, BY_LETTER.get(line[0]) or level_at(line, time[1]), {})
+    return None if time is None else (time, BY_LETTER[line[0]], {})
 
 
 def glog(line: str, arrival_ns: int) -> Said | None:
@@ -256,7 +262,9 @@ def after_time(line: str, time: times.Time, severity: Severity | None) -> Said:
     if severity is None and (request := request_lines.after_iso(line, time)) is not None:
         return request[0], None, request[1]
     attributes = trailing_object(line, time[1]) if line[-2:].rstrip()[-1:] in ("}", "]") else {}
-    return time, severity or level_at(line, time[1]), attributes
+    if severity is None:
+        severity = marks.beyond(line, time[1] + (line[time[1] : time[1] + 1] == "]"))
+    return time, severity, attributes
 
 
 def untimed(line: str) -> Severity | None:
