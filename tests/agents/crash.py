@@ -6,6 +6,7 @@ import collections
 import random
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.agents.server import Reply, Request, Sink, well_behaved
@@ -60,10 +61,18 @@ class Writer(threading.Thread):
         (self._folder / f"{name}.log").rename(self._folder / f"{name}.log.0001")
 
 
-def start(folder: Path, url: str, sabotage: str, *options: str) -> Child:
+def start(
+    folder: Path,
+    url: str,
+    sabotage: str,
+    *options: str,
+    command: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Child:
+    """An agent of the files below `folder`; `command` runs another one."""
     module = ["tests.agents.sabotaged", sabotage] if sabotage else ["agents"]
-    command = [*module, "logs", "--path", str(folder / "logs" / "*.log*"), *options]
-    environment = {
+    words = [*module, *(command or ("logs", "--path", str(folder / "logs" / "*.log*"))), *options]
+    settings = {
         "HEADWATER_INGEST_URL": url,
         "HEADWATER_API_KEY": "k",
         "HEADWATER_AGENT_DIR": str(folder / "agent"),
@@ -76,7 +85,7 @@ def start(folder: Path, url: str, sabotage: str, *options: str) -> Child:
         "HEADWATER_AGENT_MULTILINE_S": "0.3",
     }
     with (folder / "agent.txt").open("ab") as log:
-        return Child(*command, env=environment, loads=["agents.__main__"], output=log)
+        return Child(*words, env={**settings, **(environment or {})}, loads=["agents.__main__"], output=log)
 
 
 def until_seen(sink: Sink, more_than: int, process: Child) -> None:

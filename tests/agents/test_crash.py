@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.agents.crash import crash
+from tests.agents.crash import Misbehaving, crash, faults, start, until_seen
+from tests.agents.journalctl import FakeJournal
 from tests.agents.sabotaged import SABOTAGES
+from tests.agents.server import Sink
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_line_arrives_exactly_once_over_kills_rotations_and_lost_answers(tmp_path: Path, seed: int) -> None:
     assert crash(tmp_path, seed, kills=6) == []
+
+
+def test_every_entry_of_the_journal_arrives_exactly_once_over_kills(tmp_path: Path) -> None:
+    journal = FakeJournal(tmp_path)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_text("of a file\n")
+    sink = Sink(Misbehaving(3))
+    config = tmp_path / "agent.toml"
+    config.write_text(f'[[logs]]\npath = ["{tmp_path}/logs/*"]\n[[journald]]\n')
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    written = ["of a file"]
+    try:
+        for turn in range(5):
+            texts = [f"{turn} {number}" for number in range(300)]
+            journal.write(*texts)
+            written += texts
+            before = len(sink.requests)
+            process = start(tmp_path, sink.url, "", command=("run", "--config", str(config)), environment=path)
+            until_seen(sink, before, process)
+            time.sleep(0.03 * turn)
+            process.kill()
+            process.wait()
+        options = ("run", "--config", str(config), "--exit-when-idle")
+        last = start(tmp_path, sink.url, "", command=options, environment=path)
+        assert last.wait(60) == 0, (tmp_path / "agent.txt").read_text()[-2000:]
+        assert faults(written, sink) == []
+    finally:
+        sink.close()
 
 
 @pytest.mark.long

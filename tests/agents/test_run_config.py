@@ -102,7 +102,7 @@ def test_pods_that_rotate_while_they_are_read_arrive_once_with_their_labels(
         for turn in range(4):
             for log, name in ((checkout, "checkout"), (cart, "cart")):
                 write(log, name, range(100 * turn, 100 * turn + 50))
-                until(lambda: len(arrived(sink)) >= len(wanted) // 2, "the lines being read")
+                until(lambda: len(arrived(sink)) >= len(wanted), "the lines before the rotation")
                 write(log, name, range(100 * turn + 50, 100 * turn + 100))
                 node.rotate(log, f"20261130-19400{turn}")
         until(lambda: len(arrived(sink)) >= len(wanted), "all lines")
