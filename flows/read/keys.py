@@ -99,7 +99,7 @@ class Keys:
         self._place_all()
 
     def _place_all(self) -> None:
-        """Make the table anew. All keys that have no slot yet try theirs at once; who finds it taken tries the next."""
+        """Make the table anew. All keys without a slot try theirs at once; a key whose slot is taken tries the next."""
         slots_count = 1 << (2 * self._size - 1).bit_length()
         self._mask = slots_count - 1
         table = np.zeros(slots_count, np.int32)

@@ -31,7 +31,7 @@ from lakehouse.delta.blobs import open_blobs
 
 CLOSE_S = 4.0  # for the last saves of all partitions of a flow: it is to end within ten seconds
 HANG_S = 10.0  # after which a second reader does without what is saved
-SLOW_S = 1.0  # a start that takes longer says what it did
+SLOW_S = 1.0  # a slower recall is logged
 
 _stopped_s: weakref.WeakKeyDictionary[threading.Event, float] = weakref.WeakKeyDictionary()  # first close, by flow
 
@@ -51,7 +51,8 @@ def saved_repeats(connections: Connections, kind: Kind, partition: int) -> Saved
 
 
 class Memory:
-    """Of one partition of `bus`, whose offsets are places. Not thread-safe. After `stop` nothing is certain."""
+    """The memory of one partition of `bus`, whose offsets are places. Not thread-safe. After `stop` it may be
+    incomplete."""
 
     def __init__(self, connections: Connections, kind: Kind, partition: int, bus: Bus, stop: threading.Event) -> None:
         self._connections, self._kind, self._partition, self._bus = connections, kind, partition, bus
@@ -63,7 +64,7 @@ class Memory:
         self._repeats = empty_repeats(connections.settings)
 
     def recall(self, offset: int, saves: bool) -> None:
-        """Be as after all messages before `offset`. Blocks; a try that failed goes on where it had come.
+        """Take all messages before `offset` into account. Blocks; after an error the next try goes on from there.
 
         `saves`: from now on the state is saved, as often as the lake commits.
         """
@@ -89,7 +90,7 @@ class Memory:
             self._repeats, self._next = self._known.repeats, self._known.offset
             self._repeats.nothing_new()
         extent = self._bus.extents(self._kind.topic)[self._partition]
-        if extent.next_offset < offset:  # else the end of what it shows would be taken for the end of what was sent
+        if extent.next_offset < offset:  # without this check, repeats of the messages it hides would pass as new
             raise BusError(
                 f"{self._kind.topic}/{self._partition} ends at offset {extent.next_offset}, and the stores hold it up "
                 f"to {offset}: the broker that answers is behind",
@@ -104,8 +105,8 @@ class Memory:
             self._next = message.offset + 1
 
     def _saved_at(self, offset: int, must: bool) -> Recalled:
-        """A second reader feeds the hot store while the lake is away, or hangs: headers alone tell it the same, more
-        slowly."""
+        """The saved state. `must` False: a second reader works while the lake is away or hangs, and then reads headers
+        instead, which is slower."""
         if must:
             return saved_repeats(self._connections, self._kind, self._partition).at(offset)
         found: list[Recalled] = []
@@ -126,7 +127,7 @@ class Memory:
         self.fresh(arrival(self._kind, self._tenant, self._partition, message))
 
     def fresh(self, arrived: Arrival) -> Lines | None:
-        """Take a message into account; which of its lines are new. None: its header says nothing of it."""
+        """Take a message into account, and return its new lines. None: its header does not tell."""
         if arrived.damage or arrived.header.span < 0:
             return None
         return self._repeats.fresh(arrived.header)
@@ -135,7 +136,7 @@ class Memory:
         return self._connections.lake.checkpoints(self._kind).get(self._partition, 0)
 
     def save(self, offset: int) -> None:
-        """All before `offset` was taken into account: save that, if it is time."""
+        """Save the state as of `offset`, if a save is due."""
         if self._saving is not None:
             self._saving.look(offset)
 

@@ -112,8 +112,8 @@ def start_of(connections: Connections, kind: Kind, partition: int) -> Start:
 
 
 def known_start(connections: Connections, kind: Kind, partition: int) -> Start:
-    """What `start_of` said in this process, else what it says now: a bus that is read keeps its base, so that the lake
-    need not answer."""
+    """The result of the first `start_of` in this process. The base of a bus does not change while it is read, so later
+    calls do not ask the lake."""
     if (kind, partition) not in connections.starts:
         connections.starts[kind, partition] = start_of(connections, kind, partition)
     start: Start = connections.starts[kind, partition]
@@ -138,7 +138,7 @@ def _checkpoints(
 
 
 def _are_far(bus: Bus, kind: Kind, partition: int, start: int, ahead: int) -> bool:
-    """Whether feeding both stores from `start` would keep the one that is `ahead` waiting for long."""
+    """True if the store that is `ahead` would wait for long if the flow began at `start`."""
     if ahead <= start:
         return False
     if ahead - start > FAR_MESSAGES:

@@ -222,7 +222,7 @@ class Repeats:
             self._put(who, _STREAM.pack(next_sequence, time_ns), tuple(holes.get(at, ())))
 
     def nothing_new(self) -> None:
-        """What is known now is no news: it was saved, by another process that counted what it forgot."""
+        """Count nothing of the present state as learned: another process has saved it, and counted what it forgot."""
         self.gaps = self.streams_pushed_out = self._keys.pushed_out = 0
         self._changed.clear()
         self._told_keys = self._keys.added

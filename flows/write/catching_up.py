@@ -52,7 +52,8 @@ log = logging.getLogger("headwater.flows")
 
 
 class Late:
-    """Whether the flow itself falls behind: who feeds a store then rests, as search comes first. Thread-safe."""
+    """Tells whether the flow itself is late. While it is, a feed rests between its writes, as search comes first.
+    Thread-safe."""
 
     def __init__(self, now_ns: Callable[[], int] = time.time_ns, clock: Callable[[], float] = time.monotonic) -> None:
         self._now_ns, self._clock = now_ns, clock
@@ -72,7 +73,7 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Feeding:
-    """What the feeds need. `parse`: of `kind`; `late`: of the worker."""
+    """Connections and functions that the feeds use. `parse`: of `kind`; `late`: of the worker."""
 
     connections: Connections
     kind: Kind
@@ -81,8 +82,8 @@ class Feeding:
     late: Late
 
     def erasing(self, is_hot: bool) -> Erasing:
-        """Drops what was erased; what it passes on goes to the store, not to the dead letters. The hot store is fed
-        while the lake is away, too, by what is known of erasures: see `lakehouse.lake.erasure_looks`."""
+        """Drops erased records and writes no dead letters. The feed of the hot store uses the erasures that are known
+        already, so that it works while the lake is away: see `lakehouse.lake.erasure_looks`."""
         connections = self.connections
         known = (lambda: connections.known_tombstones) if is_hot else (lambda: connections.tombstones)
         return Erasing(known, self.stop, lambda item: [item])
@@ -131,7 +132,7 @@ class HotFeed:
     def _from_lake(
         self, part: HotPart, lane: Lane, done: Mapping[int, int], live: Mapping[int, int]
     ) -> Mapping[int, int] | None:
-        """How far it came; None: the lake cannot be read."""
+        """Feed `part` from the lake. Returns the next offsets that it reached; None: the lake cannot be read."""
         with contextlib.closing(Care(_impatient(self._means.connections.settings))) as care:
             try:
                 rows = self._pinned(care, live)
@@ -145,8 +146,8 @@ class HotFeed:
         return {**done, **{each: end for each, (_, end) in gaps.items()}}
 
     def _pinned(self, care: Care, live: Mapping[int, int]) -> LakeRows:
-        """Asks the lake by the handle of the queries first: once that fails, later calls of it fail at once, such as
-        those of the second reader."""
+        """Asks `connections.lake` first: after a failure its calls fail at once for some seconds, also those of the
+        second reader."""
         lake, settings = self._means.connections.lake, self._means.connections.settings
         for look in range(LOOKS):
             lake.landed(self._means.kind)
@@ -185,7 +186,7 @@ class LakeRange:
             self._give(part, lane, [through(self.means.kind, each, end) for each, (_, end) in gaps.items()])
 
     def _leave_to_the_lake(self, part: HotPart, lane: Lane, older: Sequence[dt.date]) -> None:
-        """Those that the hot store holds in part are taken out of it; the care of closed days may rebuild them."""
+        """Remove from the hot store the days that it holds in part; the batch tiers may rebuild them."""
         if not older:
             return
         log.warning("%s: %d days up to %s are left to the lake, and to a rebuild", lane.name, len(older), max(older))
@@ -296,8 +297,7 @@ def _check(part: Part, lane: Lane) -> None:
 
 
 def _impatient(settings: Settings) -> Settings:
-    """With the time-out of queries for all requests to S3: a lake that hangs is not waited for, as the bus has the
-    same."""
+    """All requests to S3 get the time-out of queries: when the lake hangs, the bus has the same records."""
     timeout_s = min(settings.s3_query_timeout_s, settings.s3_write_timeout_s)
     return settings.model_copy(update={"s3_write_timeout_s": timeout_s})
 

@@ -27,12 +27,12 @@ from flows.write.parts import Part
 
 QUEUE_ROWS = 20_000
 QUEUE_BYTES = 64 << 20  # of payloads, before compression
-NEAR_HANG_S = 30.0  # that a write to a folder may take
-SLOW_HANG_S = 15.0  # and at most one to an engine that usually takes long: so many times as long as its last writes
-USUAL_TIMES, USUAL_JOBS = 3, 20
-TURN_S = 0.2  # the worker leaves its lanes the interpreter for so long: threads that share it work longer, in sum
+NEAR_HANG_S = 30.0  # longest write to a folder
+SLOW_HANG_S = 15.0  # longest write to an engine whose writes usually take long
+USUAL_TIMES, USUAL_JOBS = 3, 20  # a write may take three times as long as the longest of the last twenty
+TURN_S = 0.2  # the worker leaves its lanes the interpreter for so long: threads that share it take more time in total
 CLOSE_S = 6.0  # for the last commit, when the flow ends
-AWAY_CLOSE_S = 1.0  # and where the store is away: of what it was fed, the next start feeds it again
+AWAY_CLOSE_S = 1.0  # the same for a store that is away: the next start feeds it from its checkpoint
 
 log = logging.getLogger("headwater.flows")
 
@@ -118,14 +118,14 @@ class Lane:
             self._raise()
             new = [item for item in items if item.partition not in self._live or not _is_tick(item)]
             is_queued = self._queue(new) if new and self._state is not State.BEHIND else False
-            for item in items:  # before anything else is waited for: who feeds the store asks how far the flow has come
+            for item in items:  # before this thread waits: the feed asks how far the flow has come
                 self._live[item.partition] = max(self._live.get(item.partition, 0), item.next_offset)
             if is_queued:
                 self._take_turns()
 
     def do(self, action: Callable[[Part], object], within_s: float = math.inf) -> bool:
-        """Let the sink do `action` after all that it was given, and wait for the patience, or `within_s`; False: not
-        done yet. Of a lane that ends, the last commit is waited for.
+        """Let the sink do `action` after all that it was given. Waits for the patience, or `within_s`; False: not done
+        yet. On a lane that ends, this waits for the last commit instead.
 
         Raises:
             Exception: As `put`.
@@ -149,7 +149,7 @@ class Lane:
         return self.do(lambda part: part.settle(), within_s)
 
     def close(self) -> None:
-        """End with a last commit, which is waited for for `CLOSE_S`; a store that hangs is left as it is."""
+        """End with a last commit. Waits for it for `CLOSE_S`; a store that hangs is left as it is."""
         with self._changed:
             self._closing = True
             hangs = self._busy_s is not None and self._clock() - self._busy_s >= self._limit_s()
@@ -187,7 +187,8 @@ class Lane:
         return (not self._jobs and self._busy_s is None) or self._state is not State.LIVE or self._error is not None
 
     def _await(self, condition: Callable[[], bool], leaves: bool = True, within_s: float = math.inf) -> None:
-        """Until it holds, or the store is behind; one that is at a single job for the patience is left behind."""
+        """Wait until `condition` holds or the store is behind. When one job outlasts the patience, the store is left
+        behind, or this call returns if `leaves` is False."""
         begun_s = self._clock()
         while not condition() and self._state is not State.BEHIND and self._error is None:
             now_s = self._clock()
@@ -203,7 +204,7 @@ class Lane:
                 return
 
     def _limit_s(self) -> float:
-        """How long one write may take: a store that always takes long, on a busy machine, is not away."""
+        """How long one write may take. On a busy machine writes usually take long, and the store is not away."""
         if self._state is State.MEETING or self._stop.is_set():
             return self._patience_s
         return max(self._hang_s, min(SLOW_HANG_S, USUAL_TIMES * max(self._took_s, default=0.0)))
@@ -219,7 +220,7 @@ class Lane:
         self._met.clear()
         self._changed.notify_all()
 
-    # --- for who feeds the store, on the lane's thread
+    # --- for the feed, on the lane's thread
 
     @property
     def is_over(self) -> bool:
@@ -303,7 +304,7 @@ class Lane:
             part.write_batch(job.items)
 
     def _lacks(self, part: Part, items: Sequence[Item]) -> bool:
-        """Whether the store lacks something before the first item of a partition: it was away when the flow began."""
+        """True if the store lacks items before the first one of a partition: the store was away when the flow began."""
         new = {item.partition: item for item in reversed(items) if item.partition not in self._met}
         if not new:
             return False
@@ -366,7 +367,7 @@ class Lane:
         try:
             if self._part is not None:
                 self._part.close()
-        except Exception as error:  # who waits for the last commit must see that it did not come
+        except Exception as error:  # a lane that waits for the last commit must see that it failed
             log.exception("%s was not closed cleanly, the next start goes on at its checkpoint", self.name)
             self._error = self._error or error
         with self._changed:

@@ -35,10 +35,10 @@ from lakehouse.lake.writer import LakeWriter
 
 TRIM_S = 60.0
 POISON_TRIES = 5
-POISON_S = 6.0  # that so many tries take beside the patience: the batch is at fault, not the store
-BACKLOG_AGE_S = 2.0  # what arrived longer ago is a backlog: nobody waits for its next half second
-BACKLOG_COMMIT_S = 3.0  # so larger commits come less often, and merges have a third less to do
-COMMIT_REST = 4  # times as long as its commit took the hot store rests: a busy machine commits less often
+POISON_S = 6.0  # duration of these tries, added to the patience: then the batch is at fault, not the store
+BACKLOG_AGE_S = 2.0  # records that arrived longer ago are a backlog: half a second more does not matter to a search
+BACKLOG_COMMIT_S = 3.0  # pause between commits of a backlog: larger commits leave a third less to merge
+COMMIT_REST = 4  # pause after a commit, as a multiple of its duration: a busy machine commits less often
 LAKE = "lake"
 
 log = logging.getLogger("headwater.flows")
@@ -378,5 +378,7 @@ def parted(batch: Batch) -> tuple[Batch, list[Reject]]:
             reject = refusal(row.index, row, "unstorable", f"{type(error).__name__}: {error}"[:500])
             culprits.append(dataclasses.replace(reject, stage=LAKE))
     if not culprits:
-        raise StoreError(f"lake did not take the batch at offset {batch.offset}, but every row of it by itself")
+        raise StoreError(
+            f"the lake refuses the batch at offset {batch.offset}, but none of its rows alone", retry_after_s=5
+        )
     return dataclasses.replace(batch, rows=rows, rejects=[*batch.rejects, *culprits]), culprits
