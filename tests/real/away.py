@@ -30,6 +30,7 @@ BATCH = 200
 PRODUCERS = 8
 CAUGHT_UP_S = 900.0
 DAY_S = 86_400
+USUAL_S = {"hot": 2.0, "lake": 12.0}  # lag of a store that has caught up; the lake commits every ten seconds
 
 
 @dataclass(slots=True)
@@ -128,7 +129,8 @@ class Away:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
-        """Watch the lags until the block ends, and then until both stores have what was sent in it."""
+        """Watch the lags until the block ends; then wait until both stores have what was sent in it, and have caught up
+        with what was sent meanwhile: the next phase begins with its own lags."""
         phase, over = Phase(name), threading.Event()
         watcher = threading.Thread(target=self._watch, args=(phase, over))
         began_s = time.monotonic()
@@ -141,17 +143,21 @@ class Away:
         phase.seconds, ended_s, ends = time.monotonic() - began_s, time.monotonic(), self.load.ends()
         for store in self._known:
             self.wait_for(store, ends)
+        until(lambda: all(self._lag_s(store) < USUAL_S[store] for store in USUAL_S), "usual lags", CAUGHT_UP_S, 0.1)
         phase.caught_up_s = time.monotonic() - ended_s
         self.phases.append(phase)
         print(f"{phase}", flush=True)
 
     def _watch(self, phase: Phase, over: threading.Event) -> None:
         while not over.wait(0.2):
-            phase.hot_s = max(phase.hot_s, self.load.lag_s(self._known["hot"]))
-            phase.lake_s = max(phase.lake_s, self.load.lag_s(self._known["lake"]))
+            phase.hot_s = max(phase.hot_s, self._lag_s("hot"))
+            phase.lake_s = max(phase.lake_s, self._lag_s("lake"))
             with contextlib.suppress(psutil.Error, KeyError):
                 rss = psutil.Process(self.stack._running["flow"].pid).memory_info().rss
                 phase.rss_mib = max(phase.rss_mib, rss >> 20)
+
+    def _lag_s(self, store: str) -> float:
+        return self.load.lag_s(self._known[store])
 
     def wait_for(self, store: str, ends: Mapping[int, int] | None = None) -> None:
         """Until it has what was sent (by now)."""
