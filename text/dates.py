@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from text import zones
-from text.times import DAY_NS, MONTHS, Time, nearest_year, second_ns
+from text.times import DAY_NS, MONTHS, Time, nearest_year, second_ns, short_year
 
 _CLOCK = (
     r"(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?(?:[ \u202f\u00a0]?(?P<half>[AaPp])\.?[Mm]\b\.?)?"
@@ -35,7 +35,7 @@ _DASHED = _pattern(
 )
 _COMPACT = _pattern(
     r"(?P<y>20\d\d|19\d\d)(?P<M>[01]\d)(?P<d>[0-3]\d)[T :_-]?",
-    r"(?P<h>[0-2]\d):?(?P<m>[0-5]\d):?(?P<s>[0-6]\d)(?:[.,](?P<f>\d{1,9}))?(?!\d)",
+    r"(?P<h>[0-2]\d):?(?P<m>[0-5]\d):?(?P<s>[0-6]\d)(?:[.,:](?P<f>\d{1,9}))?(?!\d)",
 )
 _SHORT = _pattern(r"(?P<y>\d\d)(?P<M>[01]\d)(?P<d>[0-3]\d) {1,2}")
 _UNIX = _pattern(
@@ -117,10 +117,12 @@ def _with_zone(time_ns: int, zone: str | None, line: str, end: int) -> Time:
 
 
 def _slashed(line: str, start: int, arrival_ns: int) -> Time | None:
-    """Month first, as in America, or day first.
+    """Month first, as in America, or day first; not `26/11/30`, which `text.times` reads.
 
     Where both can be: the one that puts the time within two days of its arrival, else month first.
     """
+    if short_year(line, start, arrival_ns) is not None:
+        return None
     american = _read(_SLASHED, line, start, arrival_ns)
     found = _SLASHED.match(line, start, start + 64)
     if found is None or found["half"] is not None:

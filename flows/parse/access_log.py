@@ -127,12 +127,14 @@ def _user(words: list[str], attributes: Attributes) -> bool:
     """What stands between client and time: `- -`, `- John Smith`, `shop.example -` (lighttpd), `10.0.0.2 - -`."""
     while len(words) > 2 and (is_address(words[0]) or words[0] == words[1] == "-"):
         words = words[1:]
-    if words and words[0] != "-" and "." in words[0] and not is_address(words[0]) and SERVER not in attributes:
+    if not words or (len(words) > 2 and words[0] != "-"):
+        return False
+    if "." in words[0] and not is_address(words[0]) and SERVER not in attributes:
         add_server(words[0], attributes)
     user = " ".join(words[1:])
     if user not in ("-", "") and len(user) < 256:
         attributes[USER] = user.strip('"')
-    return len(words) > 0
+    return True
 
 
 def _tail(words: list[str], attributes: Attributes) -> None:

@@ -17,6 +17,7 @@ from flows.parse.http_request import (
     PATH,
     QUERY,
     SCHEME,
+    SERVER_PORT,
     STATUS,
     USER,
     Attributes,
@@ -104,21 +105,25 @@ def envoy(line: str, start: int) -> Attributes | None:
 
 
 def iis(line: str, start: int) -> Attributes | None:
-    """IIS, default fields: ` 10.0.0.2 GET /cart x=1 443 - 10.0.0.1 curl/8.5 - 502 0 0 12`, without referer likewise."""
+    """IIS: ` 10.0.0.2 GET /cart x=1 443 - 10.0.0.1 curl/8.5 - 502 0 0 12`, without referer, or with all its fields."""
     words = line[start : start + _LONGEST].split()
-    if not 12 <= len(words) <= 13 or words[1] not in METHODS or not is_address(words[0]):
+    at = next((at for at, word in enumerate(words[1:4], 1) if word in METHODS), 0)
+    if at == 0 or not 11 <= len(words) - at <= 19 or not is_address(words[at - 1]):
         return None
-    attributes: Attributes = {METHOD: words[1], PATH: words[2]}
-    if words[3] != "-":
-        attributes[QUERY] = words[3]
-    add_server(words[0], attributes)
-    if words[4].isdecimal() and len(words[4]) <= 5:
-        attributes["server.port"] = int(words[4])
-    if words[5] != "-":
-        attributes[USER] = words[5]
-    add_client(words[6], attributes)
-    add_agent(words[7].replace("+", " "), attributes)
-    add_status(words[-4], attributes)
+    attributes: Attributes = {METHOD: words[at], PATH: words[at + 1]}
+    if words[at + 2] != "-":
+        attributes[QUERY] = words[at + 2]
+    add_server(words[at - 1], attributes)
+    if words[at + 3].isdecimal() and len(words[at + 3]) <= 5:
+        attributes[SERVER_PORT] = int(words[at + 3])
+    if words[at + 4] != "-":
+        attributes[USER] = words[at + 4]
+    add_client(words[at + 5], attributes)
+    whole = words[at + 6][:5] == "HTTP/"  # then agent, cookie, referer, host, status …, bytes sent, received, time
+    add_agent(words[at + 6 + whole].replace("+", " "), attributes)
+    add_status(words[-6 if whole else -4], attributes)
+    if whole:
+        add_size(words[-3], attributes)
     add_duration(words[-1], _MILLISECOND_S, attributes)
     return attributes if STATUS in attributes else None
 

@@ -216,9 +216,10 @@ def logrus(line: str, arrival_ns: int) -> Said | None:
     if level is None:
         return None
     close = line.find("]", 5, 48)
-    if close < 0:
+    time = times.iso(line, 5, arrival_ns)
+    if time is None and not line[5 : max(close, 5)].isdecimal():
         return None
-    return times.iso(line, 5, arrival_ns), level, _pairs(line[close + 1 :])
+    return time, level, _pairs(line[close + 1 :])
 
 
 def cisco(line: str, arrival_ns: int) -> Said | None:
