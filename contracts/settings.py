@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         256, ge=1, description="Ingestion: most attributes of a record, nested ones included."
     )
     ingest_depth: int = Field(16, ge=2, le=256, description="Ingestion: deepest nesting of a record.")
+    ingest_unknown_fields: str = Field(
+        "attributes",
+        pattern="^(attributes|refuse)$",
+        description="Ingestion, flows: unknown fields of logs and events become attributes, or the record is refused.",
+    )
     ingest_header_timeout_s: float = Field(10.0, gt=0, description="Ingestion: deadline for a request's headers.")
     ingest_body_timeout_s: float = Field(30.0, gt=0, description="Ingestion: deadline for a request's body.")
     ingest_bus_timeout_s: float = Field(

@@ -20,7 +20,7 @@ from ingestion_api.acknowledged import Acknowledged
 from ingestion_api.breaker import GuardedBus
 from ingestion_api.counters import Counters
 from ingestion_api.identity import Identity
-from ingestion_api.lines import Lines, split
+from ingestion_api.lines import Lines, split, take_apart
 from ingestion_api.rates import Rates
 from ingestion_api.verdicts import Judge, Judged, Rejection
 from web.body import expand
@@ -94,7 +94,16 @@ class Acceptor:
         judged = batch.judged
         self._append(request, batch)
         self._counters.records(request.kind, request.tenant, "accepted", judged.accepted)
+        self._counters.rewritten(request.kind, judged.rewritten)
         return Outcome(judged.accepted, judged.rejected)
+
+    def _judged(self, request: Request, lines: Lines) -> tuple[Lines, Judged]:
+        """Lines that are no good as they are may hold several records each: they are taken apart and judged alone."""
+        judge = self._judges[request.kind]
+        if judge.all_good(lines.items):
+            return lines, Judged(lines.items, len(lines.items))
+        apart = take_apart(lines, self._settings.ingest_batch_records)
+        return apart, judge.one_by_one(apart.items)
 
     def _prepare(self, request: Request) -> _Batch | Outcome:
         limit = self._settings.ingest_body_mib * MIB
@@ -102,7 +111,7 @@ class Acceptor:
         self._counters.size(request.kind, len(request.wire), len(body.data))
         lines = split(body.data, request.media_type, self._settings.ingest_batch_records)
         digest = hashlib.blake2b(body.data, digest_size=16).digest() if request.identity.keyed else b""
-        judged = self._judges[request.kind].judge(lines.items)
+        lines, judged = self._judged(request, lines)
         self._count_rejects(request, judged)
         if not judged.accepted:
             raise _nothing_usable(judged)

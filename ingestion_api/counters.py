@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Enum, Histogram
 
 from contracts.messages import Kind
@@ -22,6 +24,13 @@ class Counters:
             registry=registry,
         )
         self._rejects = Counter("headwater_ingest_rejects", "Rejected records by code.", ["code"], registry=registry)
+        self._rewritten = Counter(
+            "headwater_ingest_rewritten_fields",
+            "Fields of accepted records that were renamed, moved or changed: alias, unknown_field, value_as_text, "
+            "name_taken (dropped, as an attribute has this name).",
+            ["kind", "reason"],
+            registry=registry,
+        )
         self._bytes = Counter("headwater_ingest_bytes", "Bytes of bodies.", ["kind", "form"], registry=registry)
         self.append_seconds = Histogram(
             "headwater_ingest_append_seconds", "Time until a batch is durable on the bus.", registry=registry
@@ -52,6 +61,10 @@ class Counters:
 
     def rejects(self, code: str) -> None:
         self._rejects.labels(code).inc()
+
+    def rewritten(self, kind: Kind, reasons: Mapping[str, int]) -> None:
+        for reason, count in reasons.items():
+            self._rewritten.labels(kind.value, reason).inc(count)
 
     def size(self, kind: Kind, wire: int, plain: int) -> None:
         self._bytes.labels(kind.value, "wire").inc(wire)

@@ -13,6 +13,7 @@ from itertools import islice
 
 import msgspec
 
+from contracts.stray_fields import objects
 from web.problems import Problem
 
 NDJSON_TYPES = frozenset(
@@ -22,6 +23,7 @@ _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)  # possessive: linear in the text
 _MAX_COMMAS = 1_000_000
+_SEVERAL = re.compile(rb"\}\s*\{")
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,6 +66,20 @@ def split(body: bytes, media_type: str, limit: int) -> Lines:
     if len(items) > limit:
         raise _too_many(limit)
     return Lines(items, as_sent=False)
+
+
+def take_apart(lines: Lines, limit: int) -> Lines:
+    """`lines` with one candidate for each object where a line holds several: `{...}{...}`. At most `limit`.
+
+    Raises:
+        Problem: 413 `too_many_records`.
+    """
+    items: list[bytes] = []
+    for line in lines.items:
+        items += objects(line, limit) if _SEVERAL.search(line) else [line]
+        if len(items) > limit:
+            raise _too_many(limit)
+    return lines if len(items) == len(lines.items) else Lines(items, as_sent=False)
 
 
 def _too_many(limit: int) -> Problem:

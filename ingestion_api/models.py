@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contracts.messages import Kind
+from contracts.stray_fields import TEXT_NAMES
 from contracts.timestamps import timestamp_ns
 
 
@@ -30,6 +31,14 @@ Time = Annotated[
 Attributes = Annotated[dict[str, Any], Field(description="Any further fields, nested within the limits.")]
 
 
+Text = Annotated[Any, Field(description="Text. An object, a list, a number or a boolean becomes its JSON text.")]
+Level = Annotated[Name | int | float, Field(description="A name, or a number as loggers use.")]
+AliasOfBody = Annotated[Any, Field(description="Alias of `body`, if `body` is missing; else an attribute.")]
+AliasOfTime = Annotated[
+    Any, Field(description="Alias of `timestamp`, if that is missing and the value is a time; else an attribute.")
+]
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -40,15 +49,29 @@ class _Record(BaseModel):
     attributes: Attributes | None = None
 
 
-class LogRecord(_Record):
-    """One log record; only `body` (or its alias `message`) is required."""
+class _Tolerant(_Record):
+    """Any further field becomes an attribute (unless HEADWATER_INGEST_UNKNOWN_FIELDS is "refuse")."""
 
-    body: str | None = None
-    message: str | None = Field(None, description="Alias of `body`.")
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    body: Text = None
+    message: AliasOfBody = None
+    log: AliasOfBody = None
+    msg: AliasOfBody = None
+    at_timestamp: AliasOfTime = Field(None, alias="@timestamp")
+    time: AliasOfTime = None
+    ts: AliasOfTime = None
+    date: AliasOfTime = None
+
+
+class LogRecord(_Tolerant):
+    """One log record; only `body` (or an alias of it) is required."""
+
     observed_timestamp: Time | None = Field(None, description="Time of reading; used if `timestamp` is missing.")
-    severity_text: Name | None = None
+    severity_text: Level | None = None
     severity_number: int | None = Field(None, ge=0, le=24)
-    level: Name | None = Field(None, description="Alias of `severity_text`.")
+    level: Level | None = Field(None, description="Alias of `severity_text`.")
+    severity: Any = Field(None, description="Alias of `severity_text`, if it is a name or a number; else an attribute.")
     trace_id: Id | None = None
     span_id: Id | None = None
     observed_timezone: Id | None = Field(None, description="Zone of the reader: IANA name, or offset like +05:30.")
@@ -56,8 +79,9 @@ class LogRecord(_Record):
 
     @model_validator(mode="after")
     def _has_body(self) -> Self:
-        if self.body is None and self.message is None:
-            raise ValueError('a log record needs "body" (or "message")')
+        values = {**(self.model_extra or {}), **self.__dict__}
+        if all(value is None or name.lower() not in TEXT_NAMES for name, value in values.items()):
+            raise ValueError('a log record needs "body" (or "message", "log", "msg")')
         return self
 
 
@@ -70,11 +94,10 @@ class MetricPoint(_Record):
     kind: Literal["gauge", "sum"] = "gauge"
 
 
-class Event(_Record):
+class Event(_Tolerant):
     """One event."""
 
     name: str = Field(min_length=1, max_length=256)
-    body: str | None = None
 
 
 MODELS: dict[Kind, type[BaseModel]] = {Kind.LOGS: LogRecord, Kind.METRICS: MetricPoint, Kind.EVENTS: Event}
@@ -113,11 +136,16 @@ def refusal(kind: Kind, record: object) -> tuple[str, str] | None:
     return None
 
 
+def unknown_field(name: str) -> tuple[str, str]:
+    """(code, message) for a field that is refused."""
+    return "unknown_field", f'field "{name[:80]}" is unknown: put it under "attributes"'
+
+
 def _message(place: tuple[int | str, ...], problem: str, about: Any) -> str:
     # Pydantic appends the member of the union that it tried; the sender knows only the field's name.
     name = str(place[0])[:80] if place else ""
     if problem == "extra_forbidden":
-        return f'field "{name}" is unknown: put it under "attributes"'
+        return unknown_field(name)[1]
     if problem == "missing":
         return f'field "{name}" is required: add it'
     text = about["msg"].removeprefix("Value error, ")

@@ -92,7 +92,7 @@ _PARAMETERS = [
     _header(STREAM, "The producer's stream, at most 128 printable characters; default empty."),
     _header(SEQUENCE, "Sequence number of the first record, 0 to 2^62; required with a producer."),
     _header(KEY, "Any text of 1-256 printable characters, a new one for each batch: repeats within 24 h are dropped."),
-    _header("Content-Encoding", "gzip, zstd or none."),
+    _header("Content-Encoding", "gzip, deflate, zstd or none."),
 ]
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"model": models.Answer, "description": "Stored durably, except for the rejected records."},

@@ -1,13 +1,15 @@
 """Validation: candidate lines of a batch -> lines to forward, and a rejection for each other line.
 
 A good batch costs one decode a line and a few checks of the whole batch. If one of these fails, each record is checked
-by itself, and `ingestion_api.models` gives the message for each record that fails.
+by itself: one with the field names of another program is rewritten (`contracts.stray_fields`), and
+`ingestion_api.models` gives the message for each record that fails.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,11 +17,13 @@ import msgspec
 from contracts.messages import Kind
 from contracts.records import SentEvent, SentLog, SentMetric
 from contracts.settings import Settings
+from contracts.stray_fields import StrayFields, UnknownField
 from contracts.timestamps import is_timestamp, timestamp_ns
 from ingestion_api.damage import not_json, not_utf8, out_of_range
-from ingestion_api.models import refusal
+from ingestion_api.models import refusal, unknown_field
 
 Sent = SentLog | SentMetric | SentEvent
+Verdict = tuple[str, str]
 _SHAPES: dict[Kind, type[Sent]] = {Kind.LOGS: SentLog, Kind.METRICS: SentMetric, Kind.EVENTS: SentEvent}
 _FlatAttributes = dict[str, str | int | float | bool | None]
 
@@ -51,12 +55,16 @@ class Rejection(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`lines` has one entry for each candidate, empty for a rejected or blank one. `changed`: at least one is empty."""
+    """`lines` has one entry for each candidate, empty for a rejected or blank one.
+
+    `changed`: at least one line is empty or rewritten. `rewritten`: number of changes to accepted records, by reason.
+    """
 
     lines: list[bytes]
     accepted: int
     rejected: list[Rejection] = field(default_factory=list)
     changed: bool = False
+    rewritten: Counter[str] = field(default_factory=Counter)
 
 
 class Judge:
@@ -69,14 +77,17 @@ class Judge:
         self._record_bytes = settings.ingest_record_kib * 1024
         self._attributes = settings.ingest_attributes
         self._depth = settings.ingest_depth
+        keep_unknown = settings.ingest_unknown_fields == "attributes"
+        self._stray = None if kind is Kind.METRICS else StrayFields(kind, keep_unknown)
 
     def judge(self, lines: list[bytes]) -> Judged:
         """Check the candidates `lines`. Never raises, for any input."""
-        if self._all_good(lines):
+        if self.all_good(lines):
             return Judged(lines, len(lines))
-        return self._one_by_one(lines)
+        return self.one_by_one(lines)
 
-    def _all_good(self, lines: list[bytes]) -> bool:
+    def all_good(self, lines: list[bytes]) -> bool:
+        """True if all candidates are records that can be forwarded as they are. Never raises."""
         if max(map(len, lines)) > self._record_bytes:
             return False
         records = self._flat(lines) or self._nested(lines)
@@ -101,7 +112,8 @@ class Judge:
     def _complete(self, records: Sequence[Sent]) -> bool:
         if self.kind is not Kind.LOGS:
             return True
-        return not any(record.body is None and record.message is None for record in records)  # type: ignore[union-attr] # logs
+        # With both, the body wins and `message` becomes an attribute: the record must be rewritten.
+        return not any((record.body is None) is (record.message is None) for record in records)  # type: ignore[union-attr] # logs
 
     def _times(self, records: Sequence[Sent]) -> list[str]:
         texts = [record.timestamp for record in records if type(record.timestamp) is str]
@@ -109,45 +121,76 @@ class Judge:
             texts += [r.observed_timestamp for r in records if type(r.observed_timestamp) is str]  # type: ignore[union-attr] # logs
         return texts
 
-    def _one_by_one(self, lines: list[bytes]) -> Judged:
-        kept: list[bytes] = []
-        rejected: list[Rejection] = []
-        accepted = 0
+    def one_by_one(self, lines: list[bytes]) -> Judged:
+        """Check each candidate by itself, and rewrite those that need it. Never raises."""
+        judged = Judged([], 0)
+        accepted, changed = 0, False
         for index, line in enumerate(lines):
             if not line.strip(_SPACE):
-                kept.append(b"")
+                judged.lines.append(b"")
                 continue
-            verdict = self.verdict(line)
+            record, verdict = self._read(line, judged.rewritten)
             if verdict is None:
                 accepted += 1
-                kept.append(line)
+                judged.lines.append(record)
+                changed |= record is not line
             else:
-                rejected.append(Rejection(index, verdict[0], f"record {index}: {verdict[1]}"))
-                kept.append(b"")
-        return Judged(kept, accepted, rejected, changed=accepted < len(lines))
+                judged.rejected.append(Rejection(index, verdict[0], f"record {index}: {verdict[1]}"))
+                judged.lines.append(b"")
+        return replace(judged, accepted=accepted, changed=changed or accepted < len(lines))
 
-    def verdict(self, line: bytes) -> tuple[str, str] | None:
-        """(code, message) for one record; None if the record is valid."""
+    def verdict(self, line: bytes) -> Verdict | None:
+        """(code, message) for one record; None if the record is valid, as it is or rewritten."""
+        return self._read(line, Counter())[1]
+
+    def _read(self, line: bytes, rewritten: Counter[str]) -> tuple[bytes, Verdict | None]:
+        """The record to forward, and the verdict."""
         if len(line) > self._record_bytes:
-            return "record_too_large", f"{len(line)} bytes, the limit is {self._record_bytes}: send a smaller record"
+            return line, self._too_large(line)
         try:
             record = self._decode(line)
+            if self._complete([record]):
+                return line, self._fault(record)
         except RecursionError:
-            return self._too_deep()
+            return line, self._too_deep()
         except UnicodeDecodeError:
-            return not_utf8(line)
+            return line, not_utf8(line)
         except msgspec.ValidationError as error:
-            return self._explained(line, str(error))
+            return self._rewritten(line, str(error), rewritten)
         except msgspec.MsgspecError as error:
-            return not_json(line, str(error))
+            return line, not_json(line, str(error))
+        return self._rewritten(line, "", rewritten)
+
+    def _rewritten(self, line: bytes, reason: str, rewritten: Counter[str]) -> tuple[bytes, Verdict | None]:
+        """`reason`: why the decoder refused `line`; "" if a body is missing, or is there twice."""
+        try:
+            found = self._stray.rewrite(line) if self._stray else None
+            if isinstance(found, UnknownField):
+                return line, unknown_field(found.name)
+            if found is None:
+                return line, self._explained(line, reason)
+            record = self._decode(found.line)
+        except (*_BROKEN, ValueError):
+            return line, self._explained(line, reason)
         if not self._complete([record]):
-            return refusal(self.kind, {}) or ("missing_field", 'field "body" is required: add it')
+            return line, self._explained(line, reason)
+        if len(found.line) > self._record_bytes:
+            return line, self._too_large(found.line)
+        verdict = self._fault(record)
+        if verdict is None:
+            rewritten.update(found.changes)
+        return found.line, verdict
+
+    def _fault(self, record: Sent) -> Verdict | None:
         for name in ("timestamp", "observed_timestamp"):
             if reason := _not_a_time(getattr(record, name, None)):
                 return "invalid_timestamp", f'field "{name}": {reason}'
         return self._misfit(record.attributes)
 
-    def _explained(self, line: bytes, reason: str) -> tuple[str, str]:
+    def _too_large(self, line: bytes) -> Verdict:
+        return "record_too_large", f"{len(line)} bytes, the limit is {self._record_bytes}: send a smaller record"
+
+    def _explained(self, line: bytes, reason: str) -> Verdict:
         try:
             found = refusal(self.kind, msgspec.json.decode(line))
         except RecursionError:
@@ -157,12 +200,12 @@ class Judge:
         except msgspec.MsgspecError as error:
             # The first decoder stopped at a field of a wrong type, before the damage that the second decoder found.
             return out_of_range(reason) if isinstance(error, msgspec.ValidationError) else not_json(line, str(error))
-        return found or out_of_range(reason)
+        return found or (out_of_range(reason) if reason else ("missing_field", 'field "body" is required: add it'))
 
     def _fits(self, attributes: dict[str, Any] | None) -> bool:
         return self._misfit(attributes) is None
 
-    def _misfit(self, attributes: dict[str, Any] | None) -> tuple[str, str] | None:
+    def _misfit(self, attributes: dict[str, Any] | None) -> Verdict | None:
         if not attributes:
             return None
         count, depth = _measure(attributes)
@@ -173,7 +216,7 @@ class Judge:
             return "too_many_attributes", f'field "attributes": {count} of them, nested ones included; {limit}'
         return None
 
-    def _too_deep(self) -> tuple[str, str]:
+    def _too_deep(self) -> Verdict:
         return "too_deep", f'field "attributes" is nested deeper than {self._depth} levels: send fewer levels'
 
 

@@ -1,7 +1,7 @@
 """Request bodies: a stream from any client -> bytes within limits. Lengths that a client declares are never trusted.
 
 `read_body` (event loop) reads the body as sent, with a size limit, a deadline and a budget of memory over all requests.
-`expand` (worker thread) undoes gzip or zstd in small steps, so that a bomb costs a few MiB at most.
+`expand` (worker thread) undoes gzip, deflate or zstd in small steps, so that a bomb costs a few MiB at most.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _DRAIN_BYTES = 64 << 20
 _DRAIN_S = 3.0
 _MAX_PARTS = 4096  # gzip members or zstd frames: each costs an object, and an empty one is a dozen bytes
 _GZIP_STEP = 64 << 10
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # `wbits` of zlib
 _ZSTD_STEP = 512  # 4 bytes of zstd can be 128 KiB, so a step gives 16 MiB at the very most
 
 
@@ -104,7 +105,7 @@ def too_large(limit_bytes: int, when: str) -> Problem:
 
 
 def expand(wire: bytes, encoding: str, limit_bytes: int) -> Expanded:
-    """Undo `Content-Encoding` (identity, gzip, zstd). Blocks, but other threads run meanwhile.
+    """Undo `Content-Encoding` (identity, gzip, deflate, zstd). Blocks, but other threads run meanwhile.
 
     Raises:
         Problem: 413 past `limit_bytes`, 400 `corrupt_body` for damage or truncation, 415 for another encoding.
@@ -115,11 +116,13 @@ def expand(wire: bytes, encoding: str, limit_bytes: int) -> Expanded:
             raise too_large(limit_bytes, "after decompression")
         return Expanded(wire)
     if name in ("gzip", "x-gzip"):
-        return Expanded(_gunzip(wire, limit_bytes))
+        return Expanded(_inflate(wire, "gzip", _GZIP, limit_bytes))
+    if name == "deflate":
+        return Expanded(_inflate(wire, "deflate", _ZLIB if _is_zlib(wire) else _RAW, limit_bytes))
     if name == "zstd":
         return _unzstd(wire, limit_bytes)
-    detail = f'content encoding "{encoding[:40]}" is not supported: use gzip, zstd or none'
-    raise Problem(415, "unsupported_encoding", detail, headers={"Accept-Encoding": "gzip, zstd"})
+    detail = f'content encoding "{encoding[:40]}" is not supported: use gzip, deflate, zstd or none'
+    raise Problem(415, "unsupported_encoding", detail, headers={"Accept-Encoding": "gzip, deflate, zstd"})
 
 
 def _corrupt(name: str, why: str) -> Problem:
@@ -127,25 +130,31 @@ def _corrupt(name: str, why: str) -> Problem:
     return Problem(400, "corrupt_body", detail)
 
 
-def _gunzip(wire: bytes, limit_bytes: int) -> bytes:
+def _is_zlib(wire: bytes) -> bool:
+    """True for deflate with the header of zlib, which the standard asks for; some clients send it without."""
+    return len(wire) > 1 and wire[0] & 0x8F == 8 and (wire[0] << 8 | wire[1]) % 31 == 0
+
+
+def _inflate(wire: bytes, name: str, window: int, limit_bytes: int) -> bytes:
+    """Undo gzip (of several members) or deflate; `window` is zlib's `wbits`."""
     out = bytearray()
     view, position, members = memoryview(wire), 0, 0
     try:
         while position < len(wire) or members == 0:
             members += 1
-            stream = zlib.decompressobj(wbits=31)
+            if members > (_MAX_PARTS if window == _GZIP else 1):
+                raise _corrupt(name, f"more than {members - 1} members")
+            stream = zlib.decompressobj(wbits=window)
             while not stream.eof:
                 step = view[position : position + _GZIP_STEP]
                 if not step:
-                    raise _corrupt("gzip", "truncated")
+                    raise _corrupt(name, "truncated")
                 out += stream.decompress(step, limit_bytes - len(out) + 1)
                 position += len(step) - len(stream.unconsumed_tail) - len(stream.unused_data)
                 if len(out) > limit_bytes:
                     raise too_large(limit_bytes, "after decompression")
-            if members > _MAX_PARTS:
-                raise _corrupt("gzip", f"more than {_MAX_PARTS} members")
     except zlib.error as error:
-        raise _corrupt("gzip", str(error)[:80]) from None
+        raise _corrupt(name, str(error)[:80]) from None
     return bytes(out)
 
 

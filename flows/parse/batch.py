@@ -17,7 +17,7 @@ from contracts.messages import ERASED, BatchHeader, Kind
 from contracts.records import Row
 from contracts.settings import MIB, Settings
 from flows.arrivals import Arrival, Item
-from flows.parse.decode import Decoded, decode, plain, whole
+from flows.parse.decode import Decoded, Decoder, decode, plain, whole
 
 R = TypeVar("R")
 
@@ -34,7 +34,7 @@ class Parser(Generic[R]):
     """One kind's parser: how its lines are decoded, and how its records become rows."""
 
     kind: Kind
-    decoder: msgspec.json.Decoder[R]
+    decoder: Decoder[R]
     rows: Rows[R]
     max_bytes: int
 

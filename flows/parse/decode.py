@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import zstandard
@@ -16,6 +16,14 @@ R = TypeVar("R")
 
 STAGE = "decode"
 LARGEST_BYTES = 256 << 20  # of a payload when decompressed, whatever its header says: the flow holds it in memory
+
+
+class Decoder(Protocol[R]):
+    """Reads records; raises ValueError or RecursionError for what is none."""
+
+    def decode(self, line: bytes, /) -> R: ...
+
+    def decode_lines(self, payload: bytes, /) -> list[R]: ...
 
 
 @dataclass(slots=True)
@@ -35,7 +43,7 @@ class Decoded(Generic[R]):
     erased: int = 0
 
 
-def decode(arrival: Arrival, decoder: msgspec.json.Decoder[R], max_bytes: int) -> Decoded[R]:
+def decode(arrival: Arrival, decoder: Decoder[R], max_bytes: int) -> Decoded[R]:
     """Read the lines of a message that are no repeats. A payload that cannot be read at all is one reject, whole."""
     message, header = arrival.message, arrival.header
     erased = erased_in(message.headers)
@@ -88,7 +96,7 @@ def decompress(payload: bytes, max_bytes: int) -> bytes:
     return text
 
 
-def _lines(arrival: Arrival, payload: bytes, decoder: msgspec.json.Decoder[R]) -> Decoded[R]:
+def _lines(arrival: Arrival, payload: bytes, decoder: Decoder[R]) -> Decoded[R]:
     header = arrival.header
     if header.count == header.span > 0 and arrival.fresh is None and (records := _all(payload, decoder, header.count)):
         return Decoded(records, list(range(header.count)), [], header.count, 0)
@@ -111,7 +119,7 @@ def _lines(arrival: Arrival, payload: bytes, decoder: msgspec.json.Decoder[R]) -
     return _one_by_one(lines, fresh, header.span, decoder, Decoded([], [], [], len(filled), duplicates))
 
 
-def _all(payload: bytes, decoder: msgspec.json.Decoder[R], count: int) -> list[R]:
+def _all(payload: bytes, decoder: Decoder[R], count: int) -> list[R]:
     """Every record at once, or [] when one cannot be read.
 
     Only for messages of the ingestion service, which has looked at every line: `decode_lines` takes two records on
@@ -125,7 +133,7 @@ def _all(payload: bytes, decoder: msgspec.json.Decoder[R], count: int) -> list[R
 
 
 def _one_by_one(
-    lines: list[bytes], fresh: list[int], span: int, decoder: msgspec.json.Decoder[R], decoded: Decoded[R]
+    lines: list[bytes], fresh: list[int], span: int, decoder: Decoder[R], decoded: Decoded[R]
 ) -> Decoded[R]:
     for index in fresh:
         line = lines[index]

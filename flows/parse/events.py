@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from contracts.batches import Reject
 from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, Row, SentEvent
@@ -13,6 +11,7 @@ from contracts.settings import Settings
 from flows.parse.attributes import own_attributes
 from flows.parse.batch import Parsed, Parser, payload_limit, refusal
 from flows.parse.event_time import event_time
+from flows.parse.tolerant import TolerantDecoder
 
 
 class EventRows:
@@ -38,4 +37,6 @@ class EventRows:
 
 
 def event_parser(settings: Settings) -> Parser[SentEvent]:
-    return Parser(Kind.EVENTS, msgspec.json.Decoder(SentEvent), EventRows(settings), payload_limit(settings))
+    return Parser(
+        Kind.EVENTS, TolerantDecoder(Kind.EVENTS, SentEvent, settings), EventRows(settings), payload_limit(settings)
+    )

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from contracts.batches import Reject
 from contracts.messages import BatchHeader, Kind
 from contracts.records import LogRow, Row, SentLog
@@ -19,7 +17,8 @@ from flows.parse.attributes import flatten, is_flat
 from flows.parse.batch import Parsed, Parser, payload_limit, refusal
 from flows.parse.event_time import event_time, kept
 from flows.parse.line import AttributeLimits, Finder, LineFacts
-from text.levels import UNKNOWN, Severity, named, text_of
+from flows.parse.tolerant import TolerantDecoder
+from text.levels import UNKNOWN, Severity, named, text_of, valued
 
 SECOND_NS = 1_000_000_000
 
@@ -90,7 +89,7 @@ def severity_of(sent: SentLog, found: LineFacts) -> Severity:
     """The sender's number and text, each filling in for the other; else what was found."""
     name = sent.severity_text or sent.level
     if name:
-        number, text = named(name)
+        number, text = (valued(int(name)) if name.isascii() and name.isdigit() else None) or named(name)
         return sent.severity_number or number, text
     if sent.severity_number:
         return sent.severity_number, text_of(sent.severity_number)
@@ -98,5 +97,5 @@ def severity_of(sent: SentLog, found: LineFacts) -> Severity:
 
 
 def log_parser(settings: Settings) -> Parser[SentLog]:
-    decoder = msgspec.json.Decoder(SentLog)
+    decoder = TolerantDecoder(Kind.LOGS, SentLog, settings)
     return Parser(Kind.LOGS, decoder, LogRows(settings), payload_limit(settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -128,14 +129,58 @@ def test_a_blank_line_alone_does_not_shift_the_others(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"body":"a"}{"body":"b"}', b'{"body":', b'"a"}', b'{"body":"a"} {"body":"b"}', b'{"body":"a"},']
+    "line", [b'{"body":', b'"a"}', b'{"body":"a"},', b'"a"{"body":"b"}', b'{"body":{"a":1}{"b":2}}']
 )
-def test_two_records_on_a_line_or_one_on_two_are_refused(service: Service, line: bytes) -> None:
+def test_a_line_that_is_no_record_is_refused(service: Service, line: bytes) -> None:
     service.read()
     answer = accepted(service, ONE + b"\n" + line + b"\n" + TWO, media=NDJSON)
 
     assert [entry["index"] for entry in answer["rejected"]] == [1]
     assert service.read()[0].lines == [ONE, b"", TWO]
+
+
+@pytest.mark.parametrize("media", [NDJSON, "application/json", ""])
+@pytest.mark.parametrize("between", [b"", b" ", b"\n"])
+def test_records_may_follow_each_other_on_one_line(service: Service, media: str, between: bytes) -> None:
+    service.read()
+    answer = accepted(service, between.join([ONE, b'{"body":5,"service":5}', TWO, TWO]), media=media)
+
+    assert answer["accepted"] == 3
+    assert [entry["index"] for entry in answer["rejected"]] == [1]
+    assert service.read()[0].lines == [ONE, b"", TWO, TWO]
+
+
+def test_the_number_of_records_is_limited_where_they_stand_on_one_line(service: Service) -> None:
+    assert service.post(ONE * 10_001, media=NDJSON).json()["code"] == "too_many_records"
+
+
+def test_a_record_of_another_program_is_forwarded_with_known_fields_and_counted(service: Service) -> None:
+    service.read()
+    accepted(service, ONE + b'\n{"log":"x","user":"u"}\n' + TWO, media=NDJSON)
+
+    assert service.read()[0].lines == [ONE, b'{"body":"x","attributes":{"user":"u"}}', TWO]
+    counted = service.client.get("/metrics").text
+    assert 'headwater_ingest_rewritten_fields_total{kind="logs",reason="unknown_field"}' in counted
+
+
+def test_a_metric_point_with_an_unknown_field_is_refused(service: Service) -> None:
+    assert service.post(b'{"name":"x","value":1,"user":"u"}', path="/metrics").json()["code"] == "no_usable_record"
+
+
+def test_unknown_fields_are_refused_where_that_is_set(start: Callable[..., Service]) -> None:
+    service = start(ingest_unknown_fields="refuse")
+    (rejected,) = accepted(service, ONE + b'\n{"log":"x","user":"u"}', media=NDJSON)["rejected"]
+    assert (rejected["code"], '"user"' in rejected["message"]) == ("unknown_field", True)
+
+
+def test_limits_hold_for_a_record_with_its_unknown_fields(service: Service) -> None:
+    many = json.dumps({"body": "x", **{f"k{n}": n for n in range(257)}}).encode()
+    deep = b'{"body":"x","a":' + b'{"a":' * 16 + b"1" + b"}" * 17
+    large = b'{"body":{"a":"' + b"\\n" * 400_000 + b'"}}'  # as text, each backslash is two
+    answer = accepted(service, b"\n".join([many, deep, large, ONE]), media=NDJSON)
+
+    codes = [entry["code"] for entry in answer["rejected"]]
+    assert codes == ["too_many_attributes", "too_deep", "record_too_large"]
 
 
 def test_the_request_id_comes_back(service: Service) -> None:

@@ -18,7 +18,8 @@ from ingestion_api.verdicts import Judge
 
 SETTINGS = load_settings(_env_file=None)
 JUDGES = {kind: Judge(kind, SETTINGS) for kind in MODELS}
-FIELDS = sorted({name for model in MODELS.values() for name in model.model_fields} | {"tenant", ""})
+NAMES = {field.alias or name for model in MODELS.values() for name, field in model.model_fields.items()}
+FIELDS = sorted(NAMES | {"tenant", "", "Message", "Level"})
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 times = st.sampled_from(["2024-05-01T12:00:00Z", "2024-02-31", "", "1e9", "17", "2024-05-01 12:00:00.123456789+01:00"])
@@ -128,7 +129,12 @@ def judged_alike(cases: list[tuple[Kind, Any]], kind: Kind) -> None:
     judged = judge.judge(list(lines))
 
     good = [judge.verdict(line) is None for line in lines]
-    assert judged.lines == [line if kept else b"" for line, kept in zip(lines, good, strict=True)]
+    assert [bool(line) for line in judged.lines] == good
+    for line, kept in zip(lines, judged.lines, strict=True):
+        alone = judge.judge([line])
+        assert alone.lines == [kept]
+        assert not kept or judge.all_good([kept])  # what is forwarded needs no second change
+        assert kept == line or alone.changed
     assert judged.accepted == sum(good)
     assert [entry.index for entry in judged.rejected] == [index for index, kept in enumerate(good) if not kept]
 

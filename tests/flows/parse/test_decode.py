@@ -57,13 +57,32 @@ def test_a_message_that_is_one_dead_letter_still_accounts_for_all_of_its_records
 
 
 def test_one_bad_line_is_a_reject_with_its_bytes_and_the_others_flow_on() -> None:
-    batch = balanced(PARSE(arrived(message([line("a"), b'{"body": 1}', b"not json", line("b")]))))
+    batch = balanced(PARSE(arrived(message([line("a"), b'{"body": "x", "service": 1}', b"not json", line("b")]))))
 
     assert bodies(batch) == ["a", "b"]
     assert [(r.index, r.payload, r.reason) for r in batch.rejects] == [
-        (1, b'{"body": 1}', "invalid_record"),
+        (1, b'{"body": "x", "service": 1}', "invalid_record"),
         (2, b"not json", "invalid_json"),
     ]
+
+
+def test_a_message_of_another_producer_is_read_as_the_service_would_read_it() -> None:
+    lines = [b'{"log":"a","level":50,"user":"u"}', b'{"body":{"k": 1},"tenant":"t"}', b'{"body":"b","message":"c"}']
+    batch = balanced(PARSE(arrived(foreign(b"\n".join(lines)))))
+
+    assert bodies(batch) == ["a", '{"k":1}', "b"]
+    assert logs(batch)[0].severity_text == "ERROR"
+    assert logs(batch)[0].attributes["user"] == "u"
+    assert logs(batch)[1].attributes["tenant"] == "t"
+    assert logs(batch)[2].attributes["message"] == "c"
+
+
+def test_an_unknown_field_of_another_producer_is_refused_where_that_is_set() -> None:
+    strict = parser(Kind.LOGS, settings(ingest_unknown_fields="refuse"))
+    batch = balanced(strict(arrived(foreign(b'{"log":"a"}\n{"body":"b","user":"u"}'))))
+
+    assert bodies(batch) == ["a"]
+    assert [(reject.index, reject.reason) for reject in batch.rejects] == [(1, "invalid_record")]
 
 
 def test_two_records_on_one_line_do_not_shift_the_numbers_of_the_others() -> None:

@@ -1,0 +1,192 @@
+"""Records with the field names of other programs: one JSON object -> the same record with the fields of `Sent…`.
+
+Only records that do not decode as `SentLog` or `SentEvent` come here. The ingestion service and the flows (for messages
+of other producers) share this module, so that a record is read alike on both ways. Values are moved as the bytes that
+were sent: numbers keep their digits.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from contracts.messages import Kind
+from contracts.records import SentEvent, SentLog
+from contracts.timestamps import is_timestamp
+
+# Aliases in any case of letters (journald writes MESSAGE, .NET Timestamp): of `body` (the first that is text wins),
+# of `timestamp` (the first that is a time wins), and of `severity_text`.
+TEXT_NAMES = ("body", "message", "log", "msg")
+TIME_NAMES = ("timestamp", "@timestamp", "time", "ts", "date")
+LEVEL_NAMES = ("severity_text", "level", "severity")
+MAX_NAME = 256
+
+MOVED, ALIAS, AS_TEXT, SHADOWED = "unknown_field", "alias", "value_as_text", "name_taken"
+
+_Fields = dict[str, Raw]
+_decode = msgspec.json.Decoder(_Fields).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_any = msgspec.json.Decoder(Raw).decode
+_encode = msgspec.json.Encoder().encode
+_EPOCH = re.compile(rb"(?:\d{10}|\d{13}|\d{16}|\d{19})(?:\.\d+)?\Z")  # of our days, in s, ms, us or ns
+_CLOCK = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")  # a date alone is not the time of a record
+_NUMBER = re.compile(rb"-?\d")
+_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A record with known fields only. `changes`: for each change its reason, for the counters."""
+
+    line: bytes
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownField:
+    """A record with an unknown field `name`, where unknown fields are refused."""
+
+    name: str
+
+
+class StrayFields:
+    """Reads the records of one kind. Thread-safe, without state."""
+
+    def __init__(self, kind: Kind, keep_unknown: bool) -> None:
+        """`keep_unknown`: unknown fields become attributes; else the record is refused."""
+        self._known = frozenset((SentLog if kind is Kind.LOGS else SentEvent).__struct_fields__)
+        self._is_log = kind is Kind.LOGS
+        self._keep_unknown = keep_unknown
+
+    def rewrite(self, line: bytes) -> Rewritten | UnknownField | None:
+        """The record with known fields only; None if nothing needs a change.
+
+        An alias fills a field that is missing. Otherwise it is an unknown field, like any other: it becomes an
+        attribute, unless the record has an attribute of this name.
+
+        Raises:
+            ValueError: `line` is not one JSON object.
+            RecursionError: It is nested too deep.
+        """
+        sent = _decode(line)
+        nothing = [name for name, value in sent.items() if name not in self._known and bytes(value) == b"null"]
+        said = {name: value for name, value in sent.items() if bytes(value) != b"null"}
+        fields = {name: value for name, value in said.items() if name in self._known}
+        stray = {name: value for name, value in said.items() if name not in self._known}
+        changes: list[str] = []
+        _fill_body(fields, stray, changes)
+        _fill_time(fields, stray, changes)
+        if self._is_log:
+            _fill_level(fields, stray, changes)
+        if not self._keep_unknown and (stray or nothing):
+            return UnknownField([*stray, *nothing][0])
+        if stray:
+            _keep(fields, stray, changes)
+        return Rewritten(_encode(fields), tuple(changes)) if changes or nothing else None
+
+
+def _fill_body(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
+    known = "message" in fields
+    if known:
+        stray["message"] = fields.pop("message")
+    if "body" not in fields:
+        found = _named(TEXT_NAMES, stray)
+        if not found:
+            return
+        name = next((name for name in found if _is_text(stray[name])), found[0])
+        fields["body"] = stray.pop(name)
+        if not (known and name == "message"):
+            changes.append(ALIAS)
+    if not _is_text(fields["body"]):
+        fields["body"] = _json_text(fields["body"])
+        changes.append(AS_TEXT)
+
+
+def _fill_time(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
+    if "timestamp" in fields:
+        return
+    name = next((name for name in _named(TIME_NAMES, stray) if _is_time(bytes(stray[name]))), None)
+    if name is not None:
+        fields["timestamp"] = stray.pop(name)
+        changes.append(ALIAS)
+
+
+def _fill_level(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
+    for name in ("severity_text", "level"):
+        if name in fields and _NUMBER.match(bytes(fields[name])):
+            fields[name] = Raw(b'"%s"' % bytes(fields[name]))
+            changes.append(AS_TEXT)
+    if "severity_text" in fields:
+        if "level" in fields:
+            stray["level"] = fields.pop("level")
+    elif "level" not in fields and (name := next(iter(_named(LEVEL_NAMES, stray)), "")):
+        value = bytes(stray[name])
+        text = value if _is_text(value) else b'"%s"' % value if _NUMBER.match(value) else b""
+        if text and len(_decode_text(text)) <= MAX_NAME:
+            fields["severity_text"] = Raw(text)
+            del stray[name]
+            changes.append(ALIAS)
+
+
+def _named(aliases: tuple[str, ...], stray: _Fields) -> list[str]:
+    """The fields whose names are aliases, in the order of the aliases."""
+    found = [(aliases.index(name.lower()), name) for name in stray if name.lower() in aliases]
+    return [name for _, name in sorted(found)]
+
+
+def _keep(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
+    own = fields.get("attributes", Raw(b"{}"))
+    if not bytes(own).startswith(b"{"):
+        return  # no object: the record is refused for it
+    attributes = _decode(own)
+    taken = len(stray.keys() & attributes.keys())
+    changes += [SHADOWED] * taken + [MOVED] * (len(stray) - taken)
+    fields["attributes"] = Raw(_encode({**stray, **attributes}))
+
+
+def _is_text(value: Raw | bytes) -> bool:
+    return bytes(value)[:1] == b'"'
+
+
+def _is_time(value: bytes) -> bool:
+    """True if a value is a time of our days: a duration, a counter and a date alone are not."""
+    if value[:1] != b'"':
+        return _EPOCH.match(value) is not None
+    text = _decode_text(value) if len(value) <= MAX_NAME else ""
+    if _EPOCH.match(text.encode()):
+        return True
+    return _CLOCK.match(text) is not None and is_timestamp(text)
+
+
+def _json_text(value: Raw) -> Raw:
+    return Raw(_encode(msgspec.json.format(bytes(value), indent=-1).decode()))
+
+
+def objects(line: bytes, limit: int) -> list[bytes]:
+    """JSON objects that stand on one line without a separator; [line] if the line does not hold several.
+
+    Of more than `limit` objects only `limit + 1` are returned. What follows the last object that can be read is one
+    more item, so that nothing is lost. Linear in the length of the line.
+    """
+    found: list[bytes] = []
+    rest = memoryview(line)
+    while len(found) < limit:
+        end = _end_of_value(rest)
+        if end is None:
+            break
+        found.append(bytes(rest[:end]).strip())
+        rest = rest[end:]
+    return [*found, bytes(rest)] if found else [line]
+
+
+def _end_of_value(text: memoryview) -> int | None:
+    """Where the first JSON object ends, if something follows it."""
+    try:
+        _decode_any(text)
+    except (ValueError, RecursionError) as error:
+        found = _TRAILING.search(str(error))
+        return int(found.group(1)) - 1 if found and bytes(text[:1]) == b"{" else None
+    return None

@@ -1,0 +1,153 @@
+"""Records with the field names of other programs get known fields, and lose no value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts.messages import Kind
+from contracts.records import SentEvent, SentLog
+from contracts.stray_fields import Rewritten, StrayFields, UnknownField, objects
+
+LOGS, EVENTS = StrayFields(Kind.LOGS, True), StrayFields(Kind.EVENTS, True)
+
+
+def rewritten(text: str, fields: StrayFields = LOGS) -> dict[str, Any]:
+    found = fields.rewrite(text.encode())
+    assert isinstance(found, Rewritten)
+    msgspec.json.decode(found.line, type=SentEvent if fields is EVENTS else SentLog)
+    record: dict[str, Any] = msgspec.json.decode(found.line)
+    return record
+
+
+@pytest.mark.parametrize("name", ["log", "msg", "MESSAGE", "Message"])
+def test_an_alias_of_the_body_fills_in_for_it(name: str) -> None:
+    assert rewritten(f'{{"{name}":"x"}}') == {"body": "x"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"2026-11-30T19:40:07Z"',
+        '"2026-11-30 19:40:07,123"',
+        "1764531607",
+        "1764531607.25",
+        "1764531607123",
+        '"1764531607123456789"',
+    ],
+)
+@pytest.mark.parametrize("name", ["@timestamp", "date", "time", "ts", "Timestamp"])
+def test_an_alias_of_the_timestamp_that_is_a_time_fills_in_for_it(name: str, value: str) -> None:
+    assert rewritten(f'{{"body":"x","{name}":{value}}}') == {"body": "x", "timestamp": msgspec.json.decode(value)}
+
+
+@pytest.mark.parametrize(
+    "value", ["12.5", "0", "-1764531607", "176453160", '"12"', '"soon"', '"2026-11-30"', '{"$date":1}', "true", '"\\""']
+)
+@pytest.mark.parametrize("name", ["@timestamp", "date", "time", "ts"])
+def test_an_alias_of_the_timestamp_that_is_no_time_stays_an_attribute(name: str, value: str) -> None:
+    record = rewritten(f'{{"body":"x","{name}":{value}}}')
+    assert record == {"body": "x", "attributes": {name: msgspec.json.decode(value)}}
+
+
+def test_the_next_alias_is_tried_when_one_is_no_time() -> None:
+    record = rewritten('{"msg":"x","time":0.25,"ts":1764531607.5}')
+    assert record == {"body": "x", "timestamp": 1764531607.5, "attributes": {"time": 0.25}}
+
+
+def test_the_canonical_name_wins_then_the_attribute_then_the_unknown_field() -> None:
+    record = rewritten(
+        '{"msg":"m","body":"b","message":"n","user":"u","ts":1764531607,"timestamp":"2026-01-01T00:00:00Z",'
+        '"severity":"WARN","severity_text":"ERROR","level":"INFO","attributes":{"user":"own"}}'
+    )
+    assert record == {
+        "body": "b",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "severity_text": "ERROR",
+        "attributes": {
+            "message": "n",
+            "msg": "m",
+            "user": "own",
+            "ts": 1764531607,
+            "severity": "WARN",
+            "level": "INFO",
+        },
+    }
+
+
+def test_a_value_of_null_says_nothing() -> None:
+    assert rewritten('{"body":null,"msg":"x","user":null,"timestamp":null,"ts":1764531607}') == {
+        "body": "x",
+        "timestamp": 1764531607,
+    }
+
+
+def test_the_tenant_is_an_attribute_like_any_other() -> None:
+    assert rewritten('{"body":"x","tenant":"other"}') == {"body": "x", "attributes": {"tenant": "other"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [('{"a": [1, 2.50]}', '{"a":[1,2.50]}'), ("[ ]", "[]"), ("5.0", "5.0"), ("false", "false")],
+)
+def test_a_body_that_is_no_text_becomes_its_json_text(value: str, text: str) -> None:
+    assert rewritten(f'{{"body":{value}}}') == rewritten(f'{{"log":{value}}}') == {"body": text}
+
+
+def test_a_text_is_the_body_before_an_object_of_another_alias() -> None:
+    record = rewritten('{"log":{"file":"a.log"},"msg":"x"}')
+    assert record == {"body": "x", "attributes": {"log": {"file": "a.log"}}}
+
+
+@pytest.mark.parametrize("name", ["level", "severity", "severity_text", "Level"])
+def test_a_level_may_be_a_number(name: str) -> None:
+    record = rewritten(f'{{"body":"x","{name}":30}}')
+    assert record == {"body": "x", "level" if name == "level" else "severity_text": "30"}
+
+
+@pytest.mark.parametrize("value", ["{}", "true", '"' + "x" * 257 + '"'])
+def test_a_severity_that_is_no_level_stays_an_attribute(value: str) -> None:
+    record = rewritten(f'{{"body":"x","severity":{value}}}')
+    assert record["attributes"] == {"severity": msgspec.json.decode(value)}
+
+
+def test_an_event_takes_the_same_names_and_keeps_levels_as_attributes() -> None:
+    record = rewritten('{"name":"n","message":"x","time":1764531607,"level":"info","user":1}', EVENTS)
+    assert record == {"name": "n", "body": "x", "timestamp": 1764531607, "attributes": {"level": "info", "user": 1}}
+
+
+def test_numbers_keep_their_digits() -> None:
+    found = LOGS.rewrite(b'{"body":"x","n":18446744073709551616.000,"e":1e5}')
+    assert isinstance(found, Rewritten)
+    assert found.line == b'{"body":"x","attributes":{"n":18446744073709551616.000,"e":1e5}}'
+
+
+def test_each_change_has_its_reason() -> None:
+    found = LOGS.rewrite(b'{"msg":5,"a":1,"b":2,"attributes":{"a":0}}')
+    assert isinstance(found, Rewritten)
+    assert sorted(found.changes) == ["alias", "name_taken", "unknown_field", "value_as_text"]
+
+
+def test_a_record_of_known_fields_needs_no_change() -> None:
+    assert LOGS.rewrite(b'{"message":"x","level":"INFO","attributes":{"a":1}}') is None
+
+
+def test_unknown_fields_are_refused_where_that_is_set_and_aliases_are_not() -> None:
+    strict = StrayFields(Kind.LOGS, False)
+    assert rewritten('{"msg":"x","severity":"WARN"}', strict) == {"body": "x", "severity_text": "WARN"}
+    assert strict.rewrite(b'{"msg":"x","time":"soon"}') == UnknownField("time")
+    assert strict.rewrite(b'{"body":"x","user":null}') == UnknownField("user")
+
+
+def test_objects_on_one_line_are_taken_apart() -> None:
+    assert objects(b'{"a":"}{"} {"b":{}}{"c":1}', 10) == [b'{"a":"}{"}', b'{"b":{}}', b'{"c":1}']
+    assert objects(b'{"a":1}{"b":', 10) == [b'{"a":1}', b'{"b":']
+    assert objects(b"{}" * 1000, 5)[:5] == [b"{}"] * 5
+    assert len(objects(b"{}" * 1000, 5)) == 6
+
+
+@pytest.mark.parametrize("line", [b'{"a":{"b":1}{"c":2}}', b'"a"{"b":1}', b'{"a":"}{"}', b"{" * 5000, b"", b'{"a":1'])
+def test_a_line_that_does_not_hold_several_objects_is_left_alone(line: bytes) -> None:
+    assert objects(line, 10) == [line]
