@@ -17,7 +17,8 @@ from agents.holes import HOLE, data_after
 from agents.joining import EACH_LINE, Joined, Joining
 from agents.lines import Limits, LineEncoder, Part, begun_character, whole_characters
 from agents.multiline import join
-from agents.positions import GUARD_BYTES, Position, advanced, guard_of, holds, read_at
+from agents.positions import GUARD_BYTES, Position, advanced, guard_of, holds
+from agents.sources import Source
 
 CHUNK_BYTES = 256 << 10
 CHUNK_LINES = 4000  # bounds a frame: short lines grow most when they become records
@@ -69,12 +70,14 @@ class Follower:
 
     Attributes:
         position: End of the bytes that are durably read. `commit` moves it.
+        source: Where the bytes come from.
         listed_s: Last time at which the globs matched the file or a read gave records.
+        judged: False until the agent has decided that the bytes at the start are no copy of bytes that it read.
     """
 
     def __init__(
         self,
-        fd: int,
+        source: Source,
         position: Position,
         encoder: LineEncoder,
         limits: Limits,
@@ -84,7 +87,8 @@ class Follower:
         self.position = position
         self.listed_s = 0.0
         self.was_replaced = False
-        self._fd = fd
+        self.judged = position.offset > 0
+        self.source = source
         self._encoder = encoder
         self._limits = limits
         self._hold_s = hold_s
@@ -95,15 +99,16 @@ class Follower:
 
     def verify(self) -> None:
         """Call after opening: begin a new generation unless the file still begins with the bytes that were read."""
-        if not holds(self._fd, self.position.mark, os.fstat(self._fd).st_size):
+        if not holds(self.source, self.position.mark):
             self._replace()
 
     def take(self, now_s: float, observed_ns: int) -> Taken | None:
         """Complete records after the position, or None if there are none. Does not move the position."""
-        status = os.fstat(self._fd)
+        status = self.source.status()
         size = status.st_size
         if size < self.position.offset:
             self._replace()
+            return None
         if size == self.position.offset or self._held.until(self.position.generation, size) > now_s:
             return None
         if self._nul_tail == (self.position.generation, size, status.st_mtime_ns):
@@ -119,38 +124,35 @@ class Follower:
 
     def at_end(self) -> bool:
         """True if the whole file is read, but for NULs at its end."""
-        size = os.fstat(self._fd).st_size
+        size = self.source.size()
         return size == self.position.offset or self._nul_tail[:2] == (self.position.generation, size)
 
-    def deleted(self) -> bool:
-        return os.fstat(self._fd).st_nlink == 0
-
     def behind_bytes(self) -> int:
-        return max(0, os.fstat(self._fd).st_size - self.position.offset)
+        return max(0, self.source.size() - self.position.offset)
 
     def close(self) -> None:
-        os.close(self._fd)
+        self.source.close()
 
     def _replace(self) -> None:
-        self.position = self.position.replaced()
+        self.position = self.position.replaced(self.source.status().st_ctime_ns)
         self.was_replaced = True
+        self.judged = False
         self._held = _Held()
 
     def _read(self) -> bytes:
-        """Bytes after the position. If the bytes before it differ from those read, begin a new generation first."""
-        for _ in range(2):
-            offset = self.position.offset
-            guard = min(GUARD_BYTES, offset)
-            data = read_at(self._fd, guard + self._chunk, offset - guard)
-            if not offset or (len(data) >= guard and guard_of(data[:guard]) == self.position.mark.guard):
-                return data[guard:]
-            self._replace()
+        """Bytes after the position; none, and a new generation, if the bytes before it differ from those read."""
+        offset = self.position.offset
+        guard = min(GUARD_BYTES, offset)
+        data = self.source.read_at(guard + self._chunk, offset - guard)
+        if not offset or (len(data) >= guard and guard_of(data[:guard]) == self.position.mark.guard):
+            return data[guard:]
+        self._replace()
         return b""
 
     def _around_hole(self, data: bytes, status: os.stat_result, now_s: float, observed_ns: int) -> Taken | None:
         """The lines before the NULs of a hole, or a position after them; NULs at the end of the file are no hole."""
         begin = data.index(HOLE)
-        after = data_after(self._fd, self.position.offset + begin)
+        after = data_after(self.source, self.position.offset + begin)
         if after is None:
             if begin:
                 return self._taken(data[:begin], status.st_size, now_s, observed_ns)
@@ -159,8 +161,8 @@ class Follower:
         if not begin:
             size = after - self.position.offset
             before = min(GUARD_BYTES, after)
-            guard = guard_of(read_at(self._fd, before, after - before))
-            mark = advanced(self._fd, self.position.mark, size, guard)
+            guard = guard_of(self.source.read_at(before, after - before))
+            mark = advanced(self.source, self.position.mark, size, guard)
             return Taken([], size, msgspec.structs.replace(self.position, mark=mark, part=0), nul_bytes=size)
         lines = data[:begin] if data[begin - 1 : begin] == b"\n" else data[:begin] + b"\n"
         return self._complete(lines, observed_ns, ended=True, read=data[:begin])
@@ -226,11 +228,14 @@ class Follower:
         mark = self.position.mark
         if len(consumed) < GUARD_BYTES and mark.offset:
             before = min(GUARD_BYTES, mark.offset)
-            guard = guard_of(read_at(self._fd, before, mark.offset - before) + consumed)
+            guard = guard_of(self.source.read_at(before, mark.offset - before) + consumed)
         else:
             guard = guard_of(consumed)
         return msgspec.structs.replace(
-            self.position, mark=advanced(self._fd, mark, len(consumed), guard), part=part, before=self.position.before
+            self.position,
+            mark=advanced(self.source, mark, len(consumed), guard),
+            part=part,
+            before=self.position.before,
         )
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import os
+from agents.sources import Source
 
 HOLE = bytes(16)  # a shorter run of NULs counts as text
 _READ_BYTES = 1 << 20
 
 
-def data_after(fd: int, offset: int) -> int | None:
+def data_after(source: Source, offset: int) -> int | None:
     """Offset of the first byte at or after `offset` that is not NUL; None if only NULs follow.
 
     Jumps over sparse stretches without reading them.
     """
     while True:
-        try:
-            offset = os.lseek(fd, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # no data follows
-                return None
-            if error.errno != errno.EINVAL:  # the file system knows no holes
-                raise
-        data = os.pread(fd, _READ_BYTES, offset)
+        offset = source.next_data(offset)
+        data = source.read_at(_READ_BYTES, offset)
         if not data:
             return None
         text = data.lstrip(b"\0")

@@ -8,12 +8,12 @@ file is shorter than the offset, the file is a new generation, and the agent rea
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 
 import msgspec
 
 from agents.between import Between
+from agents.sources import Source
 
 HEAD_BYTES = 1024
 GUARD_BYTES = 64
@@ -44,6 +44,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
         cursor: Of the last entry that was read, if this is no file but the journal of systemd.
         before: The mark of the previous generation, which identifies a copy of it (copytruncate).
         between: What the records before the offset mean for the next one.
+        before_ns: Latest time at which that generation ended, epoch nanoseconds of the file system; 0 if unknown.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     before: Mark | None = None
     cursor: str = ""
     between: Between = Between()
+    before_ns: int = 0
 
     @property
     def key(self) -> str:
@@ -64,25 +66,22 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     def offset(self) -> int:
         return self.mark.offset
 
-    def replaced(self) -> Position:
-        """The start of the next generation at the same inode."""
-        return Position(self.path, self.device, self.inode, self.generation + 1, before=self.mark)
+    def replaced(self, before_ns: int) -> Position:
+        """The start of the next generation at the same inode. An unread generation in between identifies nothing."""
+        before, ended_ns = (self.mark, before_ns) if self.offset else (self.before, self.before_ns)
+        return Position(self.path, self.device, self.inode, self.generation + 1, before=before, before_ns=ended_ns)
+
+    def copied(self, mark: Mark) -> Position:
+        """The place in this file, a copy of a file that was read up to `mark`."""
+        return msgspec.structs.replace(self, mark=mark)
 
     def renamed(self, path: str) -> Position:
         return msgspec.structs.replace(self, path=path)
 
 
-def key_of(status: os.stat_result) -> str:
-    return f"{status.st_dev}:{status.st_ino}"
-
-
-def read_at(fd: int, size: int, offset: int) -> bytes:
-    """Up to `size` bytes at `offset`; fewer only at the end of the file."""
-    return os.pread(fd, size, offset)
-
-
-def _head(fd: int, size: int) -> str:
-    return hashlib.blake2b(read_at(fd, size, 0), digest_size=8).hexdigest()
+def head_of(data: bytes) -> str:
+    """Hash of the first bytes of a file."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def guard_of(data: bytes) -> int:
@@ -90,40 +89,37 @@ def guard_of(data: bytes) -> int:
     return zlib.crc32(data[-GUARD_BYTES:])
 
 
-def advanced(fd: int, mark: Mark, consumed: int, guard: int) -> Mark:
+def advanced(source: Source, mark: Mark, consumed: int, guard: int) -> Mark:
     """The mark after `consumed` further bytes; computes the head again until it covers `HEAD_BYTES`."""
     offset = mark.offset + consumed
     if mark.head_bytes >= HEAD_BYTES:
         return Mark(offset, mark.head, mark.head_bytes, guard)
     size = min(HEAD_BYTES, offset)
-    return Mark(offset, _head(fd, size), size, guard)
+    return Mark(offset, head_of(source.read_at(size, 0)), size, guard)
 
 
-def mark_at(fd: int, offset: int) -> Mark:
-    """The mark of the first `offset` bytes, which the file must hold."""
+def mark_at(source: Source, offset: int) -> Mark:
+    """The mark of the first `offset` bytes, which the source must hold."""
     guard = min(GUARD_BYTES, offset)
-    return advanced(fd, Mark(), offset, guard_of(read_at(fd, guard, offset - guard)))
+    return advanced(source, Mark(), offset, guard_of(source.read_at(guard, offset - guard)))
 
 
-def last_line(fd: int, position: Position, most_bytes: int) -> Position:
+def last_line(source: Source, position: Position, most_bytes: int) -> Position:
     """`position` moved to the end of the last complete line; to the end if that is more than `most_bytes` away."""
-    size = os.fstat(fd).st_size
+    size = source.size()
     begin = max(0, size - most_bytes)
-    data = read_at(fd, size - begin, begin)
+    data = source.read_at(size - begin, begin)
     offset = begin + data.rfind(b"\n") + 1
-    return msgspec.structs.replace(position, mark=mark_at(fd, size if offset == begin and begin else offset))
+    return msgspec.structs.replace(position, mark=mark_at(source, size if offset == begin and begin else offset))
 
 
-def holds(fd: int, mark: Mark, size: int) -> bool:
-    """True if the file of `size` bytes still begins with the bytes read up to `mark`."""
-    if size < mark.offset:
+def holds(source: Source, mark: Mark) -> bool:
+    """True if the source begins with the bytes that were read up to `mark`."""
+    if source.size() < mark.offset:
         return False
     if mark.offset == 0:
         return True
     guard = min(GUARD_BYTES, mark.offset)
-    return _head(fd, mark.head_bytes) == mark.head and guard_of(read_at(fd, guard, mark.offset - guard)) == mark.guard
-
-
-def begins_like(fd: int, mark: Mark, size: int) -> bool:
-    """True if the file of `size` bytes has the head of `mark`."""
-    return size >= mark.head_bytes and _head(fd, mark.head_bytes) == mark.head
+    if head_of(source.read_at(mark.head_bytes, 0)) != mark.head:
+        return False
+    return guard_of(source.read_at(guard, mark.offset - guard)) == mark.guard

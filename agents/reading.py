@@ -87,9 +87,10 @@ class Reading:
         takes = _some(taken for tail in self._tails for taken in tail.takes(now_s, observed_ns))
         parts = [part for _, taken in takes for part in taken.parts]
         size = sum(taken.size for _, taken in takes)
-        positions: dict[str, Position | None] = {taken.position.key: taken.position for _, taken in takes}
+        positions: dict[str, Position | None] = {}
         for tail in self._tails:
             positions |= tail.changes()
+        positions |= {taken.position.key: taken.position for _, taken in takes}
         if self._pipe:
             piped, piped_bytes = self._pipe.take(now_s, observed_ns)
             parts += piped

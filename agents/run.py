@@ -24,6 +24,7 @@ from agents.journald import Journald
 from agents.lines import Limits, Origin, Scalar
 from agents.pipe import Pipe
 from agents.reading import Reading
+from agents.sources import RESERVED, OpenFiles
 from agents.tail import ALL_FILES, UNKNOWN_SERVICE, FileOptions, Tail
 from agents.zone import checked_zone, local_zone
 from contracts.errors import ConfigError
@@ -153,10 +154,11 @@ def _run_inputs(
     here = settings.agent_host or socket.gethostname()
     origins = [_origin(each, here, checked_zone(each.timezone) if each.timezone else local_zone()) for each in inputs]
     with Agent(settings, checked_name(name), "logs", stop) as agent, contextlib.ExitStack() as stack:
-        allow_many_files()
+        open_files = OpenFiles(min(settings.agent_open_files, allow_many_files() - RESERVED))
+        copy_wait_s = settings.agent_copy_wait_s
         known = dict(agent.buffer.positions)
         tails = [
-            Tail(each.path, origin, limits, hold_s, known, agent.journal, each.files(), how)
+            Tail(each.path, origin, limits, hold_s, known, agent.journal, each.files(), how, open_files, copy_wait_s)
             for each, origin, how in zip(inputs, origins, ways, strict=True)
         ]
         pipe = Pipe(_standard_input(), _named(origins[0]), limits, hold_s, ways[0]) if stdin else None

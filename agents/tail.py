@@ -5,7 +5,8 @@ left the globs or was deleted stays open for `LEAVE_S` after its last record. Af
 were renamed meanwhile: it looks for known inodes in the folder of their last path.
 
 Not handled: a file that appears and is renamed out of the globs between two polls (`agent_poll_s`); bytes that are
-truncated before the agent read them, unless the globs match a copy of them (copytruncate).
+truncated before the agent read them, unless the globs match a copy of them (copytruncate); a file that is deleted, or
+moved into another folder, while its descriptor is closed (only with more files than descriptors).
 
 `begin="end"` skips the lines that stand in a file when the agent looks for it for the first time. The positions hold
 the patterns that were looked for, so that a file which appears later, also while the agent is stopped, is read whole.
@@ -15,22 +16,22 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from agents.containers import container_of
+from agents.copies import Copies, Original, Verdict
 from agents.follow import Follower, Taken
 from agents.globs import Globs
 from agents.joining import EACH_LINE, Joining
 from agents.journal import Journal
 from agents.lines import Limits, LineEncoder, Origin
-from agents.positions import GUARD_BYTES, HEAD_BYTES, Position, begins_like, holds, key_of, last_line
+from agents.positions import Mark, Position, last_line
+from agents.sources import OpenFiles, PlainFile, key_of, paths_of
 
 LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record
-COPY_S = 2.0  # a copy (copytruncate) that did not grow for so long counts as a file of its own
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
 UNKNOWN_SERVICE = "unknown_service"  # of a record that no option and no container gives a service
 LOOKED = "glob:"  # begins the keys of patterns among the positions
@@ -55,7 +56,8 @@ ALL_FILES = FileOptions()
 class Tail:
     """All files that match `patterns`. Not thread-safe.
 
-    `known`: positions of earlier runs, by file. `origin`: fields that all records share.
+    `known`: positions of earlier runs, by file. `origin`: fields that all records share. `open_files`: descriptors,
+    shared by the tails of one process. `copy_wait_s`: seconds that the original of a copy may take to be truncated.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Tail:
         journal: Journal,
         options: FileOptions = ALL_FILES,
         how: Joining = EACH_LINE,
+        open_files: OpenFiles | None = None,
+        copy_wait_s: float = 10.0,
     ) -> None:
         self._globs = Globs(patterns, options.exclude)
         self._origin = origin
@@ -79,6 +83,9 @@ class Tail:
         self._how = how
         self._journal = journal
         self._followers: dict[str, Follower] = {}
+        self._files: dict[str, PlainFile] = {}  # of the followers
+        self._open_files = OpenFiles(1 << 20) if open_files is None else open_files
+        self._copies = Copies(self._originals, copy_wait_s)
         self._changes: dict[str, Position | None] = {}
         self._looked_for_moved = False
 
@@ -88,11 +95,12 @@ class Tail:
 
     def look(self, now_s: float, others: Set[str] = frozenset()) -> None:
         """Find new, renamed and removed files, but for `others`, which belong to another tail."""
+        self._copies.refresh()
         matched = self._globs.paths()
         listed = self._listed(matched)
         if not listed and self._globs.patterns:
             self._journal.once("warning", "globs", "no file matches yet", patterns=self._globs.patterns)
-        for key, paths in listed.items():
+        for key, (status, paths) in listed.items():
             if key in others:
                 continue
             skip = bool(self._new_patterns) and matched[paths[0]] <= self._new_patterns
@@ -102,17 +110,18 @@ class Tail:
             follower.listed_s = now_s
             if follower.position.path not in paths:
                 follower.position = follower.position.renamed(paths[0])
+            self._files[follower.position.key].listed(follower.position.path, status)
         if not self._looked_for_moved:
             self._looked_for_moved = True
             self._open_moved(listed.keys() | others, now_s)
             self._note_patterns()
-        self._leave(now_s)
+        self._leave(set(listed), now_s)
 
     def takes(self, now_s: float, observed_ns: int) -> Iterator[tuple[Follower, Taken]]:
         """Read each file once, and give the reads with records; files take turns, so that no file starves."""
         for key, follower in list(self._followers.items()):
             try:
-                taken = follower.take(now_s, observed_ns)
+                taken = follower.take(now_s, observed_ns) if self._judged(follower, observed_ns) else None
             except OSError as error:
                 path = follower.position.path
                 self._journal.once("error", key, "file cannot be read, the agent will retry", path=path, error=error)
@@ -152,6 +161,27 @@ class Tail:
             follower.close()
         self._followers.clear()
 
+    def _judged(self, follower: Follower, now_ns: int) -> bool:
+        """True once the file may be read: it has bytes, and they are known to be its own or those of a copy."""
+        if follower.judged:
+            return True
+        if not follower.source.size():
+            return False
+        verdict = self._copies.judge(follower.source, follower.position, now_ns)
+        if verdict is Verdict.WAIT:
+            return False
+        follower.judged = True
+        if isinstance(verdict, Mark):
+            follower.position = follower.position.copied(verdict)
+            self._changes[follower.position.key] = follower.position
+            path, offset = follower.position.path, follower.position.offset
+            self._journal.info("file is a copy, the agent reads its rest", path=path, offset=offset)
+        return True
+
+    def _originals(self) -> Iterator[Original]:
+        yield from (Original(follower.position, follower) for follower in self._followers.values())
+        yield from (Original(position, None) for position in self._known.values())
+
     def _not_looked_for(self, known: Mapping[str, Position]) -> set[str]:
         """The patterns for which no earlier run has looked. Runs with begin="start" leave only positions of files."""
         new = {pattern for pattern in self._globs.patterns if LOOKED + pattern not in known}
@@ -162,9 +192,9 @@ class Tail:
             self._changes |= {LOOKED + pattern: Position(pattern, 0, 0) for pattern in sorted(self._new_patterns)}
             self._new_patterns = set()
 
-    def _listed(self, matched: Mapping[str, object]) -> dict[str, list[str]]:
-        """Paths by file; several paths if links lead to the same file."""
-        listed: dict[str, list[str]] = {}
+    def _listed(self, matched: Mapping[str, object]) -> dict[str, tuple[os.stat_result, list[str]]]:
+        """Status and paths by file; several paths if links lead to the same file."""
+        listed: dict[str, tuple[os.stat_result, list[str]]] = {}
         for path in matched:
             try:
                 status = os.stat(path)  # noqa: PTH116 - in the innermost loop; glob gives text
@@ -179,99 +209,68 @@ class Tail:
             if path.endswith(PACKED):
                 self._journal.once("info", path, "compressed file is not read", path=path)
                 continue
-            listed.setdefault(key_of(status), []).append(path)
+            listed.setdefault(key_of(status), (status, []))[1].append(path)
         return listed
 
     def _open(self, path: str, skip: bool = False) -> Follower | None:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            file = PlainFile(self._open_files, path, self._open_files.open(path))
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 self._journal.once(
                     "warning", path, "file cannot be opened, the agent will retry", path=path, error=error
                 )
             return None
-        status = os.fstat(fd)
-        key = key_of(status)
-        if key in self._followers:  # the file was renamed between `stat` and `open`
-            os.close(fd)
-            return self._followers[key]
-        if key not in self._known and self._being_copied(fd, path, status):
-            os.close(fd)
-            return None
-        position = self._known.pop(key, None) or self._copied(fd, path, status)
+        if file.key in self._followers:  # the file was renamed between `stat` and `open`
+            file.close()
+            return self._followers[file.key]
+        position = self._known.pop(file.key, None)
         if position is None:
-            position = Position(path, status.st_dev, status.st_ino)
+            position = Position(path, file.seen.st_dev, file.seen.st_ino)
             if skip:
-                position = self._changes[key] = last_line(fd, position, self._limits.line_bytes)
-        follower = self._follow(fd, path, position)
-        self._followers[key] = follower
+                position = self._changes[file.key] = last_line(file, position, self._limits.line_bytes)
+        follower = self._follow(file, path, position)
+        self._followers[file.key] = follower
+        self._files[file.key] = file
         self._journal.info("reading of a file begins", path=path, offset=follower.position.offset)
         return follower
 
-    def _follow(self, fd: int, path: str, position: Position) -> Follower:
+    def _follow(self, file: PlainFile, path: str, position: Position) -> Follower:
         container = container_of(path)
         names = {"log.file.name": Path(path).name, "log.file.path": path}
         attributes = {**names, **container.attributes, **self._origin.attributes}
         service = self._origin.service or container.service or UNKNOWN_SERVICE
         encoder = LineEncoder(replace(self._origin, service=service, attributes=attributes), self._limits)
-        follower = Follower(fd, position, encoder, self._limits, self._hold_s, self._how)
+        follower = Follower(file, position, encoder, self._limits, self._hold_s, self._how)
         follower.verify()
         return follower
 
-    def _copied(self, fd: int, path: str, status: os.stat_result) -> Position | None:
-        """The start position in a rotated copy (copytruncate) of a file: after the bytes that were read already."""
-        for place in self._beside(path):
-            whole = place.mark if place.mark.head_bytes >= HEAD_BYTES else None
-            truncated = place.before if place.before and place.before.offset >= GUARD_BYTES else None
-            for mark in (whole, truncated):
-                if mark and holds(fd, mark, status.st_size):
-                    return Position(path, status.st_dev, status.st_ino, mark=mark)
-        return None
-
-    def _being_copied(self, fd: int, path: str, status: os.stat_result) -> bool:
-        """True if the file looks like an unfinished copy (copytruncate): it is shorter than the bytes read."""
-        return time.time() - status.st_mtime < COPY_S and any(
-            place.mark.head_bytes >= HEAD_BYTES
-            and status.st_size < place.offset
-            and begins_like(fd, place.mark, status.st_size)
-            for place in self._beside(path)
-        )
-
-    def _beside(self, path: str) -> list[Position]:
-        """Positions of files whose path is a prefix of `path`, like "app.log" of "app.log.1"."""
-        found = [place for place in self._known.values() if path != place.path and path.startswith(place.path)]
-        for follower in self._followers.values():
-            if path != follower.position.path and path.startswith(follower.position.path):
-                follower.verify()
-                found.append(follower.position)
-        return found
-
-    def _open_moved(self, listed: set[str], now_s: float) -> None:
+    def _open_moved(self, listed: Set[str], now_s: float) -> None:
         """Open files that were renamed while the agent was stopped: find them by inode in their old folder."""
         ours = {key: place for key, place in self._known.items() if key not in listed}
         ours = {key: place for key, place in ours.items() if self._globs.matches(place.path)}
         for folder in {str(Path(place.path).parent) for place in ours.values()}:
-            try:
-                inodes = {f"{entry.stat().st_dev}:{entry.inode()}": entry.path for entry in os.scandir(folder)}
-            except OSError:
-                continue
-            for key in ours.keys() & inodes.keys():
-                follower = self._open(inodes[key])
-                if follower:
+            for key, path in paths_of(set(ours), folder).items():
+                if key not in self._followers and (follower := self._open(path)):
                     follower.position = follower.position.renamed(ours[key].path)
                     follower.listed_s = now_s
 
-    def _leave(self, now_s: float) -> None:
-        for key, follower in list(self._followers.items()):
-            if now_s - follower.listed_s < LEAVE_S or not follower.at_end():
+    def _leave(self, listed: set[str], now_s: float) -> None:
+        """Stop following files that no pattern matches any more and whose end is read."""
+        for key in self._followers.keys() - listed:
+            follower, file = self._followers[key], self._files[key]
+            found = file.look()
+            if found and (now_s - follower.listed_s < LEAVE_S or not follower.at_end()):
                 continue
-            if follower.deleted():
+            if not found and not follower.at_end():
+                path, lost = follower.position.path, follower.behind_bytes()
+                self._journal.warning("file is gone before its end was read", path=path, lost_bytes=lost)
+            if not found or file.deleted():
                 self._changes[key] = None
             else:
                 self._known[key] = follower.position
             follower.close()
-            del self._followers[key]
+            del self._followers[key], self._files[key]
 
 
 def _paths(known: Mapping[str, Position]) -> set[str]:

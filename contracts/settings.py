@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     agent_multiline_lines: int = Field(2000, ge=2, description="Agent: most lines of a record; more are split off.")
     agent_multiline_s: float = Field(1.0, gt=0, description="Agent: how long a record waits for its next line.")
     agent_partial_line_s: float = Field(5.0, gt=0, description="Agent: how long a last line without newline is held.")
+    agent_copy_wait_s: float = Field(10.0, ge=0, description="Agent: how long the original of a copy may stay.")
+    agent_open_files: int = Field(10_000, ge=1, description="Agent: most files that are held open at a time.")
     agent_poll_s: float = Field(0.25, gt=0, description="Agent: pause between polls of files without new lines.")
     agent_compression: str = Field(
         "zstd", pattern="^(zstd|gzip|none)$", description="Agent: content encoding of requests."

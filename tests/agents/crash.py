@@ -6,7 +6,7 @@ import collections
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.agents.server import Reply, Request, Sink, well_behaved
@@ -32,7 +32,9 @@ class Misbehaving:
 
 
 class Writer(threading.Thread):
-    """Appends numbered lines to two files, in pieces that do not end with lines, and rotates them by renaming."""
+    """Appends numbered lines to files, in pieces that do not end with lines, and rotates them by renaming."""
+
+    names: tuple[str, ...] = ("app", "web")
 
     def __init__(self, folder: Path, seed: int) -> None:
         super().__init__(name="writer", daemon=True)
@@ -43,7 +45,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         while not self.ending.wait(0.01):
-            name = self._rng.choice(["app", "web"])
+            name = self._rng.choice(self.names)
             lines = [f"{name} {len(self.written) + i} {'x' * self._rng.randrange(300)}" for i in range(20)]
             data = "".join(f"{line}\n" for line in lines).encode()
             cut = self._rng.randrange(len(data))
@@ -61,13 +63,17 @@ class Writer(threading.Thread):
         (self._folder / f"{name}.log").rename(self._folder / f"{name}.log.0001")
 
 
+class ManyFiles(Writer):
+    """More files than the agent of `FEW_DESCRIPTORS` may hold open."""
+
+    names = tuple(f"service{number}" for number in range(30))
+
+
+FEW_DESCRIPTORS = {"HEADWATER_AGENT_OPEN_FILES": "8"}
+
+
 def start(
-    folder: Path,
-    url: str,
-    sabotage: str,
-    *options: str,
-    command: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
+    folder: Path, url: str, sabotage: str, *options: str, command: Sequence[str] = (), **environment: str
 ) -> Child:
     """An agent of the files below `folder`; `command` runs another one."""
     module = ["tests.agents.sabotaged", sabotage] if sabotage else ["agents"]
@@ -83,9 +89,10 @@ def start(
         "HEADWATER_AGENT_RETRY_MAX_S": "0.05",
         "HEADWATER_AGENT_PARTIAL_LINE_S": "20",
         "HEADWATER_AGENT_MULTILINE_S": "0.3",
+        **environment,
     }
     with (folder / "agent.txt").open("ab") as log:
-        return Child(*words, env={**settings, **(environment or {})}, loads=["agents.__main__"], output=log)
+        return Child(*words, env=settings, loads=["agents.__main__"], output=log)
 
 
 def until_seen(sink: Sink, more_than: int, process: Child) -> None:
@@ -95,18 +102,20 @@ def until_seen(sink: Sink, more_than: int, process: Child) -> None:
         time.sleep(0.005)
 
 
-def crash(folder: Path, seed: int, kills: int, sabotage: str = "") -> list[str]:
-    """Run the scenario; [] when every line arrived exactly once."""
+def crash(
+    folder: Path, seed: int, kills: int, sabotage: str = "", writes: type[Writer] = Writer, **settings: str
+) -> list[str]:
+    """Run the scenario; [] when every line arrived exactly once. `settings`: environment of the agent."""
     rng = random.Random(seed)
     (folder / "logs").mkdir(parents=True)
     behaviour = Misbehaving(seed)
     sink = Sink(behaviour)
-    writer = Writer(folder / "logs", seed)
+    writer = writes(folder / "logs", seed)
     writer.start()
     try:
         for _ in range(kills):
             before = len(sink.requests)
-            process = start(folder, sink.url, sabotage)
+            process = start(folder, sink.url, sabotage, **settings)
             until_seen(sink, before + 1, process)
             time.sleep(rng.uniform(0.0, 0.4))
             process.kill()
@@ -114,7 +123,7 @@ def crash(folder: Path, seed: int, kills: int, sabotage: str = "") -> list[str]:
         writer.ending.set()
         writer.join()
         behaviour.calm = True
-        last = start(folder, sink.url, sabotage, "--exit-when-idle")
+        last = start(folder, sink.url, sabotage, "--exit-when-idle", **settings)
         assert last.wait(60) == 0, (folder / "agent.txt").read_text()[-2000:]
         return faults(writer.written, sink)
     finally:

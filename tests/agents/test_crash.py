@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.crash import Misbehaving, crash, faults, start, until_seen
+from tests.agents.crash import FEW_DESCRIPTORS, ManyFiles, Misbehaving, crash, faults, start, until_seen
 from tests.agents.journalctl import FakeJournal
 from tests.agents.sabotaged import SABOTAGES
 from tests.agents.server import Sink
@@ -34,17 +34,21 @@ def test_every_entry_of_the_journal_arrives_exactly_once_over_kills(tmp_path: Pa
             journal.write(*texts)
             written += texts
             before = len(sink.requests)
-            process = start(tmp_path, sink.url, "", command=("run", "--config", str(config)), environment=path)
+            process = start(tmp_path, sink.url, "", command=("run", "--config", str(config)), **path)
             until_seen(sink, before, process)
             time.sleep(0.03 * turn)
             process.kill()
             process.wait()
         options = ("run", "--config", str(config), "--exit-when-idle")
-        last = start(tmp_path, sink.url, "", command=options, environment=path)
+        last = start(tmp_path, sink.url, "", command=options, **path)
         assert last.wait(60) == 0, (tmp_path / "agent.txt").read_text()[-2000:]
         assert faults(written, sink) == []
     finally:
         sink.close()
+
+
+def test_every_line_of_more_files_than_descriptors_arrives_exactly_once_over_kills(tmp_path: Path) -> None:
+    assert crash(tmp_path, 3, kills=4, writes=ManyFiles, **FEW_DESCRIPTORS) == []
 
 
 @pytest.mark.long

@@ -17,6 +17,7 @@ from agents.joining import Run, joining
 from agents.lines import FLAG, PART, Limits, LineEncoder, Origin
 from agents.multiline import join
 from agents.positions import Position
+from agents.sources import OpenFiles, PlainFile
 
 AUTO = joining("auto", 2000, 256 << 10, 1.0)
 
@@ -180,9 +181,8 @@ def _followed(path: Path, writes: list[bytes]) -> list[dict[str, Any]]:
     status = path.stat()
     limits = Limits(4000, 1 << 20, 256 << 10)
     encoder = LineEncoder(Origin("", "", "", {}), limits)
-    follower = Follower(
-        os.open(path, os.O_RDONLY), Position("", status.st_dev, status.st_ino), encoder, limits, 5.0, AUTO
-    )
+    source = PlainFile(OpenFiles(8), str(path), os.open(path, os.O_RDONLY))
+    follower = Follower(source, Position("", status.st_dev, status.st_ino), encoder, limits, 5.0, AUTO)
     records: list[dict[str, Any]] = []
 
     def read(now_s: float) -> bool:
