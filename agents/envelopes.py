@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agents.traces import NOTEWORTHY
+from agents.traces import LISTED, Search
 from text.patterns import bytes_pattern
 
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT[^ ]{9,32} (stdout|stderr) )([FP])[^ ]*(?: |\Z)", re.DOTALL).match
 _DOCKER = b'{"log":"'
-_DOCKER_WHOLE = b'\\n","stream":"'
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 _encode = msgspec.json.encode
 
 _cri_noteworthy = bytes_pattern(
-    rb"(?m)\n[^ \n]+ std(?:out|err) (?:P|F[^ \n]*(?:\r?\n| (?:\r?\n|" + NOTEWORTHY + rb")))"
+    rb"(?m)\n[^ \n]+ std(?:out|err) (?:P|F[^ \n]*(?:\r?\n| (?:\r?\n|" + LISTED + rb")))"
 ).search
-_docker_noteworthy = bytes_pattern(rb"(?m)\n\{\"log\":\"(?:\\|" + NOTEWORTHY + rb")").search
+_PIECE = rb"(?:(?:[^\"\\\n]|\\.)*(?:[^\"\\\n]|\\[^n]))?\""  # a string of JSON that does not end with "\n"
+_docker_noteworthy = bytes_pattern(rb"(?m)\n\{\"log\":\"(?:\\|" + LISTED + rb"|" + _PIECE + rb")").search
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class Enveloped:
 class Envelope:
     """A way of writing lines. `read` gives None for a line of another way.
 
-    `is_plain`: True if each of the lines (with a newline before each) is surely a record of its own.
+    `search`: finds lines that may be a piece, continue a record or give it a state (`agents.traces.Noteworthy`).
     """
 
     read: Callable[[bytes], Enveloped | None]
-    is_plain: Callable[[bytes], bool]
+    search: Search
 
 
 def envelope_of(line: bytes) -> Envelope | None:
@@ -85,14 +85,5 @@ def _read_docker(line: bytes) -> Enveloped | None:
     return Enveloped(stream, log.rstrip("\r\n").encode(errors="replace"), not log.endswith("\n"), wrap)
 
 
-def _is_plain_cri(lines: bytes) -> bool:
-    return _cri_noteworthy(lines) is None
-
-
-def _is_plain_docker(lines: bytes) -> bool:
-    count = lines.count(b"\n") - lines.endswith(b"\n")
-    return lines.count(_DOCKER_WHOLE) == count and _docker_noteworthy(lines) is None
-
-
-CRI = Envelope(_read_cri, _is_plain_cri)
-DOCKER = Envelope(_read_docker, _is_plain_docker)
+CRI = Envelope(_read_cri, _cri_noteworthy)
+DOCKER = Envelope(_read_docker, _docker_noteworthy)

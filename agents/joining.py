@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from agents.between import Between
 from agents.traces import continued, opened_by
 from contracts.errors import ConfigError
-from text.heads import UNUSUAL
 from text.patterns import given_bytes_pattern
 
 AUTO, NONE = "auto", "none"
-
-_EVERY = re.compile(rb"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +40,6 @@ class Joining:
 
     def opened_by(self, line: bytes) -> str:
         return opened_by(line) if self.joins and not self.begins else ""
-
-    @property
-    def visits(self) -> re.Pattern[bytes]:
-        """Finds the lines that must be looked at one by one."""
-        return _EVERY if self.begins else UNUSUAL
 
 
 EACH_LINE = Joining(None, False, 1, 1, 0.0)

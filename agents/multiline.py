@@ -6,13 +6,17 @@ same records. The last record may be held back: its continuation may not be writ
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
-from agents.between import PRECEDING_CHARS, Between, Open
+from agents.between import Between, Open
 from agents.envelopes import envelope_of
-from agents.joining import Joined, Joining, Run, pieces_of, without_returns
+from agents.joining import Joined, Joining
+from agents.runs import Runs
 from agents.streams import join_streams
-from text.heads import has_time
+from agents.traces import Noteworthy, search_plain
 
 
 def join(lines: bytes, how: Joining, between: Between, flush: bool, cut: bool = False) -> Joined:
@@ -25,6 +29,9 @@ def join(lines: bytes, how: Joining, between: Between, flush: bool, cut: bool = 
     if envelope:
         return join_streams(lines, how, between, flush, cut, envelope)
     return _Walk(lines, how, between).joined(flush or cut, cut)
+
+
+_empty_lines = cast("Callable[[bytes, int], re.Match[bytes]]", re.compile(rb"\n(?:\r?\n)*").match)
 
 
 @dataclass(slots=True)
@@ -41,66 +48,74 @@ class _Record:
     end: int
     following: int
     state: str
-    preceding: str = ""
     part: int = 0
     several: bool = False
 
 
 class _Walk:
-    """One pass over a block: looks only at lines that `how.visits` finds, and at the line before each."""
+    """One pass over a block: looks only at lines that may continue a record, and at the line before each."""
 
     def __init__(self, lines: bytes, how: Joining, between: Between) -> None:
         self._data = b"\n" + lines
         self._last = len(lines)  # offset of the last newline
         self._how = how
         self._opened = between.opened.get("")
-        self._start = 0  # offset of the first line that is not empty
-        self._preceding = self._before_last = between.preceding
-        self._runs: list[Run] = []
-        self._sent = 0  # records before this offset are in the runs
-        self._pending = (0, 0, "")  # begin, end and preceding text of a run that may grow
+        self._start = 0  # of the first line that is not empty
+        self._runs = Runs(self._data, between.preceding)
+        self._noteworthy = Noteworthy(self._data, search_plain)
         self._record: _Record | None = None
 
     def joined(self, flush: bool, cut: bool) -> Joined:
-        for found in self._how.visits.finditer(self._data, 0, self._last):
-            self._visit(found.start())
-        last = self._last_record()
+        runs = self._runs
         if not self._how.joins:
-            last.state, flush = "", True
-        held = not (flush or self._is_whole(last))
-        if held:
-            preceding = self._before_last
-            self._emit_lines(last.begin, "")
-            self._end_run()
+            runs.lines_to(self._last)
+            return Joined(runs.runs, self._last, Between({}, runs.preceding))
+        at = self._next(0)
+        while at < self._last:
+            at = self._next(self._visit(at))
+        last = self._last_record()
+        if not (flush or self._is_whole(last)):
+            runs.lines_to(last.begin)
             opened = {"": self._opened} if self._opened and last.begin == self._start else {}
-            return Joined(self._runs, last.begin, Between(opened, preceding))
+            return Joined(runs.runs, last.begin, Between(opened, runs.preceding))
         part = self._close(last, cut)
-        self._emit_lines(self._last, "")
-        self._end_run()
-        opened = {"": Open(part, last.state)} if self._how.joins and not self._is_whole(last) else {}
-        return Joined(self._runs, self._last, Between(opened, self._preceding))
+        runs.lines_to(self._last)
+        opened = {} if self._is_whole(last) else {"": Open(part, last.state)}
+        return Joined(runs.runs, self._last, Between(opened, runs.preceding))
 
-    def _visit(self, at: int) -> None:
+    def _next(self, at: int) -> int:
+        """Of the first line from `at` on that must be looked at, or the end of the block."""
+        record = self._record
+        if record and record.following == at and (record.state or self._data[at + 1 : at + 2] in (b" ", b"\t")):
+            return at
+        if at == self._start and self._opened and self._opened.state:
+            return at
+        return at if self._how.begins else self._noteworthy.after(at)
+
+    def _visit(self, at: int) -> int:
+        """Add the line at `at` to the record before it, or begin a record; return where the next line is."""
         end = self._data.find(b"\n", at + 1)
         line = self._data[at + 1 : end].removesuffix(b"\r")
         record = self._before(at)
         if not line:
+            end = _empty_lines(self._data, end).end() - 1
             if record:
                 record.following = end
             else:
                 self._start = end
-            return
+            return end
         if record is None and self._opened:
-            record = _Record(at, at, at, self._opened.state, self._preceding, max(1, self._opened.part))
+            record = _Record(at, at, at, self._opened.state, max(1, self._opened.part))
         state = self._how.after(line, record.state) if record and not self._is_whole(record) else None
         if record and state is not None:
             record.several = record.several or record.end > record.begin
             record.state, record.end, record.following = state, end, end
             self._record = record
-            return
+            return end
         if self._record:
             self._close(self._record)
-        self._record = self._begun(at, end, line)
+        self._record = _Record(at, end, end, self._how.opened_by(line))
+        return end
 
     def _before(self, at: int) -> _Record | None:
         """The record that ends where the line at `at` begins; None at the start of the block."""
@@ -113,15 +128,8 @@ class _Walk:
         if at == self._start:
             return None
         begin = self._data.rfind(b"\n", 0, at)
-        self._record = self._begun(begin, at, self._data[begin + 1 : at].removesuffix(b"\r"))
+        self._record = _Record(begin, at, at, self._how.opened_by(self._data[begin + 1 : at]))
         return self._record
-
-    def _begun(self, begin: int, end: int, line: bytes) -> _Record:
-        timed = has_time(line)
-        self._before_last = self._preceding
-        if timed:
-            self._preceding = line[: 4 * PRECEDING_CHARS].decode(errors="replace")[:PRECEDING_CHARS]
-        return _Record(begin, end, end, self._how.opened_by(line), "" if timed else self._preceding)
 
     def _last_record(self) -> _Record:
         if self._record and self._record.following == self._last:
@@ -129,7 +137,7 @@ class _Walk:
         if self._record:
             self._close(self._record)
         begin = self._data.rfind(b"\n", 0, self._last)
-        return self._begun(begin, self._last, self._data[begin + 1 : self._last].removesuffix(b"\r"))
+        return _Record(begin, self._last, self._last, self._how.opened_by(self._data[begin + 1 : self._last]))
 
     def _is_whole(self, record: _Record) -> bool:
         """True if no line can continue the record: it is one line of JSON."""
@@ -138,35 +146,7 @@ class _Walk:
         return one and data[record.begin + 1 : record.end].rstrip().endswith(b"}")
 
     def _close(self, record: _Record, cut: bool = False) -> int:
-        """Put the record into the runs; return the number of its pieces that are sent then."""
+        """Put the record into the runs if it is not one line; return the number of its pieces that are sent then."""
         if not (record.several or record.part):
-            if record.preceding:
-                self._emit_lines(record.begin, "")
-                self._emit_lines(record.following, record.preceding)
             return 1
-        self._emit_lines(record.begin, "")
-        self._end_run()
-        pieces = pieces_of(without_returns(self._data[record.begin + 1 : record.end]), self._how)
-        part, end = record.part, record.part + len(pieces)
-        for piece in pieces:
-            part += 1
-            flag = "split" if part < end or cut else "end" if part > 1 else ""
-            self._runs.append(Run(piece, True, record.preceding, part - 1, flag))
-        self._sent = record.following
-        return part
-
-    def _emit_lines(self, end: int, preceding: str) -> None:
-        """Put the lines up to `end` that are in no run yet into one; each is a record."""
-        if end <= self._sent:
-            return
-        if preceding != self._pending[2]:
-            self._end_run()
-        begin = self._pending[0] if self._pending[1] > self._pending[0] else self._sent
-        self._pending = (begin, end, preceding)
-        self._sent = end
-
-    def _end_run(self) -> None:
-        begin, end, preceding = self._pending
-        if end > begin:
-            self._runs.append(Run(self._data[begin + 1 : end], preceding=preceding))
-        self._pending = (self._sent, self._sent, "")
+        return self._runs.record(record.begin, record.end, record.following, self._how, record.part, cut)

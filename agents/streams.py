@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from agents.between import Between, Open
 from agents.envelopes import Envelope, Enveloped
 from agents.joining import Joined, Joining, Run, pieces_of
+from agents.traces import Noteworthy
 
 NEAR_LINES = 16  # a record after which as many lines of other streams stand is taken for complete
-_NOTHING_OPEN = Open()
+_ALL = "*"  # stands for all streams
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class _Record:
         number: Of its last line in the block.
         part: Pieces that were sent before, if it continues an earlier record.
         lines: Lines of the file.
+        size: Bytes of `texts`.
         blanks: Empty lines after it, a part of it only if a line after them is.
     """
 
@@ -38,10 +40,8 @@ class _Record:
     state: str = ""
     part: int = 0
     lines: int = 1
+    size: int = 0
     blanks: list[_Record] = field(default_factory=list)
-
-    def size(self) -> int:
-        return sum(map(len, self.texts))
 
     def is_whole(self) -> bool:
         """True if no line can continue it: it is one line of JSON."""
@@ -65,38 +65,20 @@ class _Done:
 
 def join_streams(lines: bytes, how: Joining, between: Between, flush: bool, cut: bool, envelope: Envelope) -> Joined:
     """As `agents.multiline.join`, for lines in envelopes."""
-    stateless = not how.begins and not any(opened.state or opened.inside for opened in between.opened.values())
-    if stateless and envelope.is_plain(b"\n" + lines):
-        return _plain(lines, how, between, flush or cut, envelope)
-    return _Mixed(lines, how, between, envelope).joined(flush, cut)
+    return _Streams(lines, how, between, envelope).joined(flush, cut)
 
 
-def _plain(lines: bytes, how: Joining, between: Between, flush: bool, envelope: Envelope) -> Joined:
-    """Each line is a record; the last one of each stream may go on."""
-    size = len(lines)
-    opened: dict[str, Open] = {}
-    end = len(lines) - 1
-    for _ in range(NEAR_LINES if how.joins else 0):
-        begin = lines.rfind(b"\n", 0, end) + 1
-        line = envelope.read(lines[begin:end])
-        if line and line.stream not in opened:
-            record = _Record(begin, end, line, [line.text], 0)
-            opened[line.stream] = _NOTHING_OPEN if record.is_whole() else Open(1)
-            size = size if record.is_whole() or flush else begin
-        if not begin:
-            break
-        end = begin - 1
-    runs = [Run(lines[: size - 1])] if size else []
-    if not flush:
-        return Joined(runs, size, Between({}, between.preceding))
-    return Joined(runs, size, Between({key: each for key, each in opened.items() if each.part}, between.preceding))
+def _needs_lines(opened: Open) -> bool:
+    return bool(opened.state or opened.inside)
 
 
-class _Mixed:
+class _Streams:
     """One pass over a block, line by line: pieces -> lines of a container -> records."""
 
     def __init__(self, lines: bytes, how: Joining, between: Between, envelope: Envelope) -> None:
         self._lines = lines
+        self._noteworthy = Noteworthy(b"\n" + lines, envelope.search)
+        self._checked = 0  # no line before this offset is noteworthy but the one that ends there
         self._how = how
         self._between = between
         self._envelope = envelope
@@ -110,6 +92,7 @@ class _Mixed:
     def joined(self, flush: bool, cut: bool) -> Joined:
         begin = 0
         while begin < len(self._lines):
+            begin = self._skipped(begin)
             end = self._lines.index(b"\n", begin)
             self._visit(begin, end)
             self._number += 1
@@ -123,6 +106,26 @@ class _Mixed:
                 self._close(stream, "split" if cut else "", may_go_on=held == begin)
         return self._up_to(held)
 
+    def _skipped(self, begin: int) -> int:
+        """Offset of the next line to look at: near a noteworthy one or the end, or while a state is open."""
+        if begin < self._checked or self._how.begins or self._pieces or any(map(_needs_lines, self._opened.values())):
+            return begin
+        if any(record.state for record in self._records.values()):
+            return begin
+        noteworthy = self._noteworthy.after(begin)
+        self._checked = noteworthy + 1
+        near = noteworthy
+        for _ in range(NEAR_LINES):
+            near = self._lines.rfind(b"\n", begin, max(near - 1, begin)) + 1
+            if near <= begin:
+                return begin
+        for stream in list(self._records):
+            self._close(stream, "", may_go_on=False)
+        self._opened.clear()
+        self._done.append(_Done(begin, near - 1, _ALL, [], None))
+        self._number += NEAR_LINES + 1
+        return near
+
     def _visit(self, begin: int, end: int) -> None:
         line = self._envelope.read(self._lines[begin:end].removesuffix(b"\r"))
         if line is None:
@@ -132,18 +135,19 @@ class _Mixed:
         pieces = self._pieces.get(stream)
         if pieces:
             pieces.texts.append(line.text)
+            pieces.size += len(line.text)
             pieces.end, pieces.number, pieces.lines = end, self._number, pieces.lines + 1
         else:
-            pieces = _Record(begin, end, line, [line.text], self._number)
+            pieces = _Record(begin, end, line, [line.text], self._number, size=len(line.text))
         if line.is_piece:
             self._pieces[stream] = pieces
-            if pieces.size() > self._limit:
+            if pieces.size > self._limit:
                 self._cut_line(stream, "split")
             return
         self._pieces.pop(stream, None)
         self._take(stream, pieces)
         record = self._records.get(stream)
-        if record and record.size() > self._limit:
+        if record and record.size > self._limit:
             self._close(stream, "split", may_go_on=True)
 
     def _cut_line(self, stream: str, flag: str) -> None:
@@ -157,6 +161,9 @@ class _Mixed:
         line.texts = [b"".join(line.texts)]
         text = line.texts[0]
         record, opened = self._records.get(stream), self._opened.get(stream)
+        if record and self._number - record.number > NEAR_LINES:
+            self._close(stream, "", may_go_on=False)
+            record = None
         if not text and self._how.joins and not (opened and opened.inside):
             self._take_blank(stream, record, line)
             return
@@ -170,6 +177,7 @@ class _Mixed:
         if record and state is not None:
             record.texts += [b""] * len(record.blanks) + [text]
             record.lines += len(record.blanks) + line.lines
+            record.size += len(record.blanks) + len(text) + 1
             record.end, record.number, record.state, record.blanks = line.end, line.number, state, []
             return
         if record:
@@ -190,6 +198,9 @@ class _Mixed:
     def _close(self, stream: str, flag: str, may_go_on: bool, inside: bool = False) -> None:
         """Put the record of the stream to those that are complete. `flag`: of its last piece, if it is cut."""
         record = self._records.pop(stream)
+        if record.lines == 1 and not (flag or may_go_on or record.part or record.blanks):
+            self._done.append(_Done(record.begin, record.end, stream, [], None))
+            return
         texts = pieces_of(b"\n".join(record.texts), self._how, self._limit)
         part, runs = record.part, list[Run]()
         for text in texts:
@@ -222,6 +233,8 @@ class _Mixed:
         for each in done:
             if each.begin >= held:
                 break
+            if each.stream is _ALL:
+                opened.clear()
             opened[each.stream] = each.after
             if not each.runs and each.begin == end + 1 and begin >= 0:
                 end = each.end

@@ -7,6 +7,7 @@ Python, Go, Node, Ruby, .NET, PHP, Rust and Elixir, for PEM blocks and for JSON 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from text.heads import has_own_head
 from text.patterns import bytes_pattern
@@ -23,14 +24,13 @@ _LISTS = b"|".join(
         rb"[A-Z]\w*(?:Exception|Error)(?:$|[: (]|\s*\[)",
     )
 )
-_OPENS_GO = (
-    rb"(?:panic: |fatal error: |SIG[A-Z]+: |goroutine \d+ \[)|.*http: panic serving |.*\bpanic: .*|.*\[recovered\]"
-)
+_OPENS_GO = rb"(?:panic: |fatal error: |SIG[A-Z]+: |goroutine \d+ \[)"
+_SPOKEN_GO = rb".*(?:http: panic serving |\bpanic: )"
 _GO_LINE = bytes_pattern(
     rb"[\w./*%~@-]+[\w./()*\[\]{}%~@,. -]*\(.*\)$|created by |exit status |goroutine |\[(?:signal|recovered)"
     rb"|PC=|r\w\w? +0x|[re]?flags +0x|[c-gs]s +0x|\.\.\.additional frames|runtime stack:|panic: "
 ).match
-_LISTED, _GO = bytes_pattern(_LISTS).match, bytes_pattern(_OPENS_GO).match
+_LISTED, _GO = bytes_pattern(_LISTS).match, bytes_pattern(_OPENS_GO + b"|" + _SPOKEN_GO).match
 _RAISED = bytes_pattern(rb"[A-Za-z_][\w.]*(?:: |:?\s*$)").match
 _LOGGING = bytes_pattern(rb"Call stack:$|Message: ['\"]|Arguments: ").match  # an error within Python's logging
 _OPENS_JUL = rb"[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d"
@@ -40,8 +40,36 @@ _CARETS = re.compile(rb"[ \t]*[\^~]+[ \t\r]*\Z").match
 _OPENS_RUST = rb"thread '[^']*'(?: \(\d+\))? panicked at .*:\s*$"
 _NEXT_LINE = bytes_pattern(_OPENS_RUST).match
 
-NOTEWORTHY = b"|".join((rb"[ \t\r]", _LISTS, _OPENS_GO, _OPENS_JUL, _OPENS_RUST, rb".*-----BEGIN "))
-"""Matches, as a part of a pattern, each line that continues a record whose state is "", or that gives it a state."""
+LISTED = b"|".join((rb"[ \t\r]", _LISTS, _OPENS_GO, _OPENS_JUL, _OPENS_RUST))
+"""Part of a pattern: with `_WORDS`, matches each line that continues a record without a state, or gives it one."""
+_WORDS = (re.compile(rb"panic").search, re.compile(rb"-----BEGIN ").search)  # anywhere in a line
+
+Search = Callable[[bytes, int], "re.Match[bytes] | None"]
+search_plain: Search = bytes_pattern(rb"(?m)\n(?:\r?\n|" + LISTED + rb")").search
+
+
+class Noteworthy:
+    """Finds, in a block of lines, those that may continue a record or give it a state, and empty lines.
+
+    `search`: a pattern with `LISTED` in it. Each line of the block has a newline before it.
+    """
+
+    def __init__(self, block: bytes, search: Search) -> None:
+        self._block = block
+        self._next: dict[Search, int] = dict.fromkeys((search, *_WORDS), -1)
+
+    def after(self, at: int) -> int:
+        """Offset of the newline before the first such line from `at` on; the last offset of the block if none is."""
+        for search, found in self._next.items():
+            if found < at:
+                self._next[search] = self._found(search, at)
+        return min(self._next.values())
+
+    def _found(self, search: Search, at: int) -> int:
+        found = search(self._block, at)
+        if not found:
+            return len(self._block) - 1
+        return self._block.rfind(b"\n", at, found.start() + 1)
 
 
 def opened_by(line: bytes) -> str:
@@ -60,6 +88,8 @@ def opened_by(line: bytes) -> str:
 
 def continued(line: bytes, state: str) -> str | None:
     """State of the record after `line`, if `line` (not empty) continues it; None if `line` begins a record."""
+    if line.startswith(_FRAMES):
+        return state
     if line[0] in b" \t":
         return None if has_own_head(line) else _indented(line, state)
     if state == "pem" or line.startswith(b"-----END "):
@@ -67,6 +97,9 @@ def continued(line: bytes, state: str) -> str | None:
     if _LISTED(line):
         return "raised" if state == "python" and not line.startswith(b"Traceback") else opened_by(line) or state
     return _by_state(line, state)
+
+
+_FRAMES = (b"\tat ", b"    at ", b"   at ")
 
 
 def _indented(line: bytes, state: str) -> str:

@@ -39,7 +39,9 @@ _QUICK = rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\{\"|\[\d{4}[-/]\d\d[-/]\d\d[T ]|
 _QUICK += _MONTH.encode() + rb" [ \d]\d \d\d:\d\d:|\d+\.\d+\.\d+\.\d+ \S+ \S+ \[\d\d/"
 
 _own = bytes_pattern(rf"[ \t]*{_COLOUR}[ \t]*[\[(]?{_COLOUR}(?:{_DATED}|{_FIRST}|{_LEVEL}|{_STRUCTURE})".encode()).match
-_timed = bytes_pattern(rf"\s*{_COLOUR}[\[(\"'|]*(?:{_FIRST}|\{{|(?:\S+ +){{0,8}}[^\s\d]*(?:{_DATED}))".encode()).match
+_TIMED = rf"[ \t]*{_COLOUR}[\[(\"'|]*(?:{_FIRST}|\{{|(?:[^\s]+ +){{0,8}}[^\s\d]*(?:{_DATED}))"
+_timed = bytes_pattern(_TIMED.encode()).match
+_find_timed = bytes_pattern(rb"(?m)\n" + _TIMED.encode()).search
 
 UNUSUAL = re.compile(rb"\n(?!" + _QUICK + rb")")
 r"""Finds, in lines that each have a `\n` before them, those that do not begin with one of the usual times or `{"`."""
@@ -53,3 +55,9 @@ def has_own_head(line: bytes) -> bool:
 def has_time(line: bytes) -> bool:
     """True if a date with a time stands among the first words of `line`, or a JSON object begins there."""
     return _timed(line[:512]) is not None
+
+
+def find_timed(lines: bytes, begin: int, end: int) -> int | None:
+    """Offset of the newline before the first line of `lines[begin:end]` for which `has_time` is true."""
+    found = _find_timed(lines, begin, end)
+    return found.start() if found else None

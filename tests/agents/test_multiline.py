@@ -99,10 +99,14 @@ def test_the_state_of_a_trace_is_kept_between_two_reads() -> None:
 
 def test_records_without_a_time_get_the_start_of_the_last_one_that_has_one() -> None:
     timed = "2026-11-30 19:40:07 " + "é" * 300
-    joined = join(f"zero\n{timed}\none\ntwo\n2026-11-30 19:40:08 x\n".encode(), AUTO, Between(), flush=True)
+    text = f"zero\n{timed}\none\ntwo\n2026-11-30 19:40:08 x\nINFO 2026-11-30 19:40:09 y\nthree\n"
+    joined = join(text.encode(), AUTO, Between(), flush=True)
     assert [(run.data.decode(), run.preceding) for run in joined.runs] == [
-        (f"zero\n{timed}", ""),
+        ("zero", ""),
+        (timed, ""),
         ("one\ntwo", timed[:256]),
-        ("2026-11-30 19:40:08 x", ""),
+        ("2026-11-30 19:40:08 x\nINFO 2026-11-30 19:40:09 y", ""),
+        ("three", "INFO 2026-11-30 19:40:09 y"),
     ]
-    assert joined.between.preceding == "2026-11-30 19:40:08 x"
+    (later,) = join(b"four\n", AUTO, joined.between, flush=True).runs
+    assert (later.data, later.preceding) == (b"four", "INFO 2026-11-30 19:40:09 y")
