@@ -25,6 +25,7 @@ LEVEL_NAMES = ("severity_text", "level", "severity")
 MAX_NAME = 256
 
 MOVED, ALIAS, AS_TEXT, SHADOWED = "unknown_field", "alias", "value_as_text", "name_taken"
+FROM_RECORD = "body_from_record"
 
 _Fields = dict[str, Raw]
 _decode = msgspec.json.Decoder(_Fields).decode
@@ -65,7 +66,8 @@ class StrayFields:
         """The record with known fields only; None if nothing needs a change.
 
         An alias fills a field that is missing. Otherwise it is an unknown field, like any other: it becomes an
-        attribute, unless the record has an attribute of this name.
+        attribute, unless the record has an attribute of this name. A log with a time and unknown fields, but without a
+        body, has its whole JSON text as body: parsers of shippers leave no line.
 
         Raises:
             ValueError: `line` is not one JSON object.
@@ -80,6 +82,9 @@ class StrayFields:
         _fill_body(fields, stray, changes)
         _fill_time(fields, stray, changes)
         if self._is_log:
+            if "body" not in fields and "timestamp" in fields and stray:
+                fields["body"] = Raw(_encode(_encode(said).decode()))
+                changes.append(FROM_RECORD)
             _fill_level(fields, stray, changes)
         if not self._keep_unknown and (stray or nothing):
             return UnknownField([*stray, *nothing][0])
@@ -108,7 +113,7 @@ def _fill_body(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
 def _fill_time(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
     if "timestamp" in fields:
         return
-    name = next((name for name in _named(TIME_NAMES, stray) if _is_time(bytes(stray[name]))), None)
+    name = next((name for name in _named(TIME_NAMES, stray) if is_time(bytes(stray[name]))), None)
     if name is not None:
         fields["timestamp"] = stray.pop(name)
         changes.append(ALIAS)
@@ -151,8 +156,8 @@ def _is_text(value: Raw | bytes) -> bool:
     return bytes(value)[:1] == b'"'
 
 
-def _is_time(value: bytes) -> bool:
-    """True if a value is a time of our days: a duration, a counter and a date alone are not."""
+def is_time(value: bytes) -> bool:
+    """True if a JSON value is a time of our days: a duration, a counter and a date alone are not."""
     if value[:1] != b'"':
         return _EPOCH.match(value) is not None
     text = _decode_text(value) if len(value) <= MAX_NAME else ""

@@ -16,8 +16,10 @@ import zstandard
 from contracts.messages import BatchHeader, Kind, Message, to_headers
 from contracts.settings import MIB, Settings
 from contracts.tenants import Tenant
+from ingestion_api import fluent
 from ingestion_api.acknowledged import Acknowledged
 from ingestion_api.breaker import GuardedBus
+from ingestion_api.candidates import Limits
 from ingestion_api.counters import Counters
 from ingestion_api.identity import Identity
 from ingestion_api.lines import Lines, split, take_apart
@@ -75,6 +77,7 @@ class Acceptor:
         self._settings = settings
         self._counters = counters
         self._judges = {kind: Judge(kind, settings) for kind in _ACCEPTING}
+        self._limits = Limits(settings.ingest_batch_records, settings.ingest_body_mib * MIB)
         self._rates = Rates(settings)
         self._acknowledged = Acknowledged(settings.idempotency_h * 3600)
         self._turn = threading.Semaphore(_THREADS_AT_WORK)
@@ -97,21 +100,24 @@ class Acceptor:
         self._counters.rewritten(request.kind, judged.rewritten)
         return Outcome(judged.accepted, judged.rejected)
 
-    def _judged(self, request: Request, lines: Lines) -> tuple[Lines, Judged]:
+    def _judged(self, request: Request, body: bytes) -> tuple[Lines, Judged]:
         """Lines that are no good as they are may hold several records each: they are taken apart and judged alone."""
-        judge = self._judges[request.kind]
+        judge, limits = self._judges[request.kind], self._limits
+        if request.media_type.partition(";")[0].strip().lower() in fluent.MEDIA_TYPES:
+            found = fluent.unpack(body, limits, self._settings.ingest_record_kib * 1024)
+            return Lines(found.items, as_sent=False), judge.one_by_one(found.items, found.faults)
+        lines = split(body, request.media_type, limits.records)
         if judge.all_good(lines.items):
             return lines, Judged(lines.items, len(lines.items))
-        apart = take_apart(lines, self._settings.ingest_batch_records)
-        return apart, judge.one_by_one(apart.items)
+        found = take_apart(lines, request.kind, limits)
+        as_sent = lines.as_sent and found.items == lines.items
+        return Lines(found.items, as_sent), judge.one_by_one(found.items, found.faults)
 
     def _prepare(self, request: Request) -> _Batch | Outcome:
-        limit = self._settings.ingest_body_mib * MIB
-        body = expand(request.wire, request.encoding, limit)
+        body = expand(request.wire, request.encoding, self._limits.size_bytes)
         self._counters.size(request.kind, len(request.wire), len(body.data))
-        lines = split(body.data, request.media_type, self._settings.ingest_batch_records)
+        lines, judged = self._judged(request, body.data)
         digest = hashlib.blake2b(body.data, digest_size=16).digest() if request.identity.keyed else b""
-        lines, judged = self._judged(request, lines)
         self._count_rejects(request, judged)
         if not judged.accepted:
             raise _nothing_usable(judged)

@@ -27,7 +27,7 @@ class Counters:
         self._rewritten = Counter(
             "headwater_ingest_rewritten_fields",
             "Fields of accepted records that were renamed, moved or changed: alias, unknown_field, value_as_text, "
-            "name_taken (dropped, as an attribute has this name).",
+            "body_from_record, name_taken (dropped, as an attribute has this name).",
             ["kind", "reason"],
             registry=registry,
         )

@@ -13,7 +13,10 @@ from itertools import islice
 
 import msgspec
 
+from contracts.messages import Kind
 from contracts.stray_fields import objects
+from ingestion_api import otlp
+from ingestion_api.candidates import Candidates, Limits, too_many
 from web.problems import Problem
 
 NDJSON_TYPES = frozenset(
@@ -64,32 +67,27 @@ def split(body: bytes, media_type: str, limit: int) -> Lines:
     if not items:
         raise Problem(400, "no_records", "the list of records is empty: send at least one record")
     if len(items) > limit:
-        raise _too_many(limit)
+        raise too_many(limit)
     return Lines(items, as_sent=False)
 
 
-def take_apart(lines: Lines, limit: int) -> Lines:
-    """`lines` with one candidate for each object where a line holds several: `{...}{...}`. At most `limit`.
+def take_apart(lines: Lines, kind: Kind, limits: Limits) -> Candidates:
+    """One candidate for each record where a line holds several: `{...}{...}`, or a line of OTLP.
 
     Raises:
-        Problem: 413 `too_many_records`.
+        Problem: 413 `too_many_records`, `body_too_large`.
     """
-    items: list[bytes] = []
+    found = Candidates(limits)
     for line in lines.items:
-        items += objects(line, limit) if _SEVERAL.search(line) else [line]
-        if len(items) > limit:
-            raise _too_many(limit)
-    return lines if len(items) == len(lines.items) else Lines(items, as_sent=False)
-
-
-def _too_many(limit: int) -> Problem:
-    detail = f"nothing was stored: the body has more than {limit} records; send smaller batches"
-    return Problem(413, "too_many_records", detail, limit_records=limit)
+        for part in objects(line, limits.records) if _SEVERAL.search(line) else (line,):
+            if not (kind is Kind.LOGS and otlp.MARK in part and otlp.open_line(part, found)):
+                found.add(part)
+    return found
 
 
 def _ndjson(text: bytes, limit: int) -> list[bytes]:
     if text.count(b"\n") >= limit:
-        raise _too_many(limit)
+        raise too_many(limit)
     return text.split(b"\n")
 
 

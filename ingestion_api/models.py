@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, Self
 
+import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contracts.messages import Kind
-from contracts.stray_fields import TEXT_NAMES
+from contracts.records import SentLog
+from contracts.stray_fields import TEXT_NAMES, TIME_NAMES, is_time
 from contracts.timestamps import timestamp_ns
 
 
@@ -78,11 +80,21 @@ class LogRecord(_Tolerant):
     preceding_text: Name | None = Field(None, description="Start of the last record of the source with a time.")
 
     @model_validator(mode="after")
-    def _has_body(self) -> Self:
-        values = {**(self.model_extra or {}), **self.__dict__}
-        if all(value is None or name.lower() not in TEXT_NAMES for name, value in values.items()):
+    def _is_complete(self) -> Self:
+        if not _has_body(self.model_dump(by_alias=True, exclude_none=True)):
             raise ValueError('a log record needs "body" (or "message", "log", "msg")')
         return self
+
+
+def _has_body(record: dict[str, Any]) -> bool:
+    """True for an alias, and for a record that has a time and a field that is unknown and not the time."""
+    if any(name.lower() in TEXT_NAMES for name in record):
+        return True
+    unknown = [name for name in record if name not in SentLog.__struct_fields__]
+    if "timestamp" in record:
+        return bool(unknown)
+    times = [name for name in unknown if name.lower() in TIME_NAMES and is_time(msgspec.json.encode(record[name]))]
+    return bool(times) and len(unknown) > 1
 
 
 class MetricPoint(_Record):

@@ -113,7 +113,12 @@ def _documented(kind: Kind) -> dict[str, Any]:
     records = {"type": "array", "items": reference}
     envelope = {"type": "object", "required": ["records"], "properties": {"records": records}}
     as_json = {"schema": {"anyOf": [records, envelope, reference]}}
-    content = {"application/json": as_json, "application/x-ndjson": {"schema": reference}}
+    packed = {"schema": {"type": "string", "format": "binary", "description": "A stream of [time, record]."}}
+    content = {
+        "application/json": as_json,
+        "application/x-ndjson": {"schema": reference},
+        "application/msgpack": packed,
+    }
     return {"parameters": _PARAMETERS, "requestBody": {"required": True, "content": content}}
 
 

@@ -8,8 +8,9 @@ by itself: one with the field names of another program is rewritten (`contracts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -19,11 +20,11 @@ from contracts.records import SentEvent, SentLog, SentMetric
 from contracts.settings import Settings
 from contracts.stray_fields import StrayFields, UnknownField
 from contracts.timestamps import is_timestamp, timestamp_ns
+from ingestion_api.candidates import Verdict
 from ingestion_api.damage import not_json, not_utf8, out_of_range
 from ingestion_api.models import refusal, unknown_field
 
 Sent = SentLog | SentMetric | SentEvent
-Verdict = tuple[str, str]
 _SHAPES: dict[Kind, type[Sent]] = {Kind.LOGS: SentLog, Kind.METRICS: SentMetric, Kind.EVENTS: SentEvent}
 _FlatAttributes = dict[str, str | int | float | bool | None]
 
@@ -43,6 +44,7 @@ class _FlatEvent(SentEvent, gc=False, forbid_unknown_fields=True):
 _FLAT: dict[Kind, type[Sent]] = {Kind.LOGS: _FlatLog, Kind.METRICS: _FlatMetric, Kind.EVENTS: _FlatEvent}
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _SPACE = b" \t\r"
+NO_FAULTS: Mapping[int, Verdict] = MappingProxyType({})
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -121,15 +123,18 @@ class Judge:
             texts += [r.observed_timestamp for r in records if type(r.observed_timestamp) is str]  # type: ignore[union-attr] # logs
         return texts
 
-    def one_by_one(self, lines: list[bytes]) -> Judged:
-        """Check each candidate by itself, and rewrite those that need it. Never raises."""
+    def one_by_one(self, lines: list[bytes], faults: Mapping[int, Verdict] = NO_FAULTS) -> Judged:
+        """Check each candidate by itself, and rewrite those that need it. Never raises.
+
+        `faults`: verdicts that stand already, by index.
+        """
         judged = Judged([], 0)
         accepted, changed = 0, False
         for index, line in enumerate(lines):
             if not line.strip(_SPACE):
                 judged.lines.append(b"")
                 continue
-            record, verdict = self._read(line, judged.rewritten)
+            record, verdict = (line, faults[index]) if index in faults else self._read(line, judged.rewritten)
             if verdict is None:
                 accepted += 1
                 judged.lines.append(record)
