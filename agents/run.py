@@ -20,9 +20,11 @@ from agents.config import Config, JournalInput, LogInput
 from agents.home import checked_name
 from agents.host import HostMetrics
 from agents.joining import joining
+from agents.journal import Journal
 from agents.journald import Journald
 from agents.lines import Limits, Origin, Scalar
 from agents.pipe import Pipe
+from agents.positions import Position
 from agents.reading import Reading
 from agents.sources import RESERVED, OpenFiles
 from agents.tail import ALL_FILES, UNKNOWN_SERVICE, FileOptions, Tail
@@ -162,20 +164,22 @@ def _run_inputs(
             for each, origin, how in zip(inputs, origins, ways, strict=True)
         ]
         pipe = Pipe(_standard_input(), _named(origins[0]), limits, hold_s, ways[0]) if stdin else None
-        read = [
-            Journald(
-                each.options(),
-                _origin(each, settings.agent_host),
-                limits,
-                known.get(each.options().key),
-                agent.journal,
-                not until_idle,
-            )
-            for each in journals
-        ]
+        read = [_journald(each, settings, limits, known, agent.journal, not until_idle) for each in journals]
         reading = Reading(agent, tails, pipe, read)
         stack.callback(reading.close)
         return reading.run(until_idle)
+
+
+def _journald(
+    given: JournalInput,
+    settings: Settings,
+    limits: Limits,
+    known: Mapping[str, Position],
+    journal: Journal,
+    follow: bool,
+) -> Journald:
+    options = given.options()
+    return Journald(options, _origin(given, settings.agent_host), limits, known.get(options.key), journal, follow)
 
 
 def _origin(given: LogInput | JournalInput, host: str, zone: str = "") -> Origin:

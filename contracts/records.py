@@ -99,8 +99,12 @@ class SentDeadLetter(Struct, gc=False):
     arrived_ns: int
 
 
-class LogRow(Struct, gc=False):
-    """One log record as stored. `index` is its line in the bus message; `attributes` is flat (dotted keys)."""
+class LogRow(Struct, gc=False, omit_defaults=True):
+    """One log record as stored. `index` is its line in the bus message; `attributes` is flat (dotted keys).
+
+    `given` is JSON text that says which of the values the sender gave; `zone` is the time zone in which a time of the
+    text is read that names none. Rows of before have neither ("").
+    """
 
     index: int
     timestamp_ns: int
@@ -113,6 +117,8 @@ class LogRow(Struct, gc=False):
     attributes: Attributes
     trace_id: str
     span_id: str
+    given: str = ""
+    zone: str = ""
 
 
 class MetricRow(Struct, gc=False):

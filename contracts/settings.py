@@ -142,6 +142,13 @@ class Settings(BaseSettings):
     future_limit_s: float = Field(
         86_400.0, gt=0, description="An event time further ahead of arrival is kept and flagged."
     )
+    past_limit_days: float = Field(
+        3650.0, gt=0, description="Logs, events: an event time further before arrival is kept and flagged."
+    )
+    timezone: str = Field(
+        "UTC", min_length=1, max_length=64, description="Zone of a time in a text that names none, unless sent along."
+    )
+    timezones: str = Field("", description="Exceptions from it by service: service=zone, by commas.")
     flow_poll_ms: float = Field(50.0, gt=0, description="Flows: pause between polls of a bus without new messages.")
     flow_workers: int = Field(
         1, ge=1, le=64, description="Flows: workers of a process, threads that share its partitions."

@@ -10,6 +10,9 @@ import re
 
 _CODE = r"\[[0-?]*[ -/]*[@-~]"
 _COLOUR = re.compile(f"\x1b(?:{_CODE})?")
+_SEQUENCE = re.compile(
+    rf"\x1b(?:{_CODE}|\][^\x07\x1b]*+(?:\x07|\x1b\\)?)?|(?:(?<!\\)\\++(?:x1[bB]|u001[bB]|033|e)|#033){_CODE}"
+)
 _PATH = r"(?<![0-9A-Za-z])[A-Za-z]:\\[^\s\"'<>|]*|(?<![^\s\"'(=])\\\\\w[^\s\"'<>|]*"
 _SPELT = re.compile(rf"({_PATH})|\x1b(?:{_CODE})?|\\(?:x1[bB]|u001[bB]|033|e){_CODE}|\\[nrt]")
 
@@ -27,3 +30,8 @@ def without_escapes(text: str) -> str:
 def without_colours(text: str) -> str:
     """`text` as a terminal shows it."""
     return _COLOUR.sub("", text) if "\x1b" in text else text
+
+
+def without_sequences(text: str) -> str:
+    """`text` without what a terminal takes for commands: colours and titles, raw or spelt out, quoted or not."""
+    return _SEQUENCE.sub("", text) if "\x1b" in text or "[" in text else text

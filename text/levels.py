@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from text.escapes import without_colours
+
 Severity = tuple[int, str]
 
 UNKNOWN: Severity = (0, "")
 
 # Source: OpenTelemetry log data model, appendix B (syslog, Apache, log4j, java.util.logging, .NET).
 _NUMBERS = {
-    **dict.fromkeys(("trace", "trc", "verbose", "finest", "all"), 1),
+    **dict.fromkeys(("trace", "trc", "trce", "verbose", "finest", "all", "silly", "trac"), 1),
     "finer": 2,
-    **dict.fromkeys(("debug", "dbg", "debg", "fine"), 5),
-    **dict.fromkeys(("info", "inf", "information", "informational", "config"), 9),
+    **dict.fromkeys(("debug", "dbg", "debg", "dbug", "debu", "fine", "debug5", "http"), 5),
+    **dict.fromkeys(("info", "inf", "information", "informational", "config", "log", "note", "success", "default"), 9),
     "notice": 10,
     **dict.fromkeys(("warn", "warning", "wrn"), 13),
-    **dict.fromkeys(("error", "err", "eror", "severe", "failure"), 17),
+    **dict.fromkeys(("error", "err", "eror", "erro", "severe", "failure", "fail", "fault"), 17),
     "crit": 18,
     "alert": 19,
-    **dict.fromkeys(("fatal", "critical", "emerg", "emergency", "panic", "dpanic"), 21),
+    **dict.fromkeys(("fatal", "critical", "emerg", "emergency", "panic", "dpanic", "fata", "pani"), 21),
 }
 _TEXTS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _SYSLOG = (21, 19, 18, 17, 13, 10, 9, 5)  # by syslog severity, 0 (emergency) to 7 (debug)
 _SPOKEN = ("trace", "debug", "info", "notice", "warn", "warning", "error", "err", "crit", "critical", "alert", "emerg")
 _WORDS = (*_SPOKEN, "fatal", "panic", "severe", "finest", "finer", "fine", "verbose", "information")
-_SYSLOG_DIGITS = frozenset("01234567")
+# Source: Monolog's levels, which Google Cloud's share below 500, and log4j's. Pino's go in tens, python's as well.
+_LARGE = {100: 5, 200: 9, 250: 10, 300: 13, 400: 17, 500: 18, 550: 19, 600: 21}
+_LARGE |= {5_000: 1, 10_000: 5, 20_000: 9, 30_000: 13, 40_000: 17, 50_000: 21}
+_GOOGLE = {100: 5, 200: 9, 300: 10, 400: 13, 500: 17, 600: 18, 700: 19, 800: 21}
+_PINO, _PYTHON = (1, 5, 9, 13, 17, 21), (5, 9, 13, 17, 21)  # of 10, 20, ...
+_LETTERS = frozenset(("F", "E", "W", "I", "D", "D1", "D2", "D3", "D4", "D5"))
 _SCAN_CHARS = 120
 _HEAD_CHARS = 24  # mostly the first word is the level
 _SCAN_WORDS = 6
@@ -79,11 +86,61 @@ def named(text: str) -> Severity:
     """A level as a sender wrote it. What is not known keeps its text and has number 0."""
     known = _CACHE.get(text)
     if known is None:
-        name = text.strip().lower()
-        known = _BY_NAME.get(name) or (of_syslog(int(name)) if name in _SYSLOG_DIGITS else (0, text))
+        known = _named(without_colours(text).strip().lower()) or (0, text)
         if len(_CACHE) < 4096:
             _CACHE[text] = known
     return known
+
+
+def _named(name: str) -> Severity | None:
+    """A name, a number that is written as one (`50`, not `012`), or a name with a distance (`INFO+2`)."""
+    known = _BY_NAME.get(name.strip("[]()<>:"))
+    if known is not None or len(name) > 16:
+        return known
+    if name.isdecimal() and str(int(name)) == name:
+        return numbered(int(name))
+    for sign in "+-":
+        base, found, distance = name.partition(sign)
+        if found and distance.isdecimal() and base in ("debug", "info", "warn", "error"):
+            number = min(max(_NUMBERS[base] + int(sign + distance), 1), 24)
+            return number, text_of(number)
+    return None
+
+
+def numbered(value: int) -> Severity | None:
+    """A level's number: of syslog (0-7), in tens (10 trace … 60 fatal, and those between), of Monolog, or of log4j."""
+    if 0 <= value <= 7:
+        return of_syslog(value)
+    number = _PINO[value // 10 - 1] if 10 <= value < 70 else _LARGE.get(value, 0)
+    return (number, text_of(number)) if number else None
+
+
+def of_python(value: object) -> Severity | None:
+    """Python's `levelno`: 10 debug ... 50 critical."""
+    number = _PYTHON[value // 10 - 1] if type(value) is int and 10 <= value < 60 else 0
+    return (number, text_of(number)) if number else None
+
+
+def of_severity(value: object) -> Severity | None:
+    """A field `severity`: as `valued`, and OpenTelemetry's numbers (8-24) and Google Cloud's (100-800)."""
+    if type(value) is int and value > 7:
+        number = value if value <= 24 else _GOOGLE.get(value, 0)
+        return (number, text_of(number)) if number else None
+    return valued(value)
+
+
+def of_otel(value: object) -> Severity | None:
+    """OpenTelemetry's `severity_number`, 1-24."""
+    if type(value) is str and value.isdecimal() and len(value) < 3:
+        value = int(value)
+    return (value, text_of(value)) if type(value) is int and 1 <= value <= 24 else None
+
+
+def of_letter(value: object) -> Severity | None:
+    """MongoDB's `s`: F, E, W, I, D, D1-D5."""
+    if type(value) is not str or value not in _LETTERS:
+        return None
+    return _BY_NAME["debug" if value[0] == "D" else value.lower()]
 
 
 def is_level(word: str) -> bool:
@@ -111,17 +168,13 @@ def of_syslog(priority: int) -> Severity:
 
 
 def valued(value: object) -> Severity | None:
-    """The level field of a structured record: a name, a syslog number (0-7), or tens (10 trace … 60 fatal)."""
+    """The level field of a structured record: a name, or a number as `numbered` takes it."""
     if type(value) is str:
         found = named(value)
         return found if found[0] else None
-    if type(value) is int:
-        if 0 <= value <= 7:
-            return of_syslog(value)
-        if value in (10, 20, 30, 40, 50, 60):
-            number = (value // 10 - 1) * 4 + 1
-            return number, text_of(number)
-    return None
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return numbered(value) if type(value) is int else None
 
 
 def spoken(line: str, start: int) -> Severity | None:

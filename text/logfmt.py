@@ -1,13 +1,16 @@
 """logfmt: `key=value key="quoted value" flag` -> its pairs, or None where the line is not of that form.
 
-Plain string methods only, so the cost grows with the length of the line and not faster.
+Plain string methods only, so the cost grows with the length of the line and not faster. Quotes that are single or
+never closed are read as people mean them (`tolerant`).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _BACKSLASH, _QUOTE = "\x01", "\x02"  # stand for escapes while the line is split at its quotes
+_WORD = re.compile(r"\S+|(?=\s)")
 _NUMERIC = frozenset("-0123456789")
 MIN_PAIRS = 2
 
@@ -16,17 +19,67 @@ Value = str | int | float
 
 def parse(line: str) -> dict[str, Any] | None:
     """At least two pairs, and no more bare words than pairs. Numbers that read the same both ways become numbers."""
+    if "=" not in line:
+        return None
+    if "='" in line:
+        return tolerant(line)
     pairs: dict[str, Any] = {}
     if '"' not in line:
         bare = _take(line.split(), pairs)
     elif "\\" in line:
         if _BACKSLASH in line or _QUOTE in line:
-            return None
+            return tolerant(line)
         bare = _take_quoted(line.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE), pairs)
         pairs = {key: _plain(value) if type(value) is str else value for key, value in pairs.items()}
     else:
         bare = _take_quoted(line, pairs)
-    return pairs if len(pairs) >= MIN_PAIRS and 0 <= bare <= len(pairs) and "" not in pairs else None
+    if bare < 0:
+        return tolerant(line)
+    return pairs if len(pairs) >= MIN_PAIRS and bare <= len(pairs) and "" not in pairs else None
+
+
+def tolerant(line: str) -> dict[str, Any] | None:
+    """As `parse`, slower: values in single quotes, quotes within words, and a last quote that is never closed."""
+    if line.count("=") < MIN_PAIRS:
+        return None
+    pairs: dict[str, Any] = {}
+    at, bare, end = 0, 0, len(line)
+    while at < end:
+        equals = line.find("=", at)
+        words = line[at : end if equals < 0 else equals].split()
+        if equals < 0:
+            bare += len(words)
+            break
+        if not words or line[equals - 1].isspace() or '"' in words[-1]:
+            bare += len(words) + 1
+            at = equals + 1
+            continue
+        bare += len(words) - 1
+        quote = line[equals + 1 : equals + 2]
+        if quote in ('"', "'"):
+            value, at = _quoted(line, equals + 2, quote)
+            pairs[words[-1]] = value
+        else:
+            word = _WORD.match(line, equals + 1)
+            pairs[words[-1]] = number(word[0]) if word and word[0] else ""
+            at = word.end() if word else end
+    return pairs if len(pairs) >= MIN_PAIRS and bare <= len(pairs) else None
+
+
+def _quoted(line: str, start: int, quote: str) -> tuple[str, int]:
+    """The text from `start` to the quote that closes it and is not escaped, or to the end of the line; and its end."""
+    at = start
+    while (at := line.find(quote, at)) >= 0:
+        before = at
+        while before > start and line[before - 1] == "\\":
+            before -= 1
+        if (at - before) % 2 == 0:
+            break
+        at += 1
+    text, end = (line[start:], len(line)) if at < 0 else (line[start:at], at + 1)
+    if "\\" in text:
+        text = _plain(text.replace("\\\\", _BACKSLASH).replace(f"\\{quote}", quote))
+    return text, end
 
 
 def _take_quoted(line: str, pairs: dict[str, Any]) -> int:

@@ -42,11 +42,17 @@ def second_ns(text: str) -> int | None:
         since = dt.datetime.fromisoformat(text.replace("/", "-")) - _EPOCH
         second: int | None = (since.days * 86_400 + since.seconds) * SECOND_NS
     except (ValueError, TypeError):
-        second = None
+        second = _leap_ns(text)
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[text] = second
     return second
+
+
+def _leap_ns(text: str) -> int | None:
+    """A second 60 is the first instant of the next minute."""
+    before = second_ns(text[:17] + "59") if text[17:] == "60" else None
+    return None if before is None else before + SECOND_NS
 
 
 def _fraction(line: str, start: int) -> tuple[int, int]:
@@ -246,8 +252,23 @@ def common_log(line: str, start: int, arrival_ns: int) -> Time | None:
     return second + fraction - away, end, zone
 
 
+def minutes(line: str, start: int, arrival_ns: int) -> Time | None:
+    """`2026-11-30T19:40Z`: no seconds."""
+    if (
+        line[start + 4 : start + 5] != "-"
+        or line[start + 13 : start + 14] != ":"
+        or line[start + 16 : start + 17] == ":"
+    ):
+        return None
+    second = second_ns(line[start : start + 16])
+    if second is None:
+        return None
+    away, end, zone = zones.after(line, start + 16)
+    return second - away, end, zone
+
+
 # Readers that a text is tried with which is a time and nothing else.
-WHOLE: tuple[Reader, ...] = (iso, epoch, common_log, ctime, syslog, short_year)
+WHOLE: tuple[Reader, ...] = (iso, minutes, epoch, common_log, ctime, syslog, short_year)
 
 
 def whole(text: str, arrival_ns: int) -> Time | None:

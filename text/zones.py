@@ -15,7 +15,7 @@ from text.levels import is_level
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
 UTC = ""  # the zone of a time that is already UTC
-_QUARTER_NS, _NEAR_NS, _WIDEST = 15 * MINUTE_NS, 5 * MINUTE_NS, 56  # quarter hours east or west: 14 hours
+QUARTER_NS, _NEAR_NS, _WIDEST = 15 * MINUTE_NS, 5 * MINUTE_NS, 56  # quarter hours east or west: 14 hours
 
 Found = tuple[int, int, str | None]
 
@@ -41,7 +41,7 @@ def after(line: str, start: int) -> Found:
     for sure: (0, end, name). No zone: (0, start, None).
     """
     sign = line[start : start + 1]
-    if sign == "Z":
+    if sign in ("Z", "z"):
         return 0, start + 1, UTC
     if sign == " ":
         if line[start : start + 4] in _HEADS:
@@ -172,6 +172,6 @@ def called_by(name: str, zone: str, local_ns: int) -> bool:
 
 def nearest(local_ns: int, instant_ns: int) -> int | None:
     """Quarter hours east of UTC that bring `local_ns` within 5 minutes of an instant; None: none do, up to 14 hours."""
-    quarters = (local_ns - instant_ns + _QUARTER_NS // 2) // _QUARTER_NS
-    near = abs(local_ns - quarters * _QUARTER_NS - instant_ns) <= _NEAR_NS
+    quarters = (local_ns - instant_ns + QUARTER_NS // 2) // QUARTER_NS
+    near = abs(local_ns - quarters * QUARTER_NS - instant_ns) <= _NEAR_NS
     return quarters if near and -_WIDEST <= quarters <= _WIDEST else None

@@ -10,7 +10,7 @@ from contracts.records import EventRow, Row, SentEvent
 from contracts.settings import Settings
 from flows.parse.attributes import own_attributes
 from flows.parse.batch import Parsed, Parser, payload_limit, refusal
-from flows.parse.event_time import event_time
+from flows.parse.event_time import event_time, usual_times
 from flows.parse.tolerant import TolerantDecoder
 
 
@@ -19,7 +19,7 @@ class EventRows:
 
     def __init__(self, settings: Settings) -> None:
         self._limit, self._depth = settings.ingest_attributes, settings.ingest_depth
-        self._future_ns = int(settings.future_limit_s * 1_000_000_000)
+        self._usual = usual_times(settings)
 
     def __call__(self, header: BatchHeader, indices: Sequence[int], records: Sequence[SentEvent]) -> Parsed:
         rows: list[Row] = []
@@ -30,13 +30,12 @@ class EventRows:
                 text = f"{len(attributes)} attributes, {self._limit} are allowed"
                 rejects.append(refusal(index, sent, "too_many_attributes", text))
                 continue
-            time_ns = event_time(sent.timestamp, header.received_ns, self._future_ns, attributes)
+            time_ns = event_time(sent.timestamp, header.received_ns, self._usual, attributes)
             service, env, host = sent.service or "", sent.env or "", sent.host or ""
             rows.append(EventRow(index, time_ns, sent.name, sent.body or "", service, env, host, attributes))
         return rows, rejects
 
 
 def event_parser(settings: Settings) -> Parser[SentEvent]:
-    return Parser(
-        Kind.EVENTS, TolerantDecoder(Kind.EVENTS, SentEvent, settings), EventRows(settings), payload_limit(settings)
-    )
+    decoder = TolerantDecoder(Kind.EVENTS, SentEvent, settings)
+    return Parser(Kind.EVENTS, decoder, EventRows(settings), payload_limit(settings))

@@ -1,7 +1,8 @@
 """Logs: decoded records -> rows, with what their lines say of themselves.
 
 What the sender says wins over what stands in the text: severity, timestamp, trace ids, attributes of the same name.
-The body stays the line as it came.
+A text without a time takes that of the text before it, where the sender sends its start. The body stays the line as it
+came.
 """
 
 from __future__ import annotations
@@ -13,83 +14,163 @@ from contracts.batches import Reject
 from contracts.messages import BatchHeader, Kind
 from contracts.records import LogRow, Row, SentLog
 from contracts.settings import Settings
+from contracts.timestamps import timestamp_ns
 from flows.parse.attributes import flatten, is_flat
 from flows.parse.batch import Parsed, Parser, payload_limit, refusal
-from flows.parse.event_time import event_time, kept
-from flows.parse.line import AttributeLimits, Finder, LineFacts
+from flows.parse.clock import Clock, utc_of
+from flows.parse.event_time import FLAG, Usual, event_time, kept, usual_times
+from flows.parse.facts import AttributeLimits, LineFacts
+from flows.parse.given import NOTHING, SEVERITY, SPAN, TIME, TRACE, Sent, given_text
+from flows.parse.line import Finder
 from flows.parse.tolerant import TolerantDecoder
 from text.levels import UNKNOWN, Severity, named, text_of, valued
+from text.zones import UTC
 
 SECOND_NS = 1_000_000_000
+_LAST_NS = (1 << 63) - 1
 
 
 class LogRows:
-    """Records of one batch -> rows."""
+    """Records of one batch -> rows.
+
+    A row is a function of the record, of the arrival in whole microseconds, and of the settings; its columns `given`
+    and `zone` hold what else is needed to read it again.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._limits = AttributeLimits(settings.ingest_attributes, settings.ingest_depth)
-        self._future_ns = int(settings.future_limit_s * SECOND_NS)
+        self._usual = usual_times(settings)
+        self._clock = Clock(settings)
 
     def __call__(self, header: BatchHeader, indices: Sequence[int], records: Sequence[SentLog]) -> Parsed:
-        find, arrival_ns = Finder(self._limits).find, header.received_ns
+        arrival_ns = header.received_ns - header.received_ns % 1000
+        reader = _Reader(self._limits, self._usual, self._clock, arrival_ns)
+        find = reader.finder.find
         rows: list[Row] = []
         rejects: list[Reject] = []
         usual: dict[str, Any] | None = None  # attributes that need no second look: records of one file share them
+        flat: dict[str, Any] | None = None
         for index, sent in zip(indices, records, strict=True):
             body = sent.body if sent.body is not None else sent.message
             if body is None:
                 rejects.append(refusal(index, sent, "missing_body", "record has neither body nor message"))
                 continue
             own = sent.attributes
-            if own and own != usual:
-                own = usual = own if is_flat(own) else flatten(own, self._limits.depth)
+            if not own:
+                own = None
+            elif own == usual:
+                own = flat
+            else:
+                usual, own = own, own if is_flat(own) else flatten(own, self._limits.depth)
+                flat = own
                 if len(own) > self._limits.attributes:
                     text = f"{len(own)} attributes, {self._limits.attributes} are allowed"
                     rejects.append(refusal(index, sent, "too_many_attributes", text))
                     usual = None
                     continue
-            rows.append(self._row(index, sent, body, own or {}, find(body, arrival_ns), arrival_ns))
+            rows.append(reader.row(index, sent, body, own, find(body, arrival_ns)))
         return rows, rejects
 
-    def _row(
-        self, index: int, sent: SentLog, body: str, own: dict[str, Any], found: LineFacts, arrival_ns: int
-    ) -> LogRow:
-        attributes = found.attributes
+
+class _Reader:
+    """Reads the records of one batch."""
+
+    def __init__(self, limits: AttributeLimits, usual: Usual, clock: Clock, arrival_ns: int) -> None:
+        self.finder = Finder(limits)
+        self._usual, self._zone, self._zone_of, self._arrival_ns = usual, clock.zone, clock.zone_of, arrival_ns
+        self._first_ns, self._last_ns = max(arrival_ns - usual.past_ns, 0), arrival_ns + usual.future_ns
+        self._preceding: tuple[str, str, int | None] = ("", "", None)
+        # `given` of the last record whose sender gave attributes and a time of reading, and nothing else.
+        self._own: dict[str, Any] | None = None
+        self._observed: Sent | None = None
+        self._given = NOTHING
+
+    def row(self, index: int, sent: SentLog, body: str, own: dict[str, Any] | None, found: LineFacts) -> LogRow:
+        attributes, time_ns, bits, preceding_ns = found.attributes, found.time_ns, 0, None
+        zone = sent.observed_timezone or self._zone or self._zone_of(sent.service)
         if own:
             attributes.update(own)
-        time_ns = found.time_ns
         if sent.timestamp is not None:
-            time_ns = event_time(sent.timestamp, arrival_ns, self._future_ns, attributes)
-        elif time_ns is None:
-            time_ns = event_time(sent.observed_timestamp, arrival_ns, self._future_ns, attributes)
-        elif 0 <= time_ns <= arrival_ns + self._future_ns:
+            bits = TIME
+            time_ns = event_time(sent.timestamp, self._arrival_ns, self._usual, attributes)
+        elif time_ns is not None and found.zone == UTC and self._first_ns <= time_ns <= self._last_ns:
             time_ns -= time_ns % 1000
         else:
-            time_ns = kept(time_ns, time_ns, arrival_ns, self._future_ns, attributes)
+            if time_ns is None and sent.preceding_text:
+                preceding_ns = self._preceding_ns(sent.preceding_text, zone, sent)
+            time_ns = self._time_of(sent, found, zone, preceding_ns)
         if sent.severity_text is None and sent.level is None and sent.severity_number is None:
             number, text = found.severity or UNKNOWN
         else:
             number, text = severity_of(sent, found)
+            bits |= SEVERITY if sent.severity_text or sent.level or sent.severity_number else 0
+        trace_id, span_id = found.trace_id, found.span_id
+        if sent.trace_id:
+            trace_id = sent.trace_id.lower()
+            bits |= TRACE
+        if sent.span_id:
+            span_id = sent.span_id.lower()
+            bits |= SPAN
+        if bits or preceding_ns is not None or own is not self._own or sent.observed_timestamp != self._observed:
+            given = self._given_by(sent, own, bits, preceding_ns, attributes)
+        else:
+            given = self._given
+        service, env, host = sent.service or "", sent.env or "", sent.host or ""
         return LogRow(
-            index,
-            time_ns,
-            number,
-            text,
-            sent.service or "",
-            sent.env or "",
-            sent.host or "",
-            body,
-            attributes,
-            sent.trace_id.lower() if sent.trace_id else found.trace_id,
-            sent.span_id.lower() if sent.span_id else found.span_id,
+            index, time_ns, number, text, service, env, host, body, attributes, trace_id, span_id, given, zone
         )
+
+    def _time_of(self, sent: SentLog, found: LineFacts, zone: str, preceding_ns: int | None) -> int:
+        """The time of a record whose sender gave none."""
+        time_ns = preceding_ns if found.time_ns is None else found.time_ns
+        if found.zone != UTC and found.time_ns is not None:
+            time_ns = utc_of(found, zone, self._near_ns(sent))
+        if time_ns is None:
+            return event_time(sent.observed_timestamp, self._arrival_ns, self._usual, found.attributes)
+        if self._first_ns <= time_ns <= self._last_ns:
+            return time_ns - time_ns % 1000
+        return kept(time_ns, time_ns, self._arrival_ns, self._usual, found.attributes)
+
+    def _given_by(
+        self,
+        sent: SentLog,
+        own: dict[str, Any] | None,
+        bits: int,
+        preceding_ns: int | None,
+        attributes: dict[str, Any],
+    ) -> str:
+        raw = sent.timestamp if bits & TIME and FLAG in attributes else None
+        given = given_text(bits, own, sent.observed_timestamp, preceding_ns, raw)
+        if not bits and preceding_ns is None:
+            self._own, self._observed, self._given = own, sent.observed_timestamp, given
+        return given
+
+    def _near_ns(self, sent: SentLog) -> int:
+        """When the sender read the text, as far as anybody knows."""
+        try:
+            return self._arrival_ns if sent.observed_timestamp is None else timestamp_ns(sent.observed_timestamp)
+        except (ValueError, OverflowError):
+            return self._arrival_ns
+
+    def _preceding_ns(self, text: str, zone: str, sent: SentLog) -> int | None:
+        """The time of the text before, whole microseconds."""
+        known_text, known_zone, time_ns = self._preceding
+        if text != known_text or zone != known_zone:
+            found = self.finder.find(text, self._arrival_ns)
+            time_ns = utc_of(found, zone, self._near_ns(sent))
+            if time_ns is not None:
+                time_ns = time_ns - time_ns % 1000 if 0 <= time_ns <= _LAST_NS else None
+            self._preceding = (text, zone, time_ns)
+        return time_ns
 
 
 def severity_of(sent: SentLog, found: LineFacts) -> Severity:
     """The sender's number and text, each filling in for the other; else what was found."""
     name = sent.severity_text or sent.level
     if name:
-        number, text = (valued(int(name)) if name.isascii() and name.isdigit() else None) or named(name)
+        number, text = (valued(int(name)) if name.isascii() and name.isdigit() and name[0] != "0" else None) or named(
+            name
+        )
         return sent.severity_number or number, text
     if sent.severity_number:
         return sent.severity_number, text_of(sent.severity_number)

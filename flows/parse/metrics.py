@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -13,7 +15,7 @@ from contracts.records import MetricRow, Row, SentMetric
 from contracts.settings import Settings
 from flows.parse.attributes import own_attributes
 from flows.parse.batch import Parsed, Parser, payload_limit, refusal
-from flows.parse.event_time import event_time
+from flows.parse.event_time import event_time, usual_times
 
 
 class MetricRows:
@@ -21,7 +23,7 @@ class MetricRows:
 
     def __init__(self, settings: Settings) -> None:
         self._limit, self._depth = settings.ingest_attributes, settings.ingest_depth
-        self._future_ns = int(settings.future_limit_s * 1_000_000_000)
+        self._usual = replace(usual_times(settings), past_ns=sys.maxsize)  # a flag would be a label of the series
 
     def __call__(self, header: BatchHeader, indices: Sequence[int], records: Sequence[SentMetric]) -> Parsed:
         rows: list[Row] = []
@@ -34,7 +36,7 @@ class MetricRows:
             elif not math.isfinite(sent.value):
                 rejects.append(refusal(index, sent, "invalid_record", "value is not finite"))
             else:
-                time_ns = event_time(sent.timestamp, header.received_ns, self._future_ns, attributes)
+                time_ns = event_time(sent.timestamp, header.received_ns, self._usual, attributes)
                 rows.append(
                     MetricRow(
                         index,

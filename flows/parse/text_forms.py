@@ -64,7 +64,6 @@ def in_brackets(line: str, arrival_ns: int) -> Said | None:
         or request_lines.uwsgi(line, arrival_ns)
         or bracketed_date(line, arrival_ns)
         or redis(line, arrival_ns)
-        or bracket_then_time(line, arrival_ns)
     )
 
 
@@ -100,6 +99,11 @@ def _bracketed_epoch(line: str, arrival_ns: int) -> times.Time | None:
     close = line.find("]", 9, 34)
     time = times.epoch(line[1:close], 0, arrival_ns) if close > 0 else None
     return None if time is None or time[1] != close - 1 else (time[0], close, time[2])
+
+
+def bracketed_head(line: str, arrival_ns: int) -> Said | None:
+    """What begins with a bracket that holds no time; after the envelopes, which begin like this too."""
+    return in_brackets(line, arrival_ns) or bracket_then_time(line, arrival_ns)
 
 
 def bracket_then_time(line: str, arrival_ns: int) -> Said | None:

@@ -54,7 +54,7 @@ class Files:
 
     def open(self, path: str, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
         """A file to read; text with few values comes dictionary-encoded. Close it."""
-        few = [name for name in self.schema.names if name in FEW_VALUES]
+        few = [name for name in self.schema.names if name in FEW_VALUES - RESERVED_NAMES]  # older files lack those
         if self._folder is not None:
             return pq.ParquetFile(str(self._folder / path), metadata=metadata, read_dictionary=few)
         return pq.ParquetFile(path, metadata=metadata, read_dictionary=few, filesystem=self._bucket, pre_buffer=True)

@@ -2,7 +2,7 @@
 
 Every table is partitioned by `day`, the UTC day of arrival. Times have microseconds. A record's id is derived from
 (tenant, producer, epoch, stream, sequence) and not stored. Absent text is "", never NULL;
-`RESERVED` columns are NULL.
+but in `RESERVED` columns it is NULL.
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ _OWN: dict[Kind, _Columns] = {
     ],
 }
 
-# Nullable, and written as NULL: reserved, so that what fills them later changes no table.
+# Nullable: a table of before gets them by itself. Written as NULL where a kind of row has no such field: reserved, so
+# that what fills them later changes no table.
 RESERVED: _Columns = [
     ("pattern", _TEXT),  # shape of the text, without what varies
     ("weight", _DOUBLE),  # how many records this one stands for
-    ("given", _TEXT),  # JSON of what the sender gave, where the flow changed it
-    ("zone", _TEXT),  # time zone that the text's time was read in
+    ("given", _TEXT),  # logs: JSON of what the sender gave, see `flows.parse.given`
+    ("zone", _TEXT),  # logs: time zone in which a time of the text is read that names none
 ]
 RESERVED_NAMES = frozenset(name for name, _ in RESERVED)
 
@@ -176,6 +177,7 @@ def pipeline_version() -> str:
 # Text with few distinct values waits for its commit dictionary-encoded: sorting and writing it costs a quarter.
 FEW_VALUES = {"tenant", "service", "env", "host", "producer", "stream", "pipeline", "severity_text", "name", "unit"}
 FEW_VALUES |= {"metric_kind", "reason", "stage", "source_kind", "source_producer", "source_stream"}
+FEW_VALUES |= {"given", "zone"}
 _DICTIONARY = pa.dictionary(pa.int32(), _TEXT)
 
 
@@ -208,7 +210,8 @@ def nulls(count: int, dtype: pa.DataType) -> pa.Array[Any]:
 
 def _column(values: Sequence[Any], dtype: pa.DataType, zeros: pa.Array[Any]) -> pa.Array[Any]:
     if dtype in (_TEXT, _DICTIONARY) and values.count(values[0]) == len(values):
-        return _constant(values[0], dtype, zeros)  # rows of one sender are much alike
+        # Rows of one sender are much alike.
+        return nulls(len(zeros), dtype) if values[0] is None else _constant(values[0], dtype, zeros)
     return pa.array(values, _TEXT).dictionary_encode() if dtype == _DICTIONARY else pa.array(values, dtype)
 
 
@@ -239,8 +242,10 @@ def record_batch(batch: Batch, pipeline: str) -> pa.RecordBatch:
     if "attributes" in values:
         arrays["attributes"] = pa.array(list(map(attributes_json, values.pop("attributes"))), _TEXT)
     for name, column in values.items():
-        arrays[name] = _column(column, schema.field(name).type, zeros)
-    arrays |= {name: nulls(len(zeros), dtype) for name, dtype in RESERVED if name in schema.names}
+        texts = [text or None for text in column] if name in RESERVED_NAMES and "" in column else column
+        arrays[name] = _column(texts, schema.field(name).type, zeros)
+    absent = [field for field in schema if field.name in RESERVED_NAMES - arrays.keys()]
+    arrays |= {field.name: nulls(len(zeros), field.type) for field in absent}
     return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
 
 

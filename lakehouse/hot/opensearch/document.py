@@ -146,6 +146,8 @@ def _log(row: Any, can_split: bool) -> bytes:
         own += b',"trace_id":' + _encode(row.trace_id)
     if 0 < len(row.span_id) <= LONGEST:
         own += b',"span_id":' + _encode(row.span_id)
+    if row.given:
+        own += b',"zone":%b,"given":%b' % (_encode(row.zone), row.given.encode())
     return own
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from contracts.batches import Batch
 from contracts.messages import BatchHeader, Kind
 from contracts.records import EventRow, LogRow, MetricRow
-from lakehouse.delta.schemas import SCHEMAS
+from lakehouse.delta.schemas import RESERVED_NAMES, SCHEMAS
 from lakehouse.delta.table import translated
 from lakehouse.lake.archive import open_archive
 from lakehouse.lake.view import View, bounded
@@ -113,6 +113,8 @@ class LakeRows:
             known.get(text) or known.setdefault(text, _decode(text)) for text in values["attributes"]
         ]
         make = _ROWS[self._kind]
+        for name in RESERVED_NAMES & {*make.__struct_fields__}:
+            values[name] = [text or "" for text in values[name]]
         made = map(make, *(values[_NAMES.get(name, name)] for name in make.__struct_fields__))
         heads = zip(*(values[name] for name in (*_PLACE, *_HEADER)), strict=True)
         batches = []

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from contracts.errors import ConfigError
 from contracts.messages import Kind
-from contracts.records import LogRow
+from contracts.records import LogRow, MetricRow, SentMetric
 from flows.graph import parser
-from tests.flows.messages import ARRIVAL_NS, SECOND_NS, arrived, balanced, line, logs, message
+from flows.parse.metrics import MetricRows
+from tests.flows.messages import ARRIVAL_NS, SECOND_NS, arrived, balanced, header, line, logs, message
 from tests.settings import settings
 
 PARSE = parser(Kind.LOGS, settings())
@@ -118,3 +120,21 @@ def test_a_parser_that_fails_on_one_record_loses_that_one_alone(monkeypatch: pyt
 
     assert [found.body for found in logs(batch)] == ["a", "c"]
     assert [(reject.index, reject.reason, reject.stage) for reject in batch.rejects] == [(1, "unusable", "parse")]
+
+
+def test_a_time_long_before_its_arrival_is_kept_and_flagged_but_not_on_a_point_of_a_series() -> None:
+    assert row("x", timestamp="1999-01-01T00:00:00Z").attributes == {FLAG: "past"}
+    assert row("1999-01-01 00:00:00 x").attributes == {FLAG: "past"}
+    narrow = parser(Kind.LOGS, settings(past_limit_days=1))
+    (found,) = logs(narrow(arrived(message([line("x", timestamp=ARRIVAL_NS // SECOND_NS - 100_000)]))))
+    assert found.attributes == {FLAG: "past"}
+    points = MetricRows(settings())(header(kind=Kind.METRICS), [0], [SentMetric("n", 1.0, timestamp=915_148_800)])[0]
+    assert [point.attributes for point in points if isinstance(point, MetricRow)] == [{}]
+
+
+@pytest.mark.parametrize(
+    "values", [{"timezone": "Mars/Phobos"}, {"timezones": "shop=Mars/Phobos"}, {"timezones": "UTC"}]
+)
+def test_a_zone_of_the_settings_that_is_not_known_ends_the_start(values: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="HEADWATER_TIMEZONE"):
+        parser(Kind.LOGS, settings(**values))

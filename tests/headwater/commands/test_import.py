@@ -230,7 +230,7 @@ def test_refused_records_are_named_with_their_reason_and_the_others_pass(
     tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = written(tmp_path / "old.ndjson", lines(5))
-    path.write_text(path.read_text() + '{"body": 5}\n{"level": "info"}\nnot json\n' + json.dumps(lines(1)[0]) + "\n")
+    path.write_text(path.read_text() + '[1]\n{"level": "info"}\nnot json\n' + json.dumps(lines(1)[0]) + "\n")
 
     assert import_files(settings, [path], ACME, logs("ndjson")) == 1
 
