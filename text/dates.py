@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from text import zones
-from text.times import DAY_NS, MONTHS, Time, nearest_year, second_ns, short_year
+from text import times, zones
+from text.times import DAY_NS, MONTHS, Reader, Time, nearest_year, second_ns, short_year
 
 _CLOCK = (
     r"(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?(?:[ \u202f\u00a0]?(?P<half>[AaPp])\.?[Mm]\b\.?)?"
@@ -43,6 +43,7 @@ _UNIX = _pattern(
     rf"{_CLOCK}(?: (?P<zone>[A-Z]{{3,5}}|[+-]\d{{4}}))? (?P<y>\d{{4}})\b",
 )
 _NEAR_NS = 2 * DAY_NS
+_LONGEST_CHARS = 80  # of a text that is a time
 
 
 def of_letter(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -137,3 +138,28 @@ def _slashed(line: str, start: int, arrival_ns: int) -> Time | None:
     if american is not None and abs(american[0] - arrival_ns) <= abs(european[0] - arrival_ns):
         return american
     return european[0], european[1] + start, european[2]
+
+
+# Readers that a text is tried with which is a time and nothing else.
+WHOLE: tuple[Reader, ...] = (
+    times.iso,
+    times.minutes,
+    times.epoch,
+    times.common_log,
+    times.ctime,
+    times.syslog,
+    times.short_year,
+    of_any,
+)
+
+
+def whole(text: str, arrival_ns: int) -> Time | None:
+    """The time that `text` is, from its first character to its last; blanks around it do not count."""
+    text = text.strip()
+    if not 8 <= len(text) <= _LONGEST_CHARS:
+        return None
+    for reader in WHOLE:
+        found = reader(text, 0, arrival_ns)
+        if found is not None and found[1] == len(text):
+            return found
+    return None

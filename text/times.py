@@ -31,7 +31,6 @@ _MICROS: dict[str, int] = {}
 _YEARLESS: dict[tuple[str, int], int | None] = {}
 _COMMON: dict[str, int | None] = {}
 _CACHE_SIZE = 8192
-_LONGEST_CHARS = 80  # of a text that is a time
 
 
 def second_ns(text: str) -> int | None:
@@ -42,14 +41,14 @@ def second_ns(text: str) -> int | None:
         since = dt.datetime.fromisoformat(text.replace("/", "-")) - _EPOCH
         second: int | None = (since.days * 86_400 + since.seconds) * SECOND_NS
     except (ValueError, TypeError):
-        second = _leap_ns(text)
+        second = _leap_second_ns(text)
     if len(_CACHE) >= _CACHE_SIZE:
         _CACHE.clear()
     _CACHE[text] = second
     return second
 
 
-def _leap_ns(text: str) -> int | None:
+def _leap_second_ns(text: str) -> int | None:
     """A second 60 is the first instant of the next minute."""
     before = second_ns(text[:17] + "59") if text[17:] == "60" else None
     return None if before is None else before + SECOND_NS
@@ -170,6 +169,9 @@ def syslog(line: str, start: int, arrival_ns: int) -> Time | None:
     if found is None:
         return None
     fraction, end = _fraction(line, start + 15)
+    if line[end : end + 1] == " " and ":" in line[end + 4 : end + 6] and line[end + 1 : end + 4].isupper():
+        away, end, zone = zones.after(line, end)  # Cisco: `Nov 30 19:40:07.123 UTC: %SYS-5-…`
+        return found + fraction - away, end, zone
     return found + fraction, end, None
 
 
@@ -265,19 +267,3 @@ def minutes(line: str, start: int, arrival_ns: int) -> Time | None:
         return None
     away, end, zone = zones.after(line, start + 16)
     return second - away, end, zone
-
-
-# Readers that a text is tried with which is a time and nothing else.
-WHOLE: tuple[Reader, ...] = (iso, minutes, epoch, common_log, ctime, syslog, short_year)
-
-
-def whole(text: str, arrival_ns: int) -> Time | None:
-    """The time that `text` is, from its first character to its last; blanks around it do not count."""
-    text = text.strip()
-    if not 8 <= len(text) <= _LONGEST_CHARS:
-        return None
-    for reader in WHOLE:
-        found = reader(text, 0, arrival_ns)
-        if found is not None and found[1] == len(text):
-            return found
-    return None

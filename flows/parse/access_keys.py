@@ -37,7 +37,7 @@ from flows.parse.http_request import (
 MARKS = frozenset(
     (
         *("method", "httpMethod", "req.method", "request.method", "request_method", "RequestMethod"),
-        *("remote_addr", "remote_ip", "http_user_agent", "request_uri", "body_bytes_sent", "response_code"),
+        *("remote_addr", "remote_ip", "request", "http_user_agent", "request_uri", "body_bytes_sent", "response_code"),
         *("DownstreamStatus", "ClientRequestMethod", "httpRequest.requestMethod", "http.method", "verb"),
         "properties.httpMethod",
     )

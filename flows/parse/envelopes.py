@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flows.parse.attributes import within
+from flows.parse import access_keys, text_forms
+from flows.parse.attributes import flatten, is_flat, within
 from flows.parse.facts import AttributeLimits, LineFacts
+from flows.parse.request_lines import Said
 from flows.parse.structured import IOSTREAM
 from text import times
 from text.escapes import without_sequences
@@ -20,10 +22,9 @@ from text.levels import BY_LETTER, is_level, of_syslog, spoken
 from text.times import MONTHS, Time
 
 _BETWEEN = " \t-|:"  # between a time and what it stands before
-_MOST_BETWEEN, _HEAD_CHARS = 16, 40
+_MOST_BETWEEN, _HEAD_CHARS, _TAG_CHARS = 16, 40, 450
 _CRI = ("stdout ", "stderr ")
 _CEE = "@cee:"
-_PROGRAMS = ("GIN", "Nest")  # names that stand in brackets in front of a time: text of these programs
 _NAME = re.compile(r"[\w./-]{1,64}(?: [\w./-]{1,64})?[ \t]+\|(?: |$)")
 _TAG = re.compile(r"(?:(?P<host>[\w.:-]{1,255}) )?(?P<app>[\w./@()-]{1,128})(?:\[(?P<pid>[^\]\s]{1,64})\])?: ?")
 _FIELDS = re.compile(r" (?P<host>\S{1,255}) (?P<app>\S{1,48}) (?P<pid>\S{1,128}) (?P<id>\S{1,32}) ")
@@ -32,14 +33,32 @@ _DATUM = re.compile(r' ([^\s=\]"]{1,64})="((?:[^"\\]|\\.)*+)"')
 _UNESCAPED = re.compile(r'\\(["\\\]])')
 
 
-def timed(line: str, time: Time) -> LineFacts:
+def timed(line: str, time: Time, limits: AttributeLimits) -> LineFacts:
     """The facts of a line that begins with a time (of which `time` is what its reader gave)."""
     end = time[1]
     severity = spoken(line, end)
     found = LineFacts(time[0], severity, zone=time[2])
-    if severity is not None and line[end + 1 : end + 2].isupper() and line.find("{", end, end + _HEAD_CHARS) < 0:
+    near = line[end + 1 : end + 4]
+    capital = severity is not None and near != near.lower()
+    if capital and line[-1] != "}" and line.find("{", end, end + _HEAD_CHARS) < 0:
         return found  # most lines: a level in capitals, and words
-    return opened(found, line, end)
+    found = opened(found, line, end)
+    if found.inside or not (found.severity is None or line[-1] == "}"):
+        return found
+    return found_by(text_forms.after_time(line, time, found.severity), limits, found.attributes)
+
+
+def found_by(said: Said, limits: AttributeLimits, others: dict[str, Any] | None = None) -> LineFacts:
+    """The facts that a reader of text gives, with `others` of the attributes."""
+    time, severity, attributes = said
+    if attributes:
+        flat = attributes if is_flat(attributes) else flatten(attributes, limits.depth)
+        attributes = within({**(others or {}), **access_keys.with_fields(flat)}, limits.attributes)
+    else:
+        attributes = others or {}
+    if time is None:
+        return LineFacts(None, severity, attributes)
+    return LineFacts(time[0], severity, attributes, zone=time[2])
 
 
 def opened(found: LineFacts, line: str, end: int) -> LineFacts:
@@ -51,10 +70,18 @@ def opened(found: LineFacts, line: str, end: int) -> LineFacts:
     if _is_structured(line, start, first):
         found.inside = line[start:]
     elif not _headed(found, line, start):
-        head = _TAG.match(line, start) if first.isalnum() else None
+        head = _TAG.match(line, start) if first.isalnum() and _may_be_tagged(line, start) else None
         if head is not None and (head["pid"] or head["app"] != head.string[start : head.end("app")]):
             _take_tag(found, line, head)
     return found
+
+
+def _may_be_tagged(line: str, start: int) -> bool:
+    """Whether at most one blank stands before a colon: only then `_TAG`, which costs more, may match."""
+    colon = line.find(": ", start, start + _TAG_CHARS)
+    if colon < 0:
+        colon = line.find("]:", start, start + _TAG_CHARS)
+    return colon > 0 and line.count(" ", start, colon) <= 1
 
 
 def _after_marks(line: str, start: int) -> int:
@@ -103,7 +130,8 @@ def _is_time(line: str, start: int) -> bool:
     """Whether a date, an access log, or an epoch number begins at `start`."""
     if line[start + 4 : start + 5] in ("-", "/") and line[start : start + 4].isdecimal():
         return True
-    return line.find(" - ", start, start + 64) > 0 and line.find(" [", start, start + 128) > 0
+    bracket = line.find(" [", start, start + 128)  # of an access log, or of HAProxy
+    return bracket > 0 and (line[bracket + 4 : bracket + 5] == "/" or line[bracket + 6 : bracket + 7] == "-")
 
 
 def _headed(found: LineFacts, line: str, start: int) -> bool:
@@ -166,7 +194,7 @@ def syslog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | N
 def _after_time(found: LineFacts, line: str, end: int) -> LineFacts:
     head = _TAG.match(line, end + 1) if line[end : end + 1] in (" ", ":") else None
     if head is None:
-        found.severity = spoken(line, end) or found.severity
+        found.severity = text_forms.level_at(line, end) or found.severity
         severity = found.severity
         opened(found, line, end)
         found.severity = found.severity or severity
@@ -227,7 +255,7 @@ def named(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | No
     if line.find("|", 0, 140) < 0:
         return None
     head = _NAME.match(line)
-    if head is None or not line[head.end() :].strip():
+    if head is None or not line[head.end() :].strip() or is_level(head[0][:-2].strip()):
         return None
     return LineFacts(attributes={"container.name": head[0][:-2].strip()}, inside=line[head.end() :])
 
@@ -235,7 +263,7 @@ def named(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | No
 def tagged(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """`[pod/web-1/app] text`: something in brackets in front of JSON, logfmt, klog or a time."""
     close = line.find("] ", 1, 200)
-    start = _after_marks(line, close + 2) if close > 0 and line[1:close] not in _PROGRAMS else 0
+    start = _after_marks(line, close + 2) if close > 0 else 0
     if start == 0 or not _is_structured(line, start, line[start : start + 1]):
         return None
     return LineFacts(None, spoken(line[: close + 1], 0), inside=line[start:])

@@ -37,5 +37,6 @@ class EventRows:
 
 
 def event_parser(settings: Settings) -> Parser[SentEvent]:
-    decoder = TolerantDecoder(Kind.EVENTS, SentEvent, settings)
-    return Parser(Kind.EVENTS, decoder, EventRows(settings), payload_limit(settings))
+    return Parser(
+        Kind.EVENTS, TolerantDecoder(Kind.EVENTS, SentEvent, settings), EventRows(settings), payload_limit(settings)
+    )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from flows.parse.facts import LineFacts
-from text import levels, times
+from text import dates, levels, times
 from text.escapes import without_colours
 from text.levels import Severity
 
@@ -45,7 +45,7 @@ def _take_time(found: LineFacts, value: object, arrival_ns: int) -> bool:
             found.time_ns = times.micros(value, 0)  # type: ignore[arg-type]
             if found.time_ns is not None:
                 return True
-        time = times.whole(without_colours(value), arrival_ns)  # type: ignore[arg-type]
+        time = dates.whole(without_colours(value), arrival_ns)  # type: ignore[arg-type]
         if time is not None:
             found.time_ns, _, found.zone = time
     elif kind is int or kind is float:
@@ -137,7 +137,8 @@ _TIME_KEYS = (
         "log.time",
         "log.timestamp",
     ),
-    *("startutc", "start_time", "startlocal", "start_timestamp", "created", "date", "t", "observedtimeunixnano"),
+    *("startutc", "start_time", "startlocal", "start_timestamp", "started_at", "requesttime", "created", "date", "t"),
+    "observedtimeunixnano",
 )
 _NANOS = {
     "instant.epochsecond": "instant.nanoofsecond",

@@ -9,16 +9,14 @@ one, to a bounded depth: level, attributes and time are those of the inside, els
 
 from __future__ import annotations
 
-from typing import Any
-
-from flows.parse import access_keys, access_log, envelopes, request_lines, text_forms
-from flows.parse.attributes import flatten, is_flat, within
-from flows.parse.envelopes import klog, named, opened, prioritised, tagged, timed
+from flows.parse import access_log, request_lines, text_forms
+from flows.parse.attributes import within
+from flows.parse.envelopes import found_by, klog, named, opened, prioritised, syslog, tagged, timed
 from flows.parse.facts import AttributeLimits, Form, LineFacts
 from flows.parse.structured import json_object, logfmt_pairs
 from text import times, zones
 from text.escapes import without_sequences
-from text.levels import BY_LETTER, Severity, spoken
+from text.levels import BY_LETTER, spoken
 from text.zones import UTC
 
 __all__ = ["AttributeLimits", "Finder", "LineFacts"]
@@ -33,65 +31,15 @@ def access(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | N
 
 
 def iso(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
-    """A time by ISO 8601 at the start; quick for most lines: microseconds, a level in capitals, words."""
+    """As `_timed(times.iso)`; quicker for most lines: microseconds, a level in capitals, words."""
     time_ns = times.micros(line, 0)
     if time_ns is None:
         time = times.iso(line, 0, arrival_ns)
-        return None if time is None else _behind(line, time, time[1], limits)
+        return None if time is None else timed(line, time, limits)
     severity = spoken(line, 27)
     if severity is not None and line[28:29].isupper() and line[-1] != "}" and line.find("{", 28, 44) < 0:
         return LineFacts(time_ns, severity)
-    return _behind(line, (time_ns, 27, UTC), 27, limits)
-
-
-def _behind(line: str, time: times.Time, end: int, limits: AttributeLimits) -> LineFacts:
-    """The facts of a line with a time up to `end`: of an envelope, or of a program that writes text."""
-    found = timed(line, (time[0], end, time[2]))
-    if found.severity is None and not found.inside and (request := request_lines.after_iso(line, time)) is not None:
-        return _facts(request[0], None, request[1], limits)
-    if found.inside or found.attributes or (found.severity is not None and line[-1] not in "}]"):
-        return found
-    return _facts(*text_forms.after_time(line, time, found.severity), limits)
-
-
-def _facts(
-    time: times.Time | None, severity: Severity | None, attributes: dict[str, Any], limits: AttributeLimits
-) -> LineFacts:
-    if attributes:
-        flat = attributes if is_flat(attributes) else flatten(attributes, limits.depth)
-        attributes = within(access_keys.with_fields(flat), limits.attributes)
-    if time is None:
-        return LineFacts(None, severity, attributes)
-    return LineFacts(time[0], severity, attributes, zone=time[2])
-
-
-def _said(read: request_lines.Reader) -> Form:
-    """A form out of a reader that knows the whole line."""
-
-    def form(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
-        said = read(line, arrival_ns)
-        return None if said is None else _facts(*said, limits)
-
-    return form
-
-
-def epoch(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
-    """A number of seconds, milli-, micro- or nanoseconds at the start, then a level, or a request of Squid."""
-    time = times.epoch(line, 0, arrival_ns)
-    if time is None:
-        return None
-    found = timed(line, time)
-    if found.severity is None and not found.inside and not found.attributes:
-        found.attributes = request_lines.after_epoch(line, time) or {}
-    return found
-
-
-def syslog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
-    """`Jun 14 15:16:01 …`"""
-    found = envelopes.syslog(line, arrival_ns, limits)
-    if found is not None and found.severity is None and not found.inside:
-        found.severity = text_forms.level_at(line, 15)
-    return found
+    return timed(line, (time_ns, 27, UTC), limits)
 
 
 def blank(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts:
@@ -104,7 +52,17 @@ def _timed(reader: times.Reader) -> Form:
 
     def form(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
         time = reader(line, 0, arrival_ns)
-        return None if time is None else timed(line, time)
+        return None if time is None else timed(line, time, limits)
+
+    return form
+
+
+def _said(read: request_lines.Reader) -> Form:
+    """A form out of a reader that knows the whole line."""
+
+    def form(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
+        said = read(line, arrival_ns)
+        return None if said is None else found_by(said, limits)
 
     return form
 
@@ -124,10 +82,21 @@ def bracketed(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts 
     time = times.ctime(line, 1, arrival_ns) or times.iso(line, 1, arrival_ns) or times.common_log(line, 1, arrival_ns)
     if time is None:
         return None
-    request = request_lines.bracketed(line, time)
-    if request is not None:
-        return LineFacts(time[0], None, request, zone=time[2])
-    return _behind(line, time, time[1] + (line[time[1] : time[1] + 1] == "]"), limits)
+    time_ns, end, zone = time
+    if line[end : end + 1] == "]":
+        request = request_lines.bracketed(line, time)
+        if request is not None:
+            return LineFacts(time_ns, None, request, zone=zone)
+        end += 1
+    return timed(line, (time_ns, end, zone), limits)
+
+
+def other_brackets(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
+    """A bracket in front of the line of another program, or a date that is not ISO's in brackets."""
+    if times.iso(line, 1, arrival_ns) or times.ctime(line, 1, arrival_ns) or times.common_log(line, 1, arrival_ns):
+        return None
+    known = _tagged(line, arrival_ns, limits) or tagged(line, arrival_ns, limits)
+    return known or _in_brackets(line, arrival_ns, limits)
 
 
 def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -139,10 +108,8 @@ def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFac
     word = line[:space]
     if word in request_lines.LOAD_BALANCERS and (request := request_lines.of_balancer(line, time)) is not None:
         return LineFacts(time[0], None, request, zone=time[2])
-    found = timed(line, time)
+    found = timed(line, time, limits)
     found.severity = spoken(word, 0) or found.severity
-    if found.severity is None and not found.inside:
-        found.severity = text_forms.level_at(line, time[1])
     return found
 
 
@@ -151,16 +118,15 @@ def untimed(line: str) -> LineFacts:
     return opened(found, line, 0) if "{" in line[:40] else found
 
 
+_tagged, _in_brackets = _said(text_forms.tagged), _said(text_forms.in_brackets)
 _DIGIT: tuple[Form, ...] = (
-    iso, android, _timed(times.short_year), _timed(times.packed), access, epoch, after_a_word, named,
+    iso, android, _timed(times.short_year), _timed(times.packed), access, _timed(times.epoch), after_a_word, named,
     _said(text_forms.in_digits),
 )  # fmt: skip
-_LETTER: tuple[Form, ...] = (
-    named, logfmt_pairs, syslog, klog, after_a_word, access, _said(text_forms.in_words),
-)  # fmt: skip
+_LETTER: tuple[Form, ...] = (named, logfmt_pairs, syslog, klog, after_a_word, access, _said(text_forms.in_words))
 _FORMS: dict[str, tuple[Form, ...]] = {
     "{": (json_object,),
-    "[": (bracketed, _said(text_forms.in_brackets), tagged, _said(text_forms.bracketed_head)),
+    "[": (bracketed, other_brackets),
     "<": (prioritised,),
     **dict.fromkeys("0123456789", _DIGIT),
     **dict.fromkeys(_BLANK, (blank,)),
@@ -216,7 +182,6 @@ def _merged(envelope: LineFacts, inner: LineFacts, limits: AttributeLimits) -> L
     envelope.span_id = inner.span_id or envelope.span_id
     if inner.time_ns is not None and not (envelope.own_time and envelope.time_ns is not None):
         envelope.time_ns, envelope.zone = _inner_time(envelope, inner.time_ns, inner.zone)
-    envelope.inside = ""
     return envelope
 
 

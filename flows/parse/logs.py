@@ -23,7 +23,7 @@ from flows.parse.facts import AttributeLimits, LineFacts
 from flows.parse.given import NOTHING, SEVERITY, SPAN, TIME, TRACE, Sent, given_text
 from flows.parse.line import Finder
 from flows.parse.tolerant import TolerantDecoder
-from text.levels import UNKNOWN, Severity, named, text_of, valued
+from text.levels import UNKNOWN, Severity, named, text_of
 from text.zones import UTC
 
 SECOND_NS = 1_000_000_000
@@ -168,9 +168,7 @@ def severity_of(sent: SentLog, found: LineFacts) -> Severity:
     """The sender's number and text, each filling in for the other; else what was found."""
     name = sent.severity_text or sent.level
     if name:
-        number, text = (valued(int(name)) if name.isascii() and name.isdigit() and name[0] != "0" else None) or named(
-            name
-        )
+        number, text = named(name)
         return sent.severity_number or number, text
     if sent.severity_number:
         return sent.severity_number, text_of(sent.severity_number)

@@ -97,26 +97,22 @@ def bracketed(line: str, time: times.Time) -> Attributes | None:
     return found or None
 
 
-def after_iso(line: str, time: times.Time) -> tuple[times.Time, Attributes] | None:
-    """IIS, whose times are in UTC; AWS classic load balancers. Only for lines without a level."""
+def after_time(line: str, time: times.Time) -> tuple[times.Time, Attributes] | None:
+    """A time, then the request: IIS, chi, AWS classic load balancers, Squid. Only for lines without a level."""
     time_ns, end, zone = time
+    found: Attributes | None = None
     if zone is None and end == 19 and line[19:20] == " " and line[20:21].isalnum():
-        found = proxy_logs.iis(line, end)
-        return None if found is None else ((time_ns, end, UTC), found)
-    if '" from ' in line[:2048]:
+        found, zone = proxy_logs.iis(line, end), UTC
+    elif zone is None and '" from ' in line[:2048]:
         found = proxy_logs.chi(line, end)
-        return None if found is None else (time, found)
-    if zone == UTC and line[end : end + 1] == " " and '"' in line:
-        found = proxy_logs.load_balancer(line, end)
-        return None if found is None else (time, found)
-    return None
+    elif zone == UTC and line[end : end + 1] == " ":
+        if line[4:5] == "-":
+            found = proxy_logs.load_balancer(line, end) if '"' in line else None
+        elif "/" in line:
+            found = proxy_logs.squid(line, end)
+    return None if found is None else ((time_ns, end, zone), found)
 
 
 def of_balancer(line: str, time: times.Time) -> Attributes | None:
     """AWS application load balancers: a protocol, then the time."""
     return proxy_logs.load_balancer(line, time[1])
-
-
-def after_epoch(line: str, time: times.Time) -> Attributes | None:
-    """Squid."""
-    return proxy_logs.squid(line, time[1]) if line[time[1] : time[1] + 1] == " " and "/" in line else None

@@ -6,9 +6,10 @@ tried after the forms of `flows.parse.line`, which are faster; no line is of a f
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
+
+import msgspec
 
 from flows.parse import request_lines
 from flows.parse.request_lines import Said
@@ -25,8 +26,8 @@ _LIKELY = re.compile(
     re.ASCII,
 )
 _DATES = frozenset((*times.MONTHS, "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
-_NO_LOGFMT = _DATES | {"typ", "nod"}
-_decode = json.JSONDecoder().decode
+NO_LOGFMT = _DATES | {"typ", "nod"}
+_decode = msgspec.json.Decoder().decode
 
 
 def level_at(line: str, start: int) -> Severity | None:
@@ -55,16 +56,19 @@ def in_digits(line: str, arrival_ns: int) -> Said | None:
     )
 
 
+def tagged(line: str, arrival_ns: int) -> Said | None:
+    """Programs whose name, or what else they are known by, stands in brackets in front of the time."""
+    head = line[:6]
+    if head == "[GIN] ":
+        return request_lines.gin(line, arrival_ns)
+    if head == "[pid: ":
+        return request_lines.uwsgi(line, arrival_ns)
+    return nest(line, arrival_ns) if head == "[Nest]" else None
+
+
 def in_brackets(line: str, arrival_ns: int) -> Said | None:
     """What begins with a bracket, and with no time of `text.times` in it."""
-    if times.iso(line, 1, arrival_ns) or times.ctime(line, 1, arrival_ns) or times.common_log(line, 1, arrival_ns):
-        return None
-    return (
-        request_lines.gin(line, arrival_ns)
-        or request_lines.uwsgi(line, arrival_ns)
-        or bracketed_date(line, arrival_ns)
-        or redis(line, arrival_ns)
-    )
+    return bracketed_date(line, arrival_ns) or redis(line, arrival_ns) or bracket_then_time(line, arrival_ns)
 
 
 def in_words(line: str, arrival_ns: int) -> Said | None:
@@ -77,8 +81,8 @@ def in_words(line: str, arrival_ns: int) -> Said | None:
 
 
 def is_no_logfmt(line: str) -> bool:
-    """Whether pairs in this line stand behind something else: a date by names, logrus on a terminal, audit."""
-    return line[4:5] == "[" or (line[:3] in _NO_LOGFMT and (line[:3] in _DATES or " msg=audit(" in line[:320]))
+    """Whether pairs in a line that begins by `NO_LOGFMT` stand behind something else: a date by names, audit."""
+    return line[:3] in _DATES or " msg=audit(" in line[:320]
 
 
 def dated(line: str, arrival_ns: int) -> Said | None:
@@ -101,13 +105,8 @@ def _bracketed_epoch(line: str, arrival_ns: int) -> times.Time | None:
     return None if time is None or time[1] != close - 1 else (time[0], close, time[2])
 
 
-def bracketed_head(line: str, arrival_ns: int) -> Said | None:
-    """What begins with a bracket that holds no time; after the envelopes, which begin like this too."""
-    return in_brackets(line, arrival_ns) or bracket_then_time(line, arrival_ns)
-
-
 def bracket_then_time(line: str, arrival_ns: int) -> Said | None:
-    """A bracket, then the time: `[ERROR] 2026-…`, `[error][2026-…]`, `[E 2026-… web:1]`, `[Nest] 12  - 11/30/…`"""
+    """A bracket, then the time: `[ERROR] 2026-…`, `[error][2026-…]`, `[E 2026-… web:1]`"""
     close = line.find("]", 1, 40)
     space = line.find(" ", 1, 4)
     letter = BY_LETTER.get(line[1:space]) if space > 0 else None
@@ -118,8 +117,6 @@ def bracket_then_time(line: str, arrival_ns: int) -> Said | None:
     start = close + 1
     while line[start : start + 1] in (" ", "[") and start < close + 4:
         start += 1
-    if line[:6] == "[Nest]":
-        start = line.find("- ", close, close + 16) + 2
     time = _time_at(line, start, arrival_ns)
     if time is None:
         return None
@@ -128,6 +125,13 @@ def bracket_then_time(line: str, arrival_ns: int) -> Said | None:
         spoken(line[: close + 1], 0) or marks.at_the_start(line[: close + 1]) or _level_behind(line, time[1]),
         {},
     )
+
+
+def nest(line: str, arrival_ns: int) -> Said | None:
+    """`[Nest] 12  - 11/30/2026, 07:40:07 PM     ERROR [App] boom`"""
+    start = line.find("- ", 6, 24) + 2
+    time = _time_at(line, start, arrival_ns) if start > 2 else None
+    return None if time is None else (time, level_at(line, time[1]), {})
 
 
 def _time_at(line: str, start: int, arrival_ns: int) -> times.Time | None:
@@ -264,7 +268,7 @@ def zabbix(line: str, arrival_ns: int) -> Said | None:
 
 def after_time(line: str, time: times.Time, severity: Severity | None) -> Said:
     """A time of `text.times` at the start, and no level behind it as a word, or an object at the end of the line."""
-    if severity is None and (request := request_lines.after_iso(line, time)) is not None:
+    if severity is None and (request := request_lines.after_time(line, time)) is not None:
         return request[0], None, request[1]
     attributes = trailing_object(line, time[1]) if line[-2:].rstrip()[-1:] in ("}", "]") else {}
     if severity is None:
@@ -302,7 +306,7 @@ _REQUESTS = ("GET", "POS", "PUT", "DEL", "PAT", "HEA", "OPT")
 _BY_HEAD: dict[str, tuple[request_lines.Reader, ...]] = {
     **dict.fromkeys(_LEVELS, (logrus, level_first, request_lines.console)),
     **dict.fromkeys(_REQUESTS, (request_lines.console,)),
-    **dict.fromkeys(_NO_LOGFMT, (audit,)),
+    **dict.fromkeys(NO_LOGFMT, (audit,)),
     **dict.fromkeys(_DATES, (dated,)),
     "###": (weblogic,),
     "Sta": (request_lines.rails,),
@@ -311,7 +315,6 @@ _BY_HEAD: dict[str, tuple[request_lines.Reader, ...]] = {
 _BY_FIRST: dict[str, tuple[request_lines.Reader, ...]] = {
     **dict.fromkeys(BY_LETTER, (rails, glog, android_brief)),
     "=": (erlang,),
-    " ": (zabbix,),
     "*": (cisco,),
     ".": (cisco,),
 }

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from text import times, zones
+from text import dates, times, zones
 
 HOUR_NS = 3600 * 10**9
 
@@ -95,7 +95,7 @@ def test_an_inner_clock_is_quarter_hours_from_its_envelope_or_is_none(local: str
     "text", ["2026-11-30T19:40:07Z", "1796067607", "1796067607000", " 30/Nov/2026:19:40:07 +0000 "]
 )
 def test_a_text_that_is_a_time_is_one_whole(text: str) -> None:
-    found = times.whole(text, 0)
+    found = dates.whole(text, 0)
     assert found is not None
     assert found[0] == at("2026-11-30T19:40:07")
 
