@@ -53,6 +53,11 @@ class Pipe:
             self._rest = rest
         return parts + self._unfinished(now_s, observed_ns), len(data)
 
+    def finish(self, observed_ns: int) -> list[Part]:
+        """Records of all bytes that were read and are in no record yet. Nothing is read after it."""
+        self.ended = True
+        return self.take(0.0, observed_ns)[0]
+
     def _complete(self, lines: bytes, now_s: float, observed_ns: int) -> tuple[list[Part], bytes]:
         """Records of complete lines, and the lines of the last record if it may go on."""
         parts: list[Part] = []
@@ -64,7 +69,8 @@ class Pipe:
             return parts, b""
         if self._open_since_s is None:
             self._open_since_s = now_s
-        ended = self.ended or now_s - self._open_since_s >= self._how.hold_s
+        waited = now_s - self._open_since_s >= self._how.hold_s
+        ended = self.ended or waited or len(self._rest) >= self._limits.line_bytes
         full = len(lines) >= self._limits.line_bytes or lines.count(b"\n") > self._how.lines
         joined = join(lines, self._how, self._between, ended)
         if not joined.size and full:

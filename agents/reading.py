@@ -56,6 +56,8 @@ class Reading:
                     return 1
                 poll_s = min(poll_s, 0.02)
             agent.stopping.wait(poll_s)
+        if self._pipe and (parts := self._pipe.finish(time.time_ns())) and agent.store(parts, {}):
+            agent.counters.add(read_lines=sum(part.count for part in parts))
         return 0
 
     def close(self) -> None:

@@ -12,27 +12,35 @@ from collections.abc import Callable
 from text.heads import has_own_head
 from text.patterns import bytes_pattern
 
+_GO_NAME = rb"\.(?:\(\*?\w+\)\.\w[\w.]*|[A-Z]\w*(?:\.\w+)*|\w+\.func\d[\w.]*)\r?$"  # as zap writes it
 _LISTS = b"|".join(
     (
         rb"Caused by: ?|Suppressed: |Wrapped by: |\.\.\. \d+ (?:more|common|lines|levels|skipped|filtered)",
         rb"at [\w.$/<>`~@-]+\(.*\)|at .+ in .+:line \d+|at .+\(.+:\d+:\d+\)",  # frames that lost their blanks
         rb"--- End of |---> |Traceback \(most recent|During handling of the above|The above exception",
-        rb"goroutine \d+ |created by |\[signal |exit status \d+$|Node\.js v\d|stack backtrace:$|note: run with",
-        rb"-----(?:BEGIN|END) |Stack trace:|\[stacktrace\]|\[previous exception\]|#\d+ |Next [\w\\]+: |\"\}\s*$",
-        rb"\S+\.rb:\d+:in |from \S+:\d+:in |\*\* \(|[\]})]+[;,]?\s*$",
-        rb"(?:[\w$]+[.\\])+[\w$]*(?:Exception|Error|Throwable|Failure|Fault|Warning)\b",
-        rb"[A-Z]\w*(?:Exception|Error)(?:$|[: (]|\s*\[)",
+        rb"goroutine \d+|Node\.js v\d|Emitted 'error' event|stack (?:back)?trace(?:back)?:|note: run with `RUST",
+        rb"(?:main|runtime)\.[\w.()*]+\r?$|(?:[\w-]+\.)+\w+/[\w./-]+" + _GO_NAME,
+        rb"-----(?:BEGIN|END) |(?:PHP )?Stack trace:|\[stacktrace\]|\[previous exception\]|#\d+ |PHP +\d+\. |\"\}\s*$",
+        rb"\S+:\d+:in [`']|from \S+:\d+:in |\*\* \(|[\]})]+[;,]?\s*$|</[\w:.-]+>\s*$|coroutine \d+:",
+        rb"(?:Next )?(?:[\w$]+(?:\.|\\|::))+[\w$]*(?:Exception|Error|Throwable|Failure|Fault|Warning)\b",
+        rb"(?:Next )?[A-Z]\w*(?:Exception|Error)(?:\r?$|[: (]|\s*\[)",
+        "(?:[╭╰│┃])".encode(),  # the frame around a trace of Rich
     )
 )
 _OPENS_GO = rb"(?:panic: |fatal error: |SIG[A-Z]+: |goroutine \d+ \[)"
 _SPOKEN_GO = rb".*(?:http: panic serving |\bpanic: )"
 _GO_LINE = bytes_pattern(
-    rb"[\w./*%~@-]+[\w./()*\[\]{}%~@,. -]*\(.*\)$|created by |exit status |goroutine |\[(?:signal|recovered)"
-    rb"|PC=|r\w\w? +0x|[re]?flags +0x|[c-gs]s +0x|\.\.\.additional frames|runtime stack:|panic: "
+    rb"[\w./*%~@()-]+\.[\w.()*]+\r?$|[\w./*%~@-]+[\w./()*\[\]{}%~@,. -]*\(.*\)\r?$"  # with and without arguments
+    rb"|created by |exit status |goroutine |\[(?:signal|recovered)|panic: |runtime stack:|\.\.\.additional frames"
+    rb"|PC=|r\w\w? +0x|[re]?flags +0x|[c-gs]s +0x"
 ).match
 _LISTED, _GO = bytes_pattern(_LISTS).match, bytes_pattern(_OPENS_GO + b"|" + _SPOKEN_GO).match
 _RAISED = bytes_pattern(rb"[A-Za-z_][\w.]*(?:: |:?\s*$)").match
-_LOGGING = bytes_pattern(rb"Call stack:$|Message: ['\"]|Arguments: ").match  # an error within Python's logging
+_MESSAGE = bytes_pattern(  # lines of messages of Python's exceptions, and of an error within its logging
+    rb"Call stack:|Message: ['\"]|Arguments: |\[SQL: |\[parameters: |\(Background on|(?:DETAIL|HINT): |LINE \d+: "
+).match
+_FIELD = bytes_pattern(rb"[\w.\[\]-]+\s*$").match
+_GO_PLACE = bytes_pattern(rb"\t/?\S+\.(?:go|s):\d+").match
 _OPENS_JUL = rb"[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d"
 _JUL = bytes_pattern(_OPENS_JUL).match
 _JUL_LEVEL = bytes_pattern(rb"[A-Z]+: ").match
@@ -95,7 +103,7 @@ def continued(line: bytes, state: str) -> str | None:
     if state == "pem" or line.startswith(b"-----END "):
         return _in_pem(line)
     if _LISTED(line):
-        return "raised" if state == "python" and not line.startswith(b"Traceback") else opened_by(line) or state
+        return _raised(line) if state == "python" and not line.startswith(b"Traceback") else opened_by(line) or state
     return _by_state(line, state)
 
 
@@ -105,6 +113,8 @@ _FRAMES = (b"\tat ", b"    at ", b"   at ")
 def _indented(line: bytes, state: str) -> str:
     if b"Traceback (most recent call last)" in line or line.lstrip().startswith(b'File "'):
         return "python"
+    if _GO_PLACE(line):
+        return "go"
     if _CARETS(line) and state != "python":
         return "message"
     return state
@@ -116,15 +126,20 @@ def _in_pem(line: bytes) -> str | None:
     return None if has_own_head(line) else "pem"
 
 
+def _raised(line: bytes) -> str:
+    """State after the line that ends a traceback: Pydantic names fields after it, each on a line of its own."""
+    return "fields" if b"validation error" in line else "raised"
+
+
 def _by_state(line: bytes, state: str) -> str | None:
     if not state:
         return None
-    if state == "raised":
-        return state if _LOGGING(line) else None
+    if state in ("raised", "fields"):
+        return state if _MESSAGE(line) or (state == "fields" and _FIELD(line)) else None
     if state == "message":
         return None if has_own_head(line) else "raised"
     if state == "python":
-        return "raised" if _RAISED(line) else None
+        return _raised(line) if _RAISED(line) else None
     if state == "go":
         return "go" if _GO_LINE(line) else None
     return "" if state == "jul" and _JUL_LEVEL(line) else None

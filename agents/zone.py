@@ -32,7 +32,8 @@ def checked_zone(zone: str) -> str:
 
 def local_zone(local: Path = _LOCAL, named: Path = _NAMED) -> str:
     """The IANA name of the zone of this process: from TZ, else from the system; its offset now if it has no name."""
-    for zone in (os.environ.get("TZ", "").removeprefix(":"), _linked(local), _written(named)):
+    given = os.environ.get("TZ", "").removeprefix(":")
+    for zone in (given, _linked(local), _written(named) if local.exists() else ""):
         zone = _below_zoneinfo(zone)
         if _is_known(zone):
             return zone

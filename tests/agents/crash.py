@@ -46,15 +46,20 @@ class Writer(threading.Thread):
     def run(self) -> None:
         while not self.ending.wait(0.01):
             name = self._rng.choice(self.names)
-            lines = [f"{name} {len(self.written) + i} {'x' * self._rng.randrange(300)}" for i in range(20)]
-            data = "".join(f"{line}\n" for line in lines).encode()
+            data, records = self.records(name)
             cut = self._rng.randrange(len(data))
             for piece in (data[:cut], data[cut:]):
                 with (self._folder / f"{name}.log").open("ab") as file:
                     file.write(piece)
-            self.written += lines
+                self.ending.wait(0.005)
+            self.written += records
             if self._rng.random() < 0.02:
                 self._rotate(name)
+
+    def records(self, name: str) -> tuple[bytes, list[str]]:
+        """Bytes to write, and the records that are in them."""
+        lines = [f"{name} {len(self.written) + i} {'x' * self._rng.randrange(300)}" for i in range(20)]
+        return "".join(f"{line}\n" for line in lines).encode(), lines
 
     def _rotate(self, name: str) -> None:
         rotated = sorted(self._folder.glob(f"{name}.log.*"), reverse=True)
@@ -69,6 +74,37 @@ class ManyFiles(Writer):
     names = tuple(f"service{number}" for number in range(30))
 
 
+class Traces(Writer):
+    """Records of several lines: traces, and lines of containers in pieces."""
+
+    names = ("java", "pod")
+
+    def records(self, name: str) -> tuple[bytes, list[str]]:
+        return self._java() if name == "java" else self._pod()
+
+    def _java(self) -> tuple[bytes, list[str]]:
+        records = [
+            "\n".join((f"2026-11-30 19:40:07 ERROR {len(self.written) + i}", *["\tat x"] * self._rng.randrange(30)))
+            for i in range(5)
+        ]
+        return "".join(f"{record}\n" for record in records).encode(), records
+
+    def _pod(self) -> tuple[bytes, list[str]]:
+        """Traces on stderr and lines in pieces on stdout, mixed."""
+        lines: list[str] = []
+        records: list[str] = []
+        for i in range(5):
+            head = f"2026-11-30T19:40:07.{len(self.written) + i:09}Z"
+            pieces = [f"{number}," for number in range(self._rng.randrange(1, 9))]
+            lines += [f"{head} stderr F failed"]
+            lines += [f"{head} stdout P {piece}\n{head} stderr F \tat {piece}" for piece in pieces]
+            lines += [f"{head} stdout F end"]
+            records += ["\n".join((f"{head} stderr F failed", *(f"\tat {piece}" for piece in pieces)))]
+            records += [f"{head} stdout F {''.join(pieces)}end"]
+        return "".join(f"{line}\n" for line in lines).encode(), records
+
+
+SOON = {"HEADWATER_AGENT_MULTILINE_S": "0.2"}  # a last record that may go on is sent
 FEW_DESCRIPTORS = {"HEADWATER_AGENT_OPEN_FILES": "8"}
 
 
@@ -88,7 +124,7 @@ def start(
         "HEADWATER_AGENT_BUFFER_MIB": "1",
         "HEADWATER_AGENT_RETRY_MAX_S": "0.05",
         "HEADWATER_AGENT_PARTIAL_LINE_S": "20",
-        "HEADWATER_AGENT_MULTILINE_S": "0.3",
+        "HEADWATER_AGENT_MULTILINE_S": "20",
         **environment,
     }
     with (folder / "agent.txt").open("ab") as log:
@@ -123,7 +159,7 @@ def crash(
         writer.ending.set()
         writer.join()
         behaviour.calm = True
-        last = start(folder, sink.url, sabotage, "--exit-when-idle", **settings)
+        last = start(folder, sink.url, sabotage, "--exit-when-idle", **{**settings, **SOON})
         assert last.wait(60) == 0, (folder / "agent.txt").read_text()[-2000:]
         return faults(writer.written, sink)
     finally:

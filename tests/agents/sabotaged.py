@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agents import buffer, frames, ship
+from agents import buffer, follow, frames, multiline, ship
 from agents.__main__ import main
+from agents.between import Between
+from agents.joining import Joined, Joining
 from agents.lines import Part
 from agents.outbox import Batch
 from agents.positions import Position
@@ -47,6 +49,16 @@ def ack_before_the_answer() -> None:
     ship.Shipper._send = send  # type: ignore[method-assign]  # the sabotage
 
 
+def records_end_with_the_read() -> None:
+    honest = multiline.join
+
+    def join(lines: bytes, how: Joining, between: Between, flush: bool, cut: bool = False) -> Joined:
+        return honest(lines, how, between, True, cut)
+
+    vars(follow)["join"] = join
+
+
+CUTTING = "records_end_with_the_read"
 SABOTAGES: dict[str, Callable[[], None]] = {
     "positions_before_the_frame": positions_before_the_frame,
     "frames_without_positions": frames_without_positions,
@@ -54,5 +66,5 @@ SABOTAGES: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    SABOTAGES[sys.argv[1]]()
+    (SABOTAGES | {CUTTING: records_end_with_the_read})[sys.argv[1]]()
     raise SystemExit(main(sys.argv[2:]))

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.crash import FEW_DESCRIPTORS, ManyFiles, Misbehaving, crash, faults, start, until_seen
+from tests.agents.crash import FEW_DESCRIPTORS, SOON, ManyFiles, Misbehaving, Traces, crash, faults, start, until_seen
 from tests.agents.journalctl import FakeJournal
-from tests.agents.sabotaged import SABOTAGES
+from tests.agents.sabotaged import CUTTING, SABOTAGES
 from tests.agents.server import Sink
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_line_arrives_exactly_once_over_kills_rotations_and_lost_answers(tmp_path: Path, seed: int) -> None:
     assert crash(tmp_path, seed, kills=6) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_trace_and_every_line_in_pieces_arrives_once_and_whole_over_kills(tmp_path: Path, seed: int) -> None:
+    assert crash(tmp_path, seed, kills=6, writes=Traces) == []
 
 
 def test_every_entry_of_the_journal_arrives_exactly_once_over_kills(tmp_path: Path) -> None:
@@ -40,7 +45,7 @@ def test_every_entry_of_the_journal_arrives_exactly_once_over_kills(tmp_path: Pa
             process.kill()
             process.wait()
         options = ("run", "--config", str(config), "--exit-when-idle")
-        last = start(tmp_path, sink.url, "", command=options, **path)
+        last = start(tmp_path, sink.url, "", command=options, **path, **SOON)
         assert last.wait(60) == 0, (tmp_path / "agent.txt").read_text()[-2000:]
         assert faults(written, sink) == []
     finally:
@@ -49,6 +54,11 @@ def test_every_entry_of_the_journal_arrives_exactly_once_over_kills(tmp_path: Pa
 
 def test_every_line_of_more_files_than_descriptors_arrives_exactly_once_over_kills(tmp_path: Path) -> None:
     assert crash(tmp_path, 3, kills=4, writes=ManyFiles, **FEW_DESCRIPTORS) == []
+
+
+@pytest.mark.long
+def test_a_record_that_ends_with_the_read_is_seen(tmp_path: Path) -> None:
+    assert any(crash(tmp_path / str(seed), seed, 4, CUTTING, writes=Traces) for seed in range(1, 6))
 
 
 @pytest.mark.long

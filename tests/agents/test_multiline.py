@@ -45,6 +45,16 @@ def test_a_trace_is_one_record_with_the_line_before_it(path: Path) -> None:
         ["  INFO [main] a.B: started", " ERROR [main] a.B: failed", "  WARN - x"],
         ["first", '  {"level":"info","msg":"a"}', "\t2026-11-30T19:40:07Z b", "  level=info msg=a", " [error] c"],
         ["2026-11-30 19:40:07 INFO a", "plain words", "other words", "12 rows"],
+        [
+            "Next step: build",
+            "created by alice",
+            "at noon",
+            "main thread",
+            "example.com/index.html",
+            "Error: x",
+            "done",
+        ],
+        ["[1/3] build", "(none)", "- item", "> quoted", "* item", "Errors: 3", "exit", "http: ok", "panicked"],
         ['{"level":"error","msg":"a"}', "\tat com.example.Shop.buy(Shop.java:41)"],
     ],
 )
