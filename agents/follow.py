@@ -114,7 +114,7 @@ class Follower:
         if self._nul_tail == (self.position.generation, size, status.st_mtime_ns):
             return None
         data = self._read()
-        if data and HOLE in data:
+        if b"\0" in data and HOLE in data:
             return self._around_hole(data, status, now_s, observed_ns)
         return self._taken(data, size, now_s, observed_ns) if data else None
 

@@ -123,6 +123,8 @@ class LineEncoder:
 
     def _has_long(self, lines: list[str]) -> bool:
         longest = self._limits.line_bytes
+        if max(map(len, lines)) * 4 <= longest:
+            return False
         return any(len(line) * 4 > longest and len(line.encode()) > longest for line in lines)
 
     def _pieces(self, raw: bytes, observed_ns: int, part: int, flag: str, preceding: str) -> list[Part]:

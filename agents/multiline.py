@@ -70,7 +70,7 @@ class _Walk:
         if not self._how.joins:
             runs.lines_to(self._last)
             return Joined(runs.runs, self._last, Between({}, runs.preceding))
-        at = self._next(0)
+        at = self._next(self._first())
         while at < self._last:
             at = self._next(self._visit(at))
         last = self._last_record()
@@ -82,6 +82,13 @@ class _Walk:
         runs.lines_to(self._last)
         opened = {} if self._is_whole(last) else {"": Open(part, last.state)}
         return Joined(runs.runs, self._last, Between(opened, runs.preceding))
+
+    def _first(self) -> int:
+        """Of the line before the first that may continue a record: no such line begins with one of the usual times."""
+        if self._opened or self._how.begins or not self._runs.unusual:
+            return 0
+        unusual = min(self._runs.unusual, self._last)
+        return self._data.rfind(b"\n", 0, unusual)
 
     def _next(self, at: int) -> int:
         """Of the first line from `at` on that must be looked at, or the end of the block."""

@@ -17,6 +17,8 @@ class Runs:
         runs: What was put so far, in order.
         sent: All records before this offset are in the runs.
         preceding: Start of the last record in the runs that has a time.
+        unusual: Offset of the first line that does not begin with one of the usual times; the size of the block if
+            there is none.
     """
 
     def __init__(self, data: bytes, preceding: str) -> None:
@@ -24,6 +26,8 @@ class Runs:
         self.sent = 0
         self.preceding = preceding
         self._data = data
+        first = UNUSUAL.search(data)
+        self.unusual = first.start() if first else len(data)
 
     def lines_to(self, end: int) -> None:
         """Put the lines before `end`; each is a record."""
@@ -31,7 +35,7 @@ class Runs:
         if end <= begin:
             return
         self.sent = end
-        untimed = UNUSUAL.search(data, begin, end)
+        untimed = UNUSUAL.search(data, max(begin, self.unusual), end) if self.unusual < end else None
         if not untimed:
             self._put(begin, end, "")
             self._note(end)
