@@ -96,7 +96,7 @@ def opened_by(line: bytes) -> str:
 
 def continued(line: bytes, state: str) -> str | None:
     """State of the record after `line`, if `line` (not empty) continues it; None if `line` begins a record."""
-    if line.startswith(_FRAMES):
+    if line.startswith(_FRAMES) or (state == "python" and line.startswith(_SOURCE)):
         return state
     if line[0] in b" \t":
         return None if has_own_head(line) else _indented(line, state)
@@ -108,6 +108,7 @@ def continued(line: bytes, state: str) -> str | None:
 
 
 _FRAMES = (b"\tat ", b"    at ", b"   at ")
+_SOURCE = b"    "  # begins a line of code in a traceback of Python, whatever the line says
 
 
 def _indented(line: bytes, state: str) -> str:

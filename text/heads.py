@@ -32,7 +32,8 @@ _FIRST = "|".join(
     )
 )
 _LEVELS = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|CRIT|CRITICAL|ALERT|EMERG|FATAL|SEVERE|FINE|FINER|FINEST"
-_LEVEL = rf"(?:{_LEVELS})(?:[\s:|\]\[-]|$)|[\[(<|](?i:{_LEVELS}|PANIC|VERBOSE)[\])>|]"
+_LEVELS += "|VERBOSE|PANIC"
+_LEVEL = rf"(?:{_LEVELS})(?:[:|\]\[\x1b-]|\s+[^=\s]|\s*$)|[\[(<|](?i:{_LEVELS})[\])>|]"
 _PAIR = r'[A-Za-z_@][\w.@-]*=(?:"[^"]*"|[^\s",()]+)'
 _STRUCTURE = rf'\{{[ \t]*".*\}}[ \t\r]*$|{_PAIR} +{_PAIR}'
 _QUICK = rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\{\"|\[\d{4}[-/]\d\d[-/]\d\d[T ]|[IWEF]\d{4} \d\d:\d\d:|"
