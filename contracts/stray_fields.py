@@ -22,6 +22,7 @@ from contracts.timestamps import is_timestamp
 TEXT_NAMES = ("body", "message", "log", "msg")
 TIME_NAMES = ("timestamp", "@timestamp", "time", "ts", "date")
 LEVEL_NAMES = ("severity_text", "level", "severity")
+OWNERS = ("service", "env", "host")
 MAX_NAME = 256
 
 MOVED, ALIAS, AS_TEXT, SHADOWED = "unknown_field", "alias", "value_as_text", "name_taken"
@@ -81,6 +82,8 @@ class StrayFields:
         changes: list[str] = []
         _fill_body(fields, stray, changes)
         _fill_time(fields, stray, changes)
+        if self._keep_unknown:
+            _open_owners(fields, stray, changes)
         if self._is_log:
             if "body" not in fields and "timestamp" in fields and stray:
                 fields["body"] = Raw(_encode(_encode(said).decode()))
@@ -117,6 +120,17 @@ def _fill_time(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
     if name is not None:
         fields["timestamp"] = stray.pop(name)
         changes.append(ALIAS)
+
+
+def _open_owners(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
+    """`"host": {"name": "h1", ...}`, as Beats and ECS write it: the name is the field, the object an attribute."""
+    for owner in OWNERS:
+        if owner in fields and bytes(fields[owner]).startswith(b"{"):
+            stray[owner] = fields.pop(owner)
+            name = _decode(stray[owner]).get("name", Raw(b"null"))
+            if _is_text(name) and len(_decode_text(name)) <= MAX_NAME:
+                fields[owner] = name
+                changes.append(ALIAS)
 
 
 def _fill_level(fields: _Fields, stray: _Fields, changes: list[str]) -> None:

@@ -23,6 +23,7 @@ from ingestion_api.candidates import Candidates, Limits, too_many
 MEDIA_TYPES = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
 EVENT_TIME = 0  # type of the extension
 _GROUP_MARKS = (0xFFFFFFFF, 0xFFFFFFFE)  # seconds of an entry that begins or ends a group, and is no record
+_MOST_VALUES = 3  # values of the stream for each record that is allowed: a record, and marks around it
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
 _skip = msgspec.msgpack.Decoder(Raw).decode
@@ -42,7 +43,9 @@ def unpack(body: bytes, limits: Limits, record_bytes: int) -> Candidates:
         Problem: 413 `too_many_records`, `body_too_large`.
     """
     found = Candidates(limits)
-    for packed in _values(body):
+    for number, packed in enumerate(_values(body)):
+        if number > _MOST_VALUES * limits.records:  # marks of groups are no records, but cost time
+            raise too_many(limits.records)
         if isinstance(packed, str):
             found.refuse(("invalid_msgpack", f"{packed}: send a stream of [time, record]"))
             continue

@@ -100,7 +100,12 @@ def _document(text: bytes, first: bytes, limit: int) -> list[bytes] | None:
     if _ENVELOPE_START.match(text):
         return _envelope(text, limit)
     head = text.lstrip(_SPACE).partition(b"\n")[0]
-    return [text] if not _is_json(head) and _is_json(text) else None
+    if _is_json(head):
+        return None
+    several = objects(text.strip(_SPACE), limit)  # [text] if it is one document, or damaged at its begin
+    if len(several) > 1 and b"\n" in several[0]:
+        return several
+    return [text] if _is_json(text) else None
 
 
 def _envelope(text: bytes, limit: int) -> list[bytes]:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from contracts.messages import Kind
 from contracts.records import SentLog
-from contracts.stray_fields import TEXT_NAMES, TIME_NAMES, is_time
+from contracts.stray_fields import OWNERS, TEXT_NAMES, TIME_NAMES, is_time
 from contracts.timestamps import timestamp_ns
 
 
@@ -35,6 +35,10 @@ Attributes = Annotated[dict[str, Any], Field(description="Any further fields, ne
 
 Text = Annotated[Any, Field(description="Text. An object, a list, a number or a boolean becomes its JSON text.")]
 Level = Annotated[Name | int | float, Field(description="A name, or a number as loggers use.")]
+Owner = Annotated[
+    Name | dict[str, Any],
+    Field(description="A name. Of an object, the text `name` is the name, and the object becomes an attribute."),
+]
 AliasOfBody = Annotated[Any, Field(description="Alias of `body`, if `body` is missing; else an attribute.")]
 AliasOfTime = Annotated[
     Any, Field(description="Alias of `timestamp`, if that is missing and the value is a time; else an attribute.")
@@ -56,6 +60,9 @@ class _Tolerant(_Record):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
+    service: Owner | None = None  # type: ignore[assignment] # wider
+    env: Owner | None = None  # type: ignore[assignment] # wider
+    host: Owner | None = None  # type: ignore[assignment] # wider
     body: Text = None
     message: AliasOfBody = None
     log: AliasOfBody = None
@@ -91,6 +98,7 @@ def _has_body(record: dict[str, Any]) -> bool:
     if any(name.lower() in TEXT_NAMES for name in record):
         return True
     unknown = [name for name in record if name not in SentLog.__struct_fields__]
+    unknown += [name for name in OWNERS if isinstance(record.get(name), dict)]
     if "timestamp" in record:
         return bool(unknown)
     times = [name for name in unknown if name.lower() in TIME_NAMES and is_time(msgspec.json.encode(record[name]))]

@@ -77,6 +77,27 @@ def test_the_canonical_name_wins_then_the_attribute_then_the_unknown_field() -> 
     }
 
 
+def test_the_name_of_an_object_is_the_host_and_the_object_an_attribute() -> None:
+    record = rewritten('{"message":"x","host":{"name":"h1","ip":["10.0.0.1"]},"service":{"id":1}}')
+    objects_sent = {"host": {"name": "h1", "ip": ["10.0.0.1"]}, "service": {"id": 1}}
+    assert record == {"body": "x", "host": "h1", "attributes": objects_sent}
+
+
+def test_a_record_with_a_time_but_no_body_has_its_json_text_as_body() -> None:
+    record = rewritten('{"date":1764531607.5,"method":"GET","code":200}')
+    assert record == {
+        "body": '{"date":1764531607.5,"method":"GET","code":200}',
+        "timestamp": 1764531607.5,
+        "attributes": {"method": "GET", "code": 200},
+    }
+
+
+@pytest.mark.parametrize("text", ['{"user":"u"}', '{"ts":1764531607}', '{"timestamp":1764531607,"service":"s"}', "{}"])
+def test_a_record_without_a_body_stays_without_one_where_nothing_is_told(text: str) -> None:
+    found = LOGS.rewrite(text.encode())
+    assert found is None or (isinstance(found, Rewritten) and "body" not in msgspec.json.decode(found.line))
+
+
 def test_a_value_of_null_says_nothing() -> None:
     assert rewritten('{"body":null,"msg":"x","user":null,"timestamp":null,"ts":1764531607}') == {
         "body": "x",

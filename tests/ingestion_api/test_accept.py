@@ -150,6 +150,16 @@ def test_records_may_follow_each_other_on_one_line(service: Service, media: str,
     assert service.read()[0].lines == [ONE, b"", TWO, TWO]
 
 
+def test_documents_over_several_lines_may_follow_each_other(service: Service) -> None:
+    service.read()
+    content = b"\n".join(json.dumps(json.loads(record), indent=1).encode() for record in (ONE, TWO, b'{"service":1}'))
+    answer = accepted(service, content, media="application/json")
+
+    assert [entry["index"] for entry in answer["rejected"]] == [2]
+    first, second, rest = service.read()[0].lines
+    assert (json.loads(first), json.loads(second), rest) == (json.loads(ONE), json.loads(TWO), b"")
+
+
 def test_the_number_of_records_is_limited_where_they_stand_on_one_line(service: Service) -> None:
     assert service.post(ONE * 10_001, media=NDJSON).json()["code"] == "too_many_records"
 

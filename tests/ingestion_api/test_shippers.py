@@ -130,6 +130,11 @@ def test_more_records_than_are_allowed_in_msgpack_are_413(service: Service, valu
     assert service.post(fluent.msgpack(values), media=MSGPACK).json()["code"] == "too_many_records"
 
 
+def test_marks_of_groups_without_end_are_413(service: Service) -> None:
+    mark = fluent.msgpack([[[fluent.event_time(-1), {}], {}]])
+    assert service.post(mark * 40_000, media=MSGPACK).json()["code"] == "too_many_records"
+
+
 def test_an_empty_msgpack_body_has_no_records(service: Service) -> None:
     assert service.post(b"", media=MSGPACK).json()["code"] == "no_records"
 
@@ -181,6 +186,19 @@ def test_vector_is_accepted_in_both_of_its_framings(service: Service, form: str)
     assert first.timestamp_ns == timestamp_ns("2026-11-30T19:40:07.123456Z")
     assert first.attributes == {"file": "/var/log/app.log", "source_type": "file"}
     assert (second.body, second.service) == ("b", "vector")
+
+
+def test_a_document_of_beats_is_accepted(service: Service) -> None:
+    line = {
+        "@timestamp": "2026-11-30T19:40:07.123Z",
+        "message": "x",
+        "host": {"name": "h1"},
+        "log": {"file": {"path": "/a.log"}, "offset": 5},
+        "agent": {"type": "filebeat"},
+    }
+    (row,) = rows(service, json.dumps(line).encode(), NDJSON)
+    assert (row.body, row.host, row.timestamp_ns) == ("x", "h1", timestamp_ns("2026-11-30T19:40:07.123Z"))
+    assert row.attributes.items() >= {"log.file.path": "/a.log", "agent.type": "filebeat", "host.name": "h1"}.items()
 
 
 def attribute(key: str, kind: str, value: Any) -> dict[str, Any]:
