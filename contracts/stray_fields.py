@@ -28,8 +28,8 @@ MAX_NAME = 256
 MOVED, ALIAS, AS_TEXT, SHADOWED = "unknown_field", "alias", "value_as_text", "name_taken"
 FROM_RECORD = "body_from_record"
 
-_Fields = dict[str, Raw]
-_decode = msgspec.json.Decoder(_Fields).decode
+_Fields = dict[str, bytes]  # JSON texts
+_decode = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_any = msgspec.json.Decoder(Raw).decode
 _encode = msgspec.json.Encoder().encode
@@ -74,11 +74,16 @@ class StrayFields:
             ValueError: `line` is not one JSON object.
             RecursionError: It is nested too deep.
         """
-        sent = _decode(line)
-        nothing = [name for name, value in sent.items() if name not in self._known and bytes(value) == b"null"]
-        said = {name: value for name, value in sent.items() if bytes(value) != b"null"}
-        fields = {name: value for name, value in said.items() if name in self._known}
-        stray = {name: value for name, value in said.items() if name not in self._known}
+        fields: _Fields = {}
+        stray: _Fields = {}
+        nothing = ""
+        for name, raw in _decode(line).items():
+            value = bytes(raw)
+            if value != b"null":
+                (fields if name in self._known else stray)[name] = value
+            elif name not in self._known:
+                nothing = name or "null"
+        said = {**fields, **stray} if self._is_log else {}
         changes: list[str] = []
         _fill_body(fields, stray, changes)
         _fill_time(fields, stray, changes)
@@ -86,14 +91,14 @@ class StrayFields:
             _open_owners(fields, stray, changes)
         if self._is_log:
             if "body" not in fields and "timestamp" in fields and stray:
-                fields["body"] = Raw(_encode(_encode(said).decode()))
+                fields["body"] = _encode(_joined(said).decode())
                 changes.append(FROM_RECORD)
             _fill_level(fields, stray, changes)
         if not self._keep_unknown and (stray or nothing):
-            return UnknownField([*stray, *nothing][0])
+            return UnknownField(next(iter(stray), nothing))
         if stray:
             _keep(fields, stray, changes)
-        return Rewritten(_encode(fields), tuple(changes)) if changes or nothing else None
+        return Rewritten(_joined(fields), tuple(changes)) if changes or nothing else None
 
 
 def _fill_body(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
@@ -116,7 +121,7 @@ def _fill_body(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
 def _fill_time(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
     if "timestamp" in fields:
         return
-    name = next((name for name in _named(TIME_NAMES, stray) if is_time(bytes(stray[name]))), None)
+    name = next((name for name in _named(TIME_NAMES, stray) if is_time(stray[name])), None)
     if name is not None:
         fields["timestamp"] = stray.pop(name)
         changes.append(ALIAS)
@@ -125,9 +130,9 @@ def _fill_time(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
 def _open_owners(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
     """`"host": {"name": "h1", ...}`, as Beats and ECS write it: the name is the field, the object an attribute."""
     for owner in OWNERS:
-        if owner in fields and bytes(fields[owner]).startswith(b"{"):
+        if owner in fields and fields[owner].startswith(b"{"):
             stray[owner] = fields.pop(owner)
-            name = _decode(stray[owner]).get("name", Raw(b"null"))
+            name = bytes(_decode(stray[owner]).get("name", b""))
             if _is_text(name) and len(_decode_text(name)) <= MAX_NAME:
                 fields[owner] = name
                 changes.append(ALIAS)
@@ -135,17 +140,17 @@ def _open_owners(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
 
 def _fill_level(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
     for name in ("severity_text", "level"):
-        if name in fields and _NUMBER.match(bytes(fields[name])):
-            fields[name] = Raw(b'"%s"' % bytes(fields[name]))
+        if name in fields and _NUMBER.match(fields[name]):
+            fields[name] = b'"%s"' % fields[name]
             changes.append(AS_TEXT)
     if "severity_text" in fields:
         if "level" in fields:
             stray["level"] = fields.pop("level")
     elif "level" not in fields and (name := next(iter(_named(LEVEL_NAMES, stray)), "")):
-        value = bytes(stray[name])
+        value = stray[name]
         text = value if _is_text(value) else b'"%s"' % value if _NUMBER.match(value) else b""
         if text and len(_decode_text(text)) <= MAX_NAME:
-            fields["severity_text"] = Raw(text)
+            fields["severity_text"] = text
             del stray[name]
             changes.append(ALIAS)
 
@@ -153,21 +158,25 @@ def _fill_level(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
 def _named(aliases: tuple[str, ...], stray: _Fields) -> list[str]:
     """The fields whose names are aliases, in the order of the aliases."""
     found = [(aliases.index(name.lower()), name) for name in stray if name.lower() in aliases]
-    return [name for _, name in sorted(found)]
+    return [name for _, name in sorted(found)] if len(found) > 1 else [name for _, name in found]
 
 
 def _keep(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
-    own = fields.get("attributes", Raw(b"{}"))
-    if not bytes(own).startswith(b"{"):
+    own = fields.get("attributes", b"{}")
+    if not own.startswith(b"{"):
         return  # no object: the record is refused for it
-    attributes = _decode(own)
-    taken = len(stray.keys() & attributes.keys())
+    attributes = {name: bytes(raw) for name, raw in _decode(own).items()} if own != b"{}" else {}
+    taken = len(stray.keys() & attributes.keys()) if attributes else 0
     changes += [SHADOWED] * taken + [MOVED] * (len(stray) - taken)
-    fields["attributes"] = Raw(_encode({**stray, **attributes}))
+    fields["attributes"] = _joined({**stray, **attributes})
 
 
-def _is_text(value: Raw | bytes) -> bool:
-    return bytes(value)[:1] == b'"'
+def _joined(fields: _Fields) -> bytes:
+    return _encode({name: Raw(value) for name, value in fields.items()})
+
+
+def _is_text(value: bytes) -> bool:
+    return value.startswith(b'"')
 
 
 def is_time(value: bytes) -> bool:
@@ -180,8 +189,8 @@ def is_time(value: bytes) -> bool:
     return _CLOCK.match(text) is not None and is_timestamp(text)
 
 
-def _json_text(value: Raw) -> Raw:
-    return Raw(_encode(msgspec.json.format(bytes(value), indent=-1).decode()))
+def _json_text(value: bytes) -> bytes:
+    return _encode(msgspec.json.format(value, indent=-1).decode())
 
 
 def objects(line: bytes, limit: int) -> list[bytes]:
