@@ -17,11 +17,15 @@ from contracts.messages import Kind
 from contracts.records import SentEvent, SentLog
 from contracts.timestamps import is_timestamp
 
-# Aliases in any case of letters (journald writes MESSAGE, .NET Timestamp): of `body` (the first that is text wins),
-# of `timestamp` (the first that is a time wins), and of `severity_text`.
-TEXT_NAMES = ("body", "message", "log", "msg")
-TIME_NAMES = ("timestamp", "@timestamp", "time", "ts", "date")
-LEVEL_NAMES = ("severity_text", "level", "severity")
+# Aliases in any case of letters (journald writes MESSAGE, .NET Timestamp, Serilog @t): of `body` (the first that is
+# text wins), of `timestamp` (the first that is a time wins), of `severity_text`, `trace_id` and `span_id`.
+TEXT_NAMES = ("body", "message", "log", "msg", "@m", "@mt")
+TIME_NAMES = ("timestamp", "@timestamp", "time", "ts", "date", "@t", "__realtime_timestamp")
+LEVEL_NAMES = ("severity_text", "level", "severity", "@l", "log.level", "levelname", "loglevel", "priority")
+ID_NAMES = (
+    ("trace_id", 32, ("trace_id", "traceid", "trace.id", "@tr")),
+    ("span_id", 16, ("span_id", "spanid", "span.id", "@sp")),
+)
 OWNERS = ("service", "env", "host")
 MAX_NAME = 256
 
@@ -35,6 +39,8 @@ _decode_any = msgspec.json.Decoder(Raw).decode
 _encode = msgspec.json.Encoder().encode
 _EPOCH = re.compile(rb"(?:\d{10}|\d{13}|\d{16}|\d{19})(?:\.\d+)?\Z")  # of our days, in s, ms, us or ns
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")  # a date alone is not the time of a record
+_SYSLOG = re.compile(rb'"[0-7]"\Z')
+_ID = re.compile(rb'"[0-9a-fA-F]+"\Z')
 _NUMBER = re.compile(rb"-?\d")
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
@@ -94,6 +100,7 @@ class StrayFields:
                 fields["body"] = _encode(_joined(said).decode())
                 changes.append(FROM_RECORD)
             _fill_level(fields, stray, changes)
+            _fill_ids(fields, stray, changes)
         if not self._keep_unknown and (stray or nothing):
             return UnknownField(next(iter(stray), nothing))
         if stray:
@@ -146,13 +153,34 @@ def _fill_level(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
     if "severity_text" in fields:
         if "level" in fields:
             stray["level"] = fields.pop("level")
-    elif "level" not in fields and (name := next(iter(_named(LEVEL_NAMES, stray)), "")):
-        value = stray[name]
-        text = value if _is_text(value) else b'"%s"' % value if _NUMBER.match(value) else b""
-        if text and len(_decode_text(text)) <= MAX_NAME:
-            fields["severity_text"] = text
-            del stray[name]
-            changes.append(ALIAS)
+    elif "level" not in fields:
+        for name in _named(LEVEL_NAMES, stray):
+            if text := _level(name, stray[name]):
+                fields["severity_text"] = text
+                del stray[name]
+                changes.append(ALIAS)
+                return
+
+
+def _level(name: str, value: bytes) -> bytes:
+    """The level as text; empty if `value` is none. `priority` is a level only in syslog: others rank jobs by it."""
+    text = value if _is_text(value) else b'"%s"' % value if _NUMBER.match(value) else b'""'
+    if len(text) > 4 * MAX_NAME + 2 or (name.lower() == "priority" and not _SYSLOG.match(text)):
+        return b""
+    return text if 0 < len(_decode_text(text)) <= MAX_NAME else b""
+
+
+def _fill_ids(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
+    for field, digits, aliases in ID_NAMES:
+        if field not in fields:
+            name = next((name for name in _named(aliases, stray) if _is_id(stray[name], digits)), None)
+            if name is not None:
+                fields[field] = stray.pop(name)
+                changes.append(ALIAS)
+
+
+def _is_id(value: bytes, digits: int) -> bool:
+    return len(value) == digits + 2 and _ID.match(value) is not None
 
 
 def _named(aliases: tuple[str, ...], stray: _Fields) -> list[str]:

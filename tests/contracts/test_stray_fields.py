@@ -22,7 +22,7 @@ def rewritten(text: str, fields: StrayFields = LOGS) -> dict[str, Any]:
     return record
 
 
-@pytest.mark.parametrize("name", ["log", "msg", "MESSAGE", "Message"])
+@pytest.mark.parametrize("name", ["log", "msg", "MESSAGE", "Message", "@m", "@mt"])
 def test_an_alias_of_the_body_fills_in_for_it(name: str) -> None:
     assert rewritten(f'{{"{name}":"x"}}') == {"body": "x"}
 
@@ -38,7 +38,7 @@ def test_an_alias_of_the_body_fills_in_for_it(name: str) -> None:
         '"1764531607123456789"',
     ],
 )
-@pytest.mark.parametrize("name", ["@timestamp", "date", "time", "ts", "Timestamp"])
+@pytest.mark.parametrize("name", ["@timestamp", "date", "time", "ts", "Timestamp", "@t", "__REALTIME_TIMESTAMP"])
 def test_an_alias_of_the_timestamp_that_is_a_time_fills_in_for_it(name: str, value: str) -> None:
     assert rewritten(f'{{"body":"x","{name}":{value}}}') == {"body": "x", "timestamp": msgspec.json.decode(value)}
 
@@ -128,7 +128,29 @@ def test_a_level_may_be_a_number(name: str) -> None:
     assert record == {"body": "x", "level" if name == "level" else "severity_text": "30"}
 
 
-@pytest.mark.parametrize("value", ["{}", "true", '"' + "x" * 257 + '"'])
+@pytest.mark.parametrize("name", ["@l", "log.level", "levelname", "LogLevel", "SEVERITY"])
+def test_an_alias_of_the_level_fills_in_for_it(name: str) -> None:
+    assert rewritten(f'{{"body":"x","{name}":"error"}}') == {"body": "x", "severity_text": "error"}
+
+
+def test_a_priority_is_a_level_only_if_it_is_one_of_syslog() -> None:
+    assert rewritten('{"MESSAGE":"x","PRIORITY":"3"}') == {"body": "x", "severity_text": "3"}
+    assert rewritten('{"msg":"x","priority":"high"}') == {"body": "x", "attributes": {"priority": "high"}}
+
+
+def test_the_next_alias_of_the_level_is_tried_when_one_is_no_level() -> None:
+    record = rewritten('{"msg":"x","severity":{"code":1},"@l":"Error"}')
+    assert record == {"body": "x", "severity_text": "Error", "attributes": {"severity": {"code": 1}}}
+
+
+@pytest.mark.parametrize(("trace", "span"), [("traceId", "spanId"), ("trace.id", "span.id"), ("@tr", "@sp")])
+def test_ids_of_traces_are_known_by_their_shape(trace: str, span: str) -> None:
+    record = rewritten(f'{{"msg":"x","{trace}":"{"a1" * 16}","{span}":"{"B2" * 8}"}}')
+    assert record == {"body": "x", "trace_id": "a1" * 16, "span_id": "B2" * 8}
+    assert rewritten(f'{{"msg":"x","{trace}":"n/a"}}') == {"body": "x", "attributes": {trace: "n/a"}}
+
+
+@pytest.mark.parametrize("value", ["{}", "true", '""', '"' + "x" * 257 + '"'])
 def test_a_severity_that_is_no_level_stays_an_attribute(value: str) -> None:
     record = rewritten(f'{{"body":"x","severity":{value}}}')
     assert record["attributes"] == {"severity": msgspec.json.decode(value)}
