@@ -22,17 +22,16 @@ from lakehouse.conditions import (
     Present,
     TextRange,
 )
-from lakehouse.sql.literals import FALSE, TRUE, between, double_bounds, text_literal
+from lakehouse.sql.literals import FALSE, TRUE, between, double_bounds, double_literal, text_literal
 from lakehouse.sql.text import escape, matches, whole_pattern
 from text.addresses import Span, dotted
-from text.numbers import LARGEST, PATTERN
+from text.numbers import LARGEST, PATTERN, as_double, is_sure
 from text.wildcards import as_regex, literals
 
 _ANY = r'(?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])'  # one character inside a JSON string
 _STRING = rf'"({_ANY}*)"'
 _BARE = r"(true|false|-?[0-9][-+.0-9eE]*)"  # null is an absent value
 _LIST = rf'\[(?:[^"\[\]{{}}]|"{_ANY}*")*\]'
-_NUMBER = rf'(?:(-?[0-9][-+.0-9eE]*)[,}}]|"({PATTERN})")'
 _NESTED = matches("attributes", r"[\[:,][\[{]")
 _ESCAPES = {'\\"': '"', "\\n": "\n", "\\r": "\r", "\\t": "\t", "\\b": "\b", "\\f": "\f"}
 _PLAIN = re.compile(r"[^\"\\\x00-\x1f]*")
@@ -117,20 +116,44 @@ def _same(key: str, text: str) -> str:
 def _like(key: str, pattern: str) -> str:
     inside = as_regex(pattern, _ANY, lambda text: escape(_json(text)[1:-1]))
     bare = _extract(key, f"{_BARE}[,}}]")
-    return f"({_at(key, f'{chr(34)}{inside}{chr(34)}')} OR coalesce({matches(bare, whole_pattern(pattern))}, FALSE))"
+    return f"({_at(key, f'{chr(34)}{inside}{chr(34)}')} OR {matches(bare, whole_pattern(pattern))} IS TRUE)"
 
 
 def _texts(key: str, wanted: TextRange) -> str:
     found = _extract(key, r'"([^"\\]*)"')
     inside = between(found, wanted.low, wanted.high, wanted.with_low, wanted.with_high)
-    return f"coalesce({inside if inside != TRUE else f'{found} IS NOT NULL'}, FALSE)"
+    return f"({inside if inside != TRUE else f'{found} IS NOT NULL'}) IS TRUE"
 
 
 def _numbers(key: str, wanted: NumberRange) -> tuple[str, str]:
-    number = f"try_cast({_extract(key, _NUMBER)} AS DOUBLE)"
-    sure, possible = (" AND ".join(double_bounds(number, wanted, surely)) for surely in (True, False))
-    finite = f"abs({number}) <= {LARGEST!r}"
-    return f"coalesce({sure} AND {finite}, FALSE)", f"coalesce({possible}, FALSE)"
+    """Of a bare number, or of a text that is one. No `coalesce`: the engine evaluates its first argument twice."""
+    head = _json(key)
+    after = f"split_part(concat(',', substr(attributes, 2)), {text_literal(f',{head}:')}, 2)"
+    bare = f"try_cast(rtrim(split_part({after}, ',', 1), '}}') AS DOUBLE)"
+    quoted = f"try_cast(regexp_match({after}, {text_literal(f'^{chr(34)}({PATTERN}){chr(34)}')})[1] AS DOUBLE)"
+    is_quoted = _contains(f'{head}:"')
+    sure, possible = (
+        f"({_inside(bare, wanted, surely)} OR ({is_quoted} AND {_inside(quoted, wanted, surely)}))"
+        for surely in (True, False)
+    )
+    return sure, possible
+
+
+def _inside(number: str, wanted: NumberRange, surely: bool) -> str:
+    """Whether the SQL expression of a double, or NULL, is inside."""
+    low, high = wanted.low, wanted.high
+    if (
+        low is not None
+        and low == high
+        and low != 0
+        and wanted.with_low
+        and wanted.with_high
+        and is_sure(as_double(low))
+    ):
+        return f"({number} = {double_literal(as_double(low))}) IS TRUE"
+    is_there, *bounds = double_bounds(number, wanted, surely)
+    finite = [f"abs({number}) <= {LARGEST!r}"] if surely else []
+    return f"({' AND '.join([*bounds, *finite] or [is_there])}) IS TRUE"
 
 
 def _addresses(key: str, span: Span) -> tuple[str, str]:

@@ -154,13 +154,15 @@ def records_sql(
         conditions.append(_after_sql(query.after, query.newest_first))
     clause = where_sql(query.where, query.kind)
     conditions.append(clause.upper)
-    shown = [*columns, f"{TRUE if clause.possible is None else clause.sure} AS {SURE}"]
+    sure = TRUE if clause.possible is None else clause.sure
+    shown = ", ".join(columns)
     way = "DESC" if query.newest_first else "ASC"
     order = ", ".join(f"{column} {way}" for column in ("timestamp", "bus_partition", "bus_offset", "bus_index"))
-    return (
-        f"SELECT {', '.join(shown)} FROM {table or query.kind.value} WHERE {' AND '.join(conditions)} "
+    page = (
+        f"SELECT {shown} FROM {table or query.kind.value} WHERE {' AND '.join(conditions)} "
         f"ORDER BY {order} LIMIT {query.limit:d}"
     )
+    return f"SELECT {shown}, {sure} AS {SURE} FROM ({page}) AS page ORDER BY {order}"  # only the page's rows are tested
 
 
 def days_sql(not_days: Sequence[dt.date]) -> list[str]:

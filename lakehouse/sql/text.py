@@ -15,9 +15,10 @@ from text.wildcards import as_regex, literals
 from text.words import WordPattern
 
 _SPECIAL = re.compile(r"[^0-9A-Za-z_\u0080-\U0010ffff]")
-_EDGE = "[^0-9a-z]"
+_EDGE = r"(?:\b|_)"  # beside a letter or digit of a plain text
+_APART = r"[\x{0}-/:-@\[-`{-\x{7f}]+"  # between two words of a plain text
 _BETWEEN = r"[\p{M}\x{1160}-\x{11ff}]*"  # marks, and the further letters of a Hangul syllable
-_ODD = r"[^\x{0}-\x{7f}]|\x{1b}|\x{5c}"
+_ODD = r"[\x{1b}\x{5c}]"
 _HANGUL = range(0xAC00, 0xD7A4)
 # Where characters stand whose composed form (NFC) is another one. Source: Unicode, NFC_Quick_Check=No.
 _OTHERS = (range(0x340, 0x2ADD), range(0xF900, 0xFB4F), range(0x1D15E, 0x1D1C1), range(0x2F800, 0x2FA1E))
@@ -33,7 +34,8 @@ def matches(column: str, pattern: str) -> str:
 
 
 def odd(column: str) -> str:
-    return matches(column, _ODD)
+    """Whether a text is not ASCII, or holds an escape or a backslash."""
+    return f"(octet_length({column}) <> character_length({column}) OR {matches(column, _ODD)})"
 
 
 def whole_pattern(pattern: str) -> str:
@@ -45,7 +47,7 @@ def phrase_pattern(words: tuple[str, ...]) -> str | None:
     """Of plain texts that have the words in a row; None: none has."""
     if not all(word.isascii() for word in words):
         return None
-    return f"(?i)(?:^|{_EDGE}){f'{_EDGE}+'.join(words)}(?:$|{_EDGE})"
+    return f"(?i-u){_EDGE}{_APART.join(words)}{_EDGE}"
 
 
 def word_like_pattern(wanted: WordPattern) -> str | None:
@@ -54,7 +56,7 @@ def word_like_pattern(wanted: WordPattern) -> str | None:
         return None
     if not wanted.pattern.strip("*"):
         return "[0-9A-Za-z]"
-    return f"(?i)(?:^|{_EDGE}){as_regex(wanted.pattern, '[0-9a-z]', escape)}(?:$|{_EDGE})"
+    return f"(?i-u){_EDGE}{as_regex(wanted.pattern, '[0-9a-z]', escape)}{_EDGE}"
 
 
 def letters_of(wanted: WordPattern) -> list[str]:
