@@ -15,6 +15,7 @@ from contracts.messages import Kind
 from contracts.query import All, And, Exists, Node, Not, Or, Range, RecordQuery, Term, Wildcard
 from contracts.tenants import Tenant
 from lakehouse.lake.store import Lake
+from lakehouse.match import matcher
 from lakehouse.read.records import COLUMNS, matching_page
 from lakehouse.sql.query import records_sql, where_sql
 from tests.lakehouse.lake_samples import ACME, NOON_NS, OTHER, batch, log
@@ -179,3 +180,41 @@ def test_naughty_strings_find_exactly_themselves(lake: Lake, strings: list[str])
     for index, line in enumerate(lines):
         where = And((Term("service", line), Term("attributes.k", line)))
         assert ask(lake, every(where)) == [index], line
+
+
+NUMBERED: list[dict[str, object]] = [
+    {"ms": 7},
+    {"a": 1, "ms": 7.0, "z": 9},
+    {"ms": "7"},
+    {"a": "7,", "ms": "7e0", "z": "7}"},
+    {"ms": "7,5"},
+    {"ms": "7}"},
+    {"ms": '7"'},
+    {"ms": "+7"},
+    {"ms": "inf"},
+    {"ms": True},
+    {"ms": {}},
+    {"ms": ""},
+    {'a"ms': 7},
+    {"a,ms": 7},
+    {"a": '"ms":7', "ms": 8},
+    {"a": ',"ms":7'},
+    {'x,"ms': 7, "ms": 8},
+    {"": 7},
+    {"ms": [8, 7]},
+    {"ms": -0.0},
+    {"ms": 2**64},
+]
+RANGES = [Range("attributes.ms", 7, 7), Range("attributes.ms", 7, None), Range("attributes.ms", None, 7, True, False)]
+
+
+@pytest.mark.parametrize("where", [Term("attributes.ms", "7"), Term("attributes.ms", "0"), *RANGES])
+@pytest.mark.parametrize("is_not", [False, True])
+def test_a_number_is_read_from_its_own_key_alone(lake: Lake, where: Node, is_not: bool) -> None:
+    rows = [log(n, attributes=attributes) for n, attributes in enumerate(NUMBERED)]
+    writer = lake.writer(Kind.LOGS)
+    writer.append([batch(*rows, offset=0)])
+    writer.commit()
+    asked, matches = Not(where) if is_not else where, matcher(Not(where) if is_not else where, Kind.LOGS)
+
+    assert sorted(ask(lake, every(asked))) == [n for n, row in enumerate(rows) if matches(row, None)]
