@@ -1,8 +1,8 @@
 r"""Conditions on one attribute -> SQL over the canonical JSON text of the column `attributes`.
 
 The text has sorted keys and no spaces: `{"a":"x","b":1.5}`. A quote inside a string is escaped, so in a *simple* text,
-one without lists and objects in it, `{"key":` or `,"key":` stands nowhere but before that key's value. Of any other
-SQL only says whether its value may match.
+one without lists and objects in it, `{"key":` or `,"key":` occurs only before the value of that key. For other texts
+SQL only says whether the value may match.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def written(condition: Condition, key: str) -> Clause[str]:
 
 
 def _last(key: str) -> str:
-    """What stands wherever there is a value of the attribute, also of objects in a list, or in the text of one."""
+    """A text that every row with a value of the attribute contains, also if the value is in an object of a list."""
     name = key.rpartition(".")[2]
     return name if _PLAIN.fullmatch(name) else ""
 
 
 def _simple(condition: Condition, key: str) -> tuple[str, str, list[str]]:
-    """Of a simple text: whether it matches surely, whether possibly; and what any text that matches holds."""
+    """For simple texts: the conditions of sure and of possible matches; and texts that every matching row contains."""
     match condition:
         case Equal(_, number) if number is not None:
             return _simple(NumberRange(number, number), key)
@@ -126,7 +126,10 @@ def _texts(key: str, wanted: TextRange) -> str:
 
 
 def _numbers(key: str, wanted: NumberRange) -> tuple[str, str]:
-    """Of a bare number, or of a text that is one. No `coalesce`: the engine evaluates its first argument twice."""
+    """Sure and possible matches of a number or a text that is one.
+
+    The SQL uses `IS TRUE` instead of `coalesce`, as the engine evaluates the first argument of `coalesce` twice.
+    """
     head = _json(key)
     after = f"split_part(concat(',', substr(attributes, 2)), {text_literal(f',{head}:')}, 2)"
     bare = f"try_cast(rtrim(split_part({after}, ',', 1), '}}') AS DOUBLE)"
@@ -140,7 +143,7 @@ def _numbers(key: str, wanted: NumberRange) -> tuple[str, str]:
 
 
 def _inside(number: str, wanted: NumberRange, surely: bool) -> str:
-    """Whether the SQL expression of a double, or NULL, is inside."""
+    """The condition that `number`, SQL of a double or NULL, lies in the range; never NULL."""
     low, high = wanted.low, wanted.high
     if (
         low is not None

@@ -90,7 +90,7 @@ WRITER = Writer(written_leaf, _all, _any, lambda sql: f"({sql} IS NOT TRUE)")
 
 
 def _words(column: str, plain: str | None, letters: Sequence[str]) -> Clause[str]:
-    """Of a plain text, exactly; of an odd one, whether it has the letters."""
+    """Exact for plain texts; an odd text is a possible match if it has the letters."""
     odd, has = text.odd(column), [text.matches(column, pattern) for pattern in letters]
     exactly = FALSE if plain is None else text.matches(column, plain)
     return Clause(f"({exactly} AND NOT {odd})", _all([*has, f"({exactly} OR {odd})"]))
@@ -106,7 +106,7 @@ def _addresses(column: str, span: Span) -> Clause[str]:
 
 
 def _number(column: str, wanted: NumberRange) -> str:
-    """Of a column of doubles or small integers, which are their own nearest doubles."""
+    """Exact for a column of doubles or of integers that a double holds exactly."""
     return _all(double_bounds(column, wanted, surely=True))
 
 
@@ -116,7 +116,7 @@ def _time(wanted: NumberRange) -> str:
 
 
 def time_sql(start_ns: int | None, end_ns: int | None) -> list[str]:
-    """Event time from `start_ns` to before `end_ns`, as conditions."""
+    """Conditions on event time: `start_ns` inclusive, `end_ns` exclusive; None is open."""
     conditions = []
     if start_ns is not None:
         conditions.append(f"timestamp >= {time_literal(_microseconds(start_ns))}")
@@ -146,8 +146,13 @@ def records_sql(
     table: str = "",
     which: str = TRUE,
 ) -> str:
-    """One page of the rows that possibly match `query`, over all arrival days but `not_days`, of `table` ("" is the
-    kind's own), of rows `which`; the column `SURE` says which of them match surely."""
+    """SELECT of one page of possible matches of `query`; the column `SURE` marks sure matches.
+
+    Args:
+        not_days: Arrival days that are left out.
+        table: Name of the table in SQL; "" is the table of the kind.
+        which: A further condition on rows.
+    """
     conditions = [which] if which != TRUE else []
     conditions += [f"tenant = {text_literal(tenant)}", *time_sql(query.start_ns, query.end_ns), *days_sql(not_days)]
     if query.after is not None:

@@ -1,7 +1,7 @@
 r"""Words and wildcards -> regular expressions of the lake's engine (Rust `regex`).
 
-SQL splits texts only where they are plain (`text.words`). Of an *odd* one, which may not be, it says whether the words
-may be in it: each of their letters stands there in some form, in order.
+SQL finds words exactly in plain texts (`text.words`). In an *odd* text, which may not be plain, SQL only checks that
+all letters of the words occur in some form and in order; `match` then decides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OTHERS = (range(0x340, 0x2ADD), range(0xF900, 0xFB4F), range(0x1D15E, 0x1D1C1),
 
 
 def escape(text: str) -> str:
-    """`text` as a literal in a pattern. ASCII that is no letter or digit by number."""
+    """`text` as a literal in a pattern. ASCII characters other than letters and digits are written by code point."""
     return _SPECIAL.sub(lambda match: f"\\x{{{ord(match[0]):x}}}", text)
 
 
@@ -39,19 +39,19 @@ def odd(column: str) -> str:
 
 
 def whole_pattern(pattern: str) -> str:
-    """A pattern for whole values that match the wildcard, case-sensitive."""
+    """A case-sensitive pattern that matches whole values, for a wildcard."""
     return f"(?s)^(?:{as_regex(pattern, '.', escape)})$"
 
 
 def phrase_pattern(words: tuple[str, ...]) -> str | None:
-    """Of plain texts that have the words in a row; None: none has."""
+    """A pattern that matches plain texts with these adjacent words; None: no plain text can match."""
     if not all(word.isascii() for word in words):
         return None
     return f"(?i-u){_EDGE}{_APART.join(words)}{_EDGE}"
 
 
 def word_like_pattern(wanted: WordPattern) -> str | None:
-    """Of plain texts with a word that matches; None: none has."""
+    """A pattern that matches plain texts with a word of this form; None: no plain text can match."""
     if not wanted.pattern.isascii():
         return None
     if not wanted.pattern.strip("*"):
@@ -60,12 +60,15 @@ def word_like_pattern(wanted: WordPattern) -> str | None:
 
 
 def letters_of(wanted: WordPattern) -> list[str]:
-    """Patterns of the literal parts. The lower case of one letter, "İ", is two: an "i" and a mark."""
+    """Patterns of the literal parts. The letter "İ" has two characters in lower case: "i" and a mark."""
     return [letters_pattern(text) if "i" not in text else f"(?i){_written(text)}" for text in literals(wanted.pattern)]
 
 
 def letters_pattern(folded: str) -> str:
-    """Of every text that, composed and lower-cased, has `folded` (of letters, digits, marks and symbols) in it."""
+    """A pattern that matches every text that contains `folded` after composing and lower-casing.
+
+    `folded` holds letters, digits, marks and symbols.
+    """
     if folded.isascii():
         return f"(?i){folded}"
     return f"(?i){_written(folded)}"
@@ -77,7 +80,7 @@ def _written(folded: str) -> str:
 
 
 def _forms(character: str) -> str:
-    """What a text may begin with that composes to `character`."""
+    """The possible first characters of a text that composes to `character`."""
     base = unicodedata.normalize("NFD", character)[0]
     forms = {character, base} | _compose_to().get(character, set())
     if ord(character) in _HANGUL:
@@ -89,7 +92,7 @@ def _forms(character: str) -> str:
 
 @functools.cache
 def _made_of() -> dict[str, set[str]]:
-    """Character -> those that are it with marks, which other marks may stand between in a text."""
+    """Base character -> the composed characters that add marks to it; a text may hold other marks in between."""
     found: dict[str, set[str]] = {}
     for code in (*range(0xC0, 0x3400), *range(0x11000, 0x12000)):
         base = unicodedata.normalize("NFD", chr(code))[0]
@@ -100,7 +103,7 @@ def _made_of() -> dict[str, set[str]]:
 
 @functools.cache
 def _compose_to() -> dict[str, set[str]]:
-    """First character of a composed form -> the characters that are written otherwise in it."""
+    """First character of a composed form -> the characters whose composed form begins with it."""
     found: dict[str, set[str]] = {}
     for code in (code for block in _OTHERS for code in block):
         composed = unicodedata.normalize("NFC", chr(code))
