@@ -8,6 +8,8 @@ gunicorn, Varnish, Werkzeug, HAProxy, S3. Quoted text ends at a quote that is no
 
 from __future__ import annotations
 
+import re
+
 from flows.parse import haproxy, proxy_logs
 from flows.parse.http_request import (
     AGENT,
@@ -31,6 +33,7 @@ from text import times
 
 Access = tuple[int, Attributes, str | None]
 
+_CLOCK = re.compile(r" \d\d:\d\d:\d\d")
 _BACKSLASH, _QUOTE = "\x01", "\x02"  # stand for escapes while the line is split at its quotes
 _MICROSECOND_S = 1e-6
 _HEAD_CHARS = 512
@@ -52,8 +55,10 @@ def parse(line: str, arrival_ns: int) -> Access | None:
     attributes: Attributes = {}
     who = line[:opening].split(" ")
     if len(who) == 3 and who[1] == "-" and who[0][:1] != '"':
-        if ":" in who[0] or who[0] == "-":
-            add_client(who[0], attributes)
+        if ":" in who[0] or "," in who[0] or who[0] == "-":
+            if who[0].partition(":")[0].isupper():
+                return None  # `INFO:werkzeug:10.0.0.1`: a level in front
+            add_clients(who[0], attributes)
         else:
             attributes[CLIENT] = who[0]
         if who[2] != "-":
@@ -103,13 +108,17 @@ def _pieces(rest: str) -> list[str]:
 
 def _who(head: str, attributes: Attributes) -> bool:
     """Before the time: `"host" client - user`, `host:443 client - user`, `client, proxy - user`, `client host user`."""
+    if head[:4].isdecimal() and head[4:5] == "-":
+        return False  # a time stands in front: an envelope
     if head[0] == '"':
         quoted, _, head = head[1:].partition('"')
         if is_address(quoted.partition(",")[0]) or quoted == "-":
             add_clients(quoted, attributes)
         else:
             add_server(quoted, attributes)
-    words = [word for word in head.split() if word[0] != "["]
+    if head[:160].count(":") > 1 and _CLOCK.search(head) is not None:
+        return False
+    words = [word.strip('"') or "-" for word in head.split() if word[0] != "["]
     listed = 0
     while listed < len(words) and words[listed][-1] == ",":
         listed += 1

@@ -16,7 +16,7 @@ from flows.parse.attributes import flatten, is_flat, within
 from flows.parse.facts import AttributeLimits, LineFacts
 from flows.parse.request_lines import Said
 from flows.parse.structured import IOSTREAM
-from text import times
+from text import dates, times
 from text.escapes import without_sequences
 from text.levels import BY_LETTER, is_level, of_syslog, spoken
 from text.times import MONTHS, Time
@@ -67,7 +67,7 @@ def opened(found: LineFacts, line: str, end: int) -> LineFacts:
     first = line[start : start + 1]
     if first == "s" and line.startswith(_CRI, start):
         return _cri(found, line, start)
-    if _is_structured(line, start, first):
+    if _is_structured(line, start, first) or (found.severity is None and text_forms.begins(line, start)):
         found.inside = line[start:]
     elif not _headed(found, line, start):
         head = _TAG.match(line, start) if first.isalnum() and _may_be_tagged(line, start) else None
@@ -171,7 +171,7 @@ def _take_text(found: LineFacts, line: str, start: int) -> None:
     if line.startswith(_CEE, start):
         start += len(_CEE)
     begins = _after_marks(line, start)
-    if _is_structured(line, begins, line[begins : begins + 1]):
+    if _is_structured(line, begins, line[begins : begins + 1]) or _is_time(line, begins):
         found.inside = line[begins:]
     elif not _headed(found, line, begins):
         found.severity = spoken(f"- {line[start : start + 120]}", 0) or found.severity  # no bare small word in front
@@ -212,6 +212,9 @@ def prioritised(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFact
     found, line = LineFacts(None, of_syslog(int(line[1:end]))), _without_octal(line)
     start = end + 3 if line[end + 1 : end + 3] == "1 " else end + 1
     time = times.syslog(line, start, arrival_ns) or times.iso(line, start, arrival_ns)
+    time = time or dates.of_letter(line, start, arrival_ns)
+    if time is None and (said := text_forms.cisco(line[start : start + 256], arrival_ns)) is not None and said[0]:
+        return LineFacts(said[0][0], said[1] or found.severity, zone=said[0][2])
     if time is not None:
         found.time_ns, found.zone = time[0], time[2]
         start = time[1]

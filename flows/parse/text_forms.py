@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from flows.parse import request_lines
+from flows.parse import access_log, request_lines
 from flows.parse.request_lines import Said
 from text import dates, logfmt, marks, times
 from text.levels import BY_LETTER, Severity, named, spoken
@@ -25,6 +25,10 @@ _LIKELY = re.compile(
     r"|\d{6} {1,2}\d{1,2}:|\d{8}[T :_-]?\d|\d{1,10}:(?:[MSCX] | |\d{8}:)",
     re.ASCII,
 )
+_INSIDE = re.compile(
+    r"\[?\d{1,2}[-/ ][A-Z][a-z]{2}[-/ ]\d{4}|\d{1,10}:[MSCX] \d|[A-Z]{4}\[\d|type=[A-Z_]+ msg=audit\(", re.ASCII
+)
+_INSIDES = frozenset("0123456789[TDIWEFPt")
 _DATES = frozenset((*times.MONTHS, "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
 NO_LOGFMT = _DATES | {"typ", "nod"}
 _decode = msgspec.json.Decoder().decode
@@ -78,6 +82,11 @@ def in_words(line: str, arrival_ns: int) -> Said | None:
         if said is not None:
             return said
     return None
+
+
+def begins(line: str, start: int) -> bool:
+    """Whether a line of Redis, Tomcat, PHP, logrus or audit begins at `start`, behind the time of an envelope."""
+    return line[start : start + 1] in _INSIDES and _INSIDE.match(line, start) is not None
 
 
 def is_no_logfmt(line: str) -> bool:
@@ -178,6 +187,14 @@ def android_brief(line: str, arrival_ns: int) -> Said | None:  # noqa: ARG001  a
     return (None, BY_LETTER.get(line[0]), {}) if known else None
 
 
+def python_basic(line: str, arrival_ns: int) -> Said | None:
+    """`INFO:werkzeug:10.0.0.1 - - [30/Nov/2026 19:40:07] "GET / HTTP/1.1" 200 -`: a level, a name, an access log."""
+    name, colon, rest = line.partition(":")
+    rest = rest.partition(":")[2] if colon and name.isupper() else ""
+    access = access_log.parse(rest, arrival_ns) if rest else None
+    return None if access is None else ((access[0], 0, access[2]), spoken(line, 0), access[1])
+
+
 def level_first(line: str, arrival_ns: int) -> Said | None:
     """`ERROR [main] 2026-11-30 19:40:07,123 …` as Cassandra writes it, `INFO 11-30 19:40:07 …` without year."""
     space = line.find(" ", 1, 12)
@@ -235,6 +252,9 @@ def cisco(line: str, arrival_ns: int) -> Said | None:
     start, colon = 0, line.find(": ", 0, 24)
     if colon > 0 and line[:colon].isdecimal():
         start = colon + 2
+        colon = line.find(": ", start, start + 64)
+        if colon > 0 and " " not in line[start:colon] and line[start : start + 1] not in ("*", "."):
+            start = colon + 2  # the name of the router
     if line[start : start + 1] in ("*", "."):
         start += 1
     time = dates.of_any(line, start, arrival_ns) or times.syslog(line, start, arrival_ns)
@@ -304,7 +324,7 @@ def _objects(text: str) -> dict[str, Any]:
 _LEVELS = ("TRA", "DEB", "INF", "NOT", "WAR", "ERR", "CRI", "SEV", "FAT", "PAN", "ALE", "EME")
 _REQUESTS = ("GET", "POS", "PUT", "DEL", "PAT", "HEA", "OPT")
 _BY_HEAD: dict[str, tuple[request_lines.Reader, ...]] = {
-    **dict.fromkeys(_LEVELS, (logrus, level_first, request_lines.console)),
+    **dict.fromkeys(_LEVELS, (logrus, level_first, python_basic, request_lines.console)),
     **dict.fromkeys(_REQUESTS, (request_lines.console,)),
     **dict.fromkeys(NO_LOGFMT, (audit,)),
     **dict.fromkeys(_DATES, (dated,)),

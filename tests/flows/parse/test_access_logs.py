@@ -57,6 +57,32 @@ def test_the_first_client_of_a_list_that_is_known_is_the_client(clients: str, fi
     assert found.attributes["client.address"] == first
 
 
+ACCESS = '10.0.0.1 - - [30/Nov/2026:19:40:07 +0000] "GET /cart?x=1 HTTP/1.1" 502 150 "-" "curl/8.5"'
+HAPROXY = (
+    "10.0.0.1:33317 [30/Nov/2026:19:40:07.123] fe be/s1 10/0/30/69/109 502 150 - - ---- 1/1/1/1/0 0/0 "
+    '"GET /cart?x=1 HTTP/1.1"'
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"2026-11-30T19:40:07.123456789Z stdout F {ACCESS}",
+        f"<190>Nov 30 19:40:07 web nginx: {ACCESS}",
+        f"Nov 30 19:40:07 web nginx: shop.example:443 {ACCESS}",
+        f"Nov 30 19:40:07 lb haproxy[12]: {HAPROXY}",
+        f"INFO:werkzeug:{ACCESS}",
+        f"10.0.0.1,10.0.0.2 {ACCESS[9:]}",
+        f'"shop.example" "10.0.0.1" {ACCESS[9:]}',
+        json.dumps({"log": ACCESS + "\n", "stream": "stdout", "time": "2026-11-30T19:40:07.5Z"}),
+    ],
+)
+def test_a_request_is_read_in_envelopes_of_every_kind(line: str) -> None:
+    attributes = find(line).attributes
+    assert (attributes["client.address"], attributes["url.path"]) == ("10.0.0.1", "/cart")
+    assert (attributes["http.request.method"], attributes["http.response.status_code"]) == ("GET", 502)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("3ms", 0.003), ("1.5s", 1.5), ("1m2.5s", 62.5), ("12.5µs", 0.0000125), ("ms", None), ("3", None), ("3x", None)],

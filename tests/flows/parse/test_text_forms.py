@@ -117,6 +117,36 @@ def test_an_object_at_the_end_of_a_line_gives_attributes(text: str, expected: di
     assert trailing_object(text, 0) == expected
 
 
+REDIS, PHP = "1:M 30 Nov 2026 19:40:07.123 * Ready", "[30-Nov-2026 19:40:07] PHP Fatal error:  x"
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        (f"2026-11-30T19:40:07.123Z {REDIS}", "INFO"),
+        (f"2026-11-30T19:40:07.123Z stdout F {REDIS}", "INFO"),
+        (f"redis-1  | {REDIS}", "INFO"),
+        (f'{{"log":"{REDIS}\\n","stream":"stdout","time":"2026-11-30T19:40:07.123Z"}}', "INFO"),
+        (f"2026-11-30T19:40:07.123Z stderr F {PHP}", "FATAL"),
+        ("2026-11-30T19:40:07.123Z ERRO[0001] boom file=a", "ERROR"),
+        ("<190>42: router1: *Nov 30 19:40:07.123: %LINK-3-UPDOWN: x", "ERROR"),
+        ("<190>Nov 30 2026 19:40:07: %ASA-3-713194: x", "ERROR"),
+        ("[2026-11-30 19:40:07] [a] x=1", ""),
+    ],
+)
+def test_a_form_is_read_in_envelopes_of_every_kind(text: str, level: str) -> None:
+    found = find(text)
+    assert (found.severity or (0, ""))[1] == level
+    assert found.time_ns is None or abs(found.time_ns - timestamp_ns("2026-11-30T19:40:07Z")) < 200_000_000
+
+
+def test_a_line_with_its_time_in_a_bracket_is_read_alike_after_a_line_with_a_name_in_one() -> None:
+    line = "[2026-11-30T19:40:07,123][INFO ][o.e.n.Node] [n] {x"
+    finder = Finder(LIMITS)
+    finder.find('[app] {"level":"error"}', NOW_NS)
+    assert finder.find(line, NOW_NS) == find(line)
+
+
 WORDS = st.sampled_from([case["line"] for case in CASES]) | st.text(max_size=20)
 
 
