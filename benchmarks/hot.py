@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import re
 import statistics
@@ -35,6 +36,12 @@ _PAIR = re.compile(r"(\w+)=(\d+|[^\s\"]+)")
 _SEVERITY = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
 
 
+@functools.cache
+def given_at(second_ns: int) -> str:
+    """As rows of an agent have it."""
+    return f'{{"v":2,"attributes":["log.file.name","log.file.path"],"observed":{second_ns}}}'
+
+
 def row(index: int, line: Line) -> LogRow:
     """A parsed line, about as the flow would give it."""
     attributes: dict[str, object] = {}
@@ -46,8 +53,21 @@ def row(index: int, line: Line) -> LogRow:
         attributes = {name: int(value) if value.isdigit() else value for name, value in pairs}
     severity = _SEVERITY[line.level]
     host = f"host-{line.number % 7}"
+    given = given_at(line.timestamp_ns - line.timestamp_ns % 10**9)
     return LogRow(
-        index, line.timestamp_ns, severity, line.level, line.service, "prod", host, line.text, attributes, "", ""
+        index,
+        line.timestamp_ns,
+        severity,
+        line.level,
+        line.service,
+        "prod",
+        host,
+        line.text,
+        attributes,
+        "",
+        "",
+        given,
+        "UTC",
     )
 
 

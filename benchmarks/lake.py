@@ -8,6 +8,7 @@ In a temporary folder, or in a new prefix below HEADWATER_LAKE_URL. CPU is proce
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
 import tempfile
@@ -31,6 +32,12 @@ BATCH_ROWS = 1000
 SEED = 1
 
 
+@functools.cache
+def given_at(second_ns: int) -> str:
+    """As rows of an agent have it."""
+    return f'{{"v":2,"attributes":["log.file.name","log.file.path"],"observed":{second_ns}}}'
+
+
 def log_row(index: int, at_ns: int, chance: random.Random) -> LogRow:
     status = chance.choice((200, 200, 200, 404, 500))
     body = f"GET /api/v1/items/{chance.randrange(10**6)} status {status} in {chance.randrange(900)} ms for user "
@@ -38,9 +45,8 @@ def log_row(index: int, at_ns: int, chance: random.Random) -> LogRow:
     attributes = {"http.status": status, "path": "/api/v1/items", "ms": chance.randrange(900)}
     severity, text = (17, "ERROR") if status == 500 else (9, "INFO")
     service = f"service-{min(int(chance.paretovariate(1)), 40)}"
-    return LogRow(
-        index, at_ns, severity, text, service, "prod", f"host-{chance.randrange(30)}", body, attributes, "", ""
-    )
+    host, given = f"host-{chance.randrange(30)}", given_at(at_ns - at_ns % 10**9)
+    return LogRow(index, at_ns, severity, text, service, "prod", host, body, attributes, "", "", given, "UTC")
 
 
 def metric_row(index: int, at_ns: int, chance: random.Random) -> MetricRow:

@@ -17,30 +17,30 @@ MIN_PAIRS = 2
 Value = str | int | float
 
 
-def parse(line: str) -> dict[str, Any] | None:
-    """At least two pairs, and no more bare words than pairs. Numbers that read the same both ways become numbers."""
+def parse(line: str, least: int = MIN_PAIRS) -> dict[str, Any] | None:
+    """At least `least` pairs, and no more bare words than pairs. Numbers that read the same both ways are numbers."""
     if "=" not in line:
         return None
     if "='" in line:
-        return tolerant(line)
+        return tolerant(line, least)
     pairs: dict[str, Any] = {}
     if '"' not in line:
         bare = _take(line.split(), pairs)
     elif "\\" in line:
         if _BACKSLASH in line or _QUOTE in line:
-            return tolerant(line)
+            return tolerant(line, least)
         bare = _take_quoted(line.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE), pairs)
         pairs = {key: _plain(value) if type(value) is str else value for key, value in pairs.items()}
     else:
         bare = _take_quoted(line, pairs)
     if bare < 0:
-        return tolerant(line)
-    return pairs if len(pairs) >= MIN_PAIRS and bare <= len(pairs) and "" not in pairs else None
+        return tolerant(line, least)
+    return pairs if len(pairs) >= least and bare <= len(pairs) and "" not in pairs else None
 
 
-def tolerant(line: str) -> dict[str, Any] | None:
+def tolerant(line: str, least: int = MIN_PAIRS) -> dict[str, Any] | None:
     """As `parse`, slower: values in single quotes, quotes within words, and a last quote that is never closed."""
-    if line.count("=") < MIN_PAIRS:
+    if line.count("=") < least:
         return None
     pairs: dict[str, Any] = {}
     at, bare, end = 0, 0, len(line)
@@ -63,7 +63,7 @@ def tolerant(line: str) -> dict[str, Any] | None:
             word = _WORD.match(line, equals + 1)
             pairs[words[-1]] = number(word[0]) if word and word[0] else ""
             at = word.end() if word else end
-    return pairs if len(pairs) >= MIN_PAIRS and bare <= len(pairs) else None
+    return pairs if len(pairs) >= least and bare <= len(pairs) else None
 
 
 def _quoted(line: str, start: int, quote: str) -> tuple[str, int]:

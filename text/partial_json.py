@@ -14,13 +14,13 @@ from typing import Any
 
 _LONE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(
-    r"""\s*(?:"((?:[^"\\]|\\.)*+)("?)|'((?:[^'\\]|\\.)*+)('?)|([{}\[\],:])|(-?[0-9][0-9.eE+-]*+|[A-Za-z_$][\w$.-]*+))""",
+    r"""\s*(?:"((?:[^"\\]|\\.)*+)("?)|'((?:[^'\\]|\\.)*+)('?)|([{}\[\],:])|(-?[0-9][0-9.eE+-]*+|-?[A-Za-z_$][\w$.-]*+))""",
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _SHORT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _WORDS: dict[str, Any] = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
-_ODD = frozenset(("NaN", "Infinity", "undefined"))
+_ODD = frozenset(("NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "undefined"))
 _LONGEST_NUMBER = 40
 
 _decoder = json.JSONDecoder(strict=False, parse_constant=lambda name: name)
@@ -140,7 +140,7 @@ def _word(word: str, whole: bool) -> Any:
         return _WORDS[word]
     if word in _ODD:
         return word
-    if word[0] not in "-0123456789" or not whole:
+    if word.lstrip("-")[:1] not in "0123456789" or not whole:
         raise _Damage
     if len(word) > _LONGEST_NUMBER:
         return word

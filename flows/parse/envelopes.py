@@ -16,16 +16,16 @@ from flows.parse.attributes import flatten, is_flat, within
 from flows.parse.facts import AttributeLimits, LineFacts
 from flows.parse.request_lines import Said
 from flows.parse.structured import IOSTREAM
-from text import dates, times
+from text import dates, logfmt, times
 from text.escapes import without_sequences
 from text.levels import BY_LETTER, is_level, of_syslog, spoken
 from text.times import MONTHS, Time
 
 _BETWEEN = " \t-|:"  # between a time and what it stands before
-_MOST_BETWEEN, _HEAD_CHARS, _TAG_CHARS = 16, 40, 450
+_MOST_BETWEEN, _HEAD_CHARS, _HEAD_WORDS, _TAG_CHARS = 16, 64, 3, 450
 _CRI = ("stdout ", "stderr ")
 _CEE = "@cee:"
-_NAME = re.compile(r"[\w./-]{1,64}(?: [\w./-]{1,64})?[ \t]+\|(?: |$)")
+_NAME = re.compile(r"(?:[\d:.]{5,12} )?(?P<name>[\w./-]{1,64})[ \t]+\|(?: |$)")
 _TAG = re.compile(r"(?:(?P<host>[\w.:-]{1,255}) )?(?P<app>[\w./@()-]{1,128})(?:\[(?P<pid>[^\]\s]{1,64})\])?: ?")
 _FIELDS = re.compile(r" (?P<host>\S{1,255}) (?P<app>\S{1,48}) (?P<pid>\S{1,128}) (?P<id>\S{1,32}) ")
 _DATA = re.compile(r'\[([^\s=\]"]{1,64})((?: [^\s=\]"]{1,64}="(?:[^"\\]|\\.)*+")*+)\]')
@@ -69,10 +69,12 @@ def opened(found: LineFacts, line: str, end: int) -> LineFacts:
         return _cri(found, line, start)
     if _is_structured(line, start, first) or (found.severity is None and text_forms.begins(line, start)):
         found.inside = line[start:]
-    elif not _headed(found, line, start):
-        head = _TAG.match(line, start) if first.isalnum() and _may_be_tagged(line, start) else None
-        if head is not None and (head["pid"] or head["app"] != head.string[start : head.end("app")]):
-            _take_tag(found, line, head)
+        return found
+    head = _TAG.match(line, start) if first.isalnum() and _may_be_tagged(line, start) else None
+    if head is not None and (head["pid"] or (head["host"] and line[head.end() : head.end() + 1] in ("{", "@"))):
+        _take_tag(found, line, head)
+    else:
+        _headed(found, line, start)
     return found
 
 
@@ -135,11 +137,12 @@ def _is_time(line: str, start: int) -> bool:
 
 
 def _headed(found: LineFacts, line: str, start: int) -> bool:
-    """A level, or `@cee:`, in front of JSON: `ERROR {...}`, `[info]: {...}`."""
+    """A level, or a few words and a colon, in front of JSON: `ERROR {…}`, `[info]: {…}`, `INFO main.go:12: {…}`."""
     brace = line.find("{", start, start + _HEAD_CHARS)
-    if brace <= start:
+    if brace <= start or line[brace + 1 : brace + 2] not in ('"', "'", " "):
         return False
-    if not is_level(line[start:brace].strip(" \t-|:[]()<>")):
+    head = line[start:brace].rstrip()
+    if not is_level(head.strip(" \t-|:[]()<>")) and not (head[-1:] == ":" and len(head.split()) <= _HEAD_WORDS):
         return False
     found.severity = found.severity or spoken(line, start)
     found.inside = line[brace:]
@@ -260,7 +263,7 @@ def named(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | No
     head = _NAME.match(line)
     if head is None or not line[head.end() :].strip() or is_level(head[0][:-2].strip()):
         return None
-    return LineFacts(attributes={"container.name": head[0][:-2].strip()}, inside=line[head.end() :])
+    return LineFacts(attributes={"container.name": head["name"]}, inside=line[head.end() :])
 
 
 def tagged(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -269,11 +272,20 @@ def tagged(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | N
     start = _after_marks(line, close + 2) if close > 0 else 0
     if start == 0 or not _is_structured(line, start, line[start : start + 1]):
         return None
-    return LineFacts(None, spoken(line[: close + 1], 0), inside=line[start:])
+    found = LineFacts(None, spoken(line[: close + 1], 0), inside=line[start:])
+    names = line[1:close].split("/")
+    if len(names) == 3 and names[0] == "pod":  # as `kubectl logs --prefix` writes
+        found.attributes = {"k8s.pod.name": names[1], "k8s.container.name": names[2]}
+    return found
+
+
+def cee(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
+    """`@cee: {…}`"""
+    return LineFacts(inside=line[len(_CEE) :]) if line.startswith(_CEE) else None
 
 
 def klog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
-    """`E0102 15:04:05.678901   1 main.go:7] text`"""
+    """`E0102 15:04:05.678901   1 main.go:7] text`, and `… main.go:7] "text" key="value"`"""
     time = times.klog(line, 1, arrival_ns) if line[1:5].isdecimal() else None
     if time is None:
         return None
@@ -282,4 +294,7 @@ def klog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | Non
     start = _after_marks(line, close + 2) if close > 0 else 0
     if start and _is_structured(line, start, line[start : start + 1]):
         found.inside = line[start:]
+    elif start and line[start : start + 1] == '"':
+        end = line.find('" ', start + 1)
+        found.attributes = within(logfmt.parse(line[end + 2 :], 1) or {}, limits.attributes) if end > 0 else {}
     return found

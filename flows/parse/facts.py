@@ -20,7 +20,7 @@ class LineFacts(msgspec.Struct, gc=False):
         zone: As `text.times` gives it: "" when `time_ns` is UTC, None when the line names no zone, or a zone's name.
         inside: Text that the line is an envelope of, still to be read; "" when it is none.
         inside_key: Attribute that holds `inside`: it goes when the inside has attributes of its own.
-        own_time: The line's time wins over that of its inside.
+        is_message: `inside` is the message of a logger rather than the whole line of a program.
     """
 
     time_ns: int | None = None
@@ -31,7 +31,7 @@ class LineFacts(msgspec.Struct, gc=False):
     zone: str | None = UTC
     inside: str = ""
     inside_key: str = ""
-    own_time: bool = False
+    is_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,12 +87,21 @@ def hex_id(value: object, digits: int) -> str:
 _named, _severity = _level(levels.valued), _level(levels.of_severity)
 _TRACES = ("trace_id", "traceId", "trace.id", "TraceId", "traceID", "TraceID", "traceid", "otelTraceID", "@tr")
 _SPANS = ("span_id", "spanId", "span.id", "SpanId", "spanID", "SpanID", "spanid", "otelSpanID", "@sp")
+_ID_KEYS: tuple[tuple[str, Take], ...] = (
+    *((key, _take_trace) for key in (*_TRACES, "trace-id", "x-trace-id", "dd.trace_id", "mdc.traceid", "mdc.trace_id")),
+    *(
+        (key, _take_span)
+        for key in (*_SPANS, "span-id", "x-span-id", "dd.span_id", "mdc.spanid", "mdc.span_id", "span")
+    ),
+    *((key, _take_google_trace) for key in ("logging.googleapis.com/trace", "trace")),
+    ("logging.googleapis.com/spanId", _take_span),
+    ("traceparent", _take_parent),
+)
 USUAL: dict[str, Take] = {
     **dict.fromkeys(("level", "lvl", "severity_text", "loglevel", "log.level"), _named),
     "severity": _severity,
     **dict.fromkeys(("time", "timestamp", "ts", "@timestamp"), _take_time),
-    **dict.fromkeys(_TRACES, _take_trace),
-    **dict.fromkeys(_SPANS, _take_span),
+    **{written: take for key, take in _ID_KEYS for written in (key, key.upper(), key.title(), key.lower())},
 }
 
 _LEVEL_KEYS: tuple[tuple[str, Take], ...] = (
@@ -147,16 +156,7 @@ _NANOS = {
     "time.seconds": "time.nanos",
     "timestampseconds": "timestampnanos",
 }
-_ID_KEYS: tuple[tuple[str, Take], ...] = (
-    *((key.lower(), _take_trace) for key in _TRACES),
-    *((key.lower(), _take_span) for key in _SPANS),
-    *((key, _take_trace) for key in ("trace-id", "x-trace-id", "dd.trace_id", "mdc.traceid", "mdc.trace_id", "trace")),
-    *((key, _take_span) for key in ("span-id", "x-span-id", "dd.span_id", "mdc.spanid", "mdc.span_id", "span")),
-    ("logging.googleapis.com/trace", _take_google_trace),
-    ("logging.googleapis.com/spanid", _take_span),
-    ("traceparent", _take_parent),
-)
-_TAKES = (*_LEVEL_KEYS, *((key, _take_time) for key in _TIME_KEYS), *_ID_KEYS)
+_TAKES = (*_LEVEL_KEYS, *((key, _take_time) for key in _TIME_KEYS), *((key.lower(), take) for key, take in _ID_KEYS))
 _ROLES = {key: KeyRole(rank, take, _NANOS.get(key, "")) for rank, (key, take) in reversed([*enumerate(_TAKES)])}
 # Objects that loggers put everything into.
 _WRAPPERS = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from flows.parse import access_log, request_lines, text_forms
 from flows.parse.attributes import within
-from flows.parse.envelopes import found_by, klog, named, opened, prioritised, syslog, tagged, timed
+from flows.parse.envelopes import cee, found_by, klog, named, opened, prioritised, syslog, tagged, timed
 from flows.parse.facts import AttributeLimits, Form, LineFacts
 from flows.parse.structured import json_object, logfmt_pairs
 from text import times, zones
@@ -37,7 +37,7 @@ def iso(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None
         time = times.iso(line, 0, arrival_ns)
         return None if time is None else timed(line, time, limits)
     severity = spoken(line, 27)
-    if severity is not None and line[28:29].isupper() and line[-1] != "}" and line.find("{", 28, 44) < 0:
+    if severity is not None and line[28:29].isupper() and line[-1] != "}" and line.find("{", 28, 64) < 0:
         return LineFacts(time_ns, severity)
     return timed(line, (time_ns, 27, UTC), limits)
 
@@ -115,7 +115,7 @@ def after_a_word(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFac
 
 def untimed(line: str) -> LineFacts:
     found = LineFacts(None, text_forms.untimed(line))
-    return opened(found, line, 0) if "{" in line[:40] else found
+    return opened(found, line, 0) if line.find("{", 0, 64) >= 0 else found
 
 
 _tagged, _in_brackets = _said(text_forms.tagged), _said(text_forms.in_brackets)
@@ -127,6 +127,7 @@ _LETTER: tuple[Form, ...] = (named, logfmt_pairs, syslog, klog, after_a_word, ac
 _FORMS: dict[str, tuple[Form, ...]] = {
     "{": (json_object,),
     "[": (bracketed, other_brackets),
+    "@": (cee, logfmt_pairs),
     "<": (prioritised,),
     **dict.fromkeys("0123456789", _DIGIT),
     **dict.fromkeys(_BLANK, (blank,)),
@@ -167,7 +168,7 @@ class Finder:
         text = envelope.inside.strip()
         inner = self.find(text, arrival_ns)
         self._depth -= 1
-        if envelope.own_time and not inner.attributes and inner.time_ns is None:
+        if envelope.is_message and not inner.attributes and inner.time_ns is None:
             inner.severity = spoken(f"- {text[:120]}", 0)  # the message of a logger: no bare small word in front
         return _merged(envelope, inner, self._limits)
 
@@ -180,7 +181,7 @@ def _merged(envelope: LineFacts, inner: LineFacts, limits: AttributeLimits) -> L
     envelope.severity = inner.severity or envelope.severity
     envelope.trace_id = inner.trace_id or envelope.trace_id
     envelope.span_id = inner.span_id or envelope.span_id
-    if inner.time_ns is not None and not (envelope.own_time and envelope.time_ns is not None):
+    if inner.time_ns is not None:
         envelope.time_ns, envelope.zone = _inner_time(envelope, inner.time_ns, inner.zone)
     return envelope
 

@@ -14,11 +14,11 @@ from flows.parse import access_keys, text_forms
 from flows.parse.attributes import flatten, is_flat, within
 from flows.parse.facts import AttributeLimits, LineFacts
 from flows.parse.keys import USUAL, role_of
-from text import logfmt, partial_json
+from text import dates, logfmt, partial_json
 
 _decode = msgspec.json.Decoder().decode
 
-_LINES = ("log", "MESSAGE")  # keys of whole lines of other programs: their time is the inside's
+_LINES = ("log", "MESSAGE")  # keys of whole lines of other programs
 _MESSAGES = ("message", "msg", "short_message", "@message", "Message")
 IOSTREAM = "log.iostream"
 _STREAMS = ("stdout", "stderr")
@@ -77,6 +77,20 @@ def _by_role(found: LineFacts, pairs: dict[str, Any], arrival_ns: int) -> None:
         del pairs[key]
         if role.nanos and not timed:
             _add_nanos(found, pairs, role.nanos)
+    if found.time_ns is None:
+        _take_day_and_time(found, pairs, arrival_ns)
+
+
+def _take_day_and_time(found: LineFacts, pairs: dict[str, Any], arrival_ns: int) -> None:
+    """`date` and `time` in two keys."""
+    keys = {key.lower(): key for key in pairs if len(key) == 4}
+    day, time = (pairs.get(keys.get(name, "")) for name in ("date", "time"))
+    if type(day) is not str or type(time) is not str:
+        return
+    moment = dates.whole(f"{day} {time}", arrival_ns)
+    if moment is not None:
+        found.time_ns, _, found.zone = moment
+        del pairs[keys["date"]], pairs[keys["time"]]
 
 
 def _add_nanos(found: LineFacts, pairs: dict[str, Any], name: str) -> None:
@@ -98,5 +112,5 @@ def _open(found: LineFacts, pairs: dict[str, Any]) -> None:
     if found.severity is None:
         for key in _MESSAGES:
             if type(line := pairs.get(key)) is str and line.strip():
-                found.inside, found.inside_key, found.own_time = line, key, True
+                found.inside, found.inside_key, found.is_message = line, key, True
                 return

@@ -158,3 +158,43 @@ def test_after_a_key_that_is_no_time_the_next_is_asked() -> None:
     found = find('{"time":35,"timestamp":"2026-11-30T19:40:07Z","level":"error","msg":"x"}')
     assert moment(found) == "2026-11-30T19:40:07.000000Z"
     assert found.attributes == {"time": 35, "msg": "x"}
+
+
+@pytest.mark.parametrize(
+    ("line", "attributes"),
+    [
+        ('@cee: {"level":"error","k":1}', {"k": 1}),
+        ('19:40:07 web.1   | {"level":"error"}', {"container.name": "web.1"}),
+        ('[pod/web-1/app] {"level":"error"}', {"k8s.pod.name": "web-1", "k8s.container.name": "app"}),
+        ('E1130 19:40:07.123456       1 main.go:12] "Starting up" key="a b" n=2', {"key": "a b", "n": 2}),
+        ('2026/11/30 19:40:07 main.go:12: {"level":"error","k":1}', {"k": 1}),
+        ('2026-11-30T19:40:07Z ERROR my.logger {"k":1}', {"k": 1}),
+        ('ERROR: {"k":1}', {"k": 1}),
+        ("2026-11-30 19:40:07 something failed: ERROR x", {}),
+    ],
+)
+def test_heads_in_front_of_a_text_are_told_from_words(line: str, attributes: dict[str, object]) -> None:
+    found = find(line)
+    assert found.severity == (17, "ERROR")
+    assert found.attributes == attributes
+
+
+def test_a_day_and_a_time_in_two_keys_are_one_time() -> None:
+    found = find('{"Date":"2026-11-30","Time":"19:40:07","level":"info"}')
+    assert (moment(found), found.attributes) == ("2026-11-30T19:40:07.000000Z", {})
+
+
+def test_trace_ids_are_found_under_any_usual_key_beside_level_and_time() -> None:
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    for ids in (
+        {"TRACE_ID": trace, "SPAN_ID": span},
+        {"traceparent": f"00-{trace}-{span}-01"},
+        {"dd": {"trace_id": trace, "span_id": span}},
+        {"logging.googleapis.com/trace": f"projects/p/traces/{trace}", "logging.googleapis.com/spanId": span},
+    ):
+        found = find(json.dumps({"level": "info", "time": "2026-11-30T19:40:07Z", **ids}))
+        assert (found.trace_id, found.span_id, found.attributes) == (trace, span, {})
+
+
+def test_a_line_of_blanks_behind_a_time_is_a_line() -> None:
+    assert moment(find("2026-11-30T19:40:07.000000Z" + " " * 500)) == "2026-11-30T19:40:07.000000Z"
