@@ -21,7 +21,7 @@ def parse(line: str, least: int = MIN_PAIRS) -> dict[str, Any] | None:
     """At least `least` pairs, and no more bare words than pairs. Numbers that read the same both ways are numbers."""
     if "=" not in line:
         return None
-    if "='" in line:
+    if "'" in line and "='" in line:
         return tolerant(line, least)
     pairs: dict[str, Any] = {}
     if '"' not in line:

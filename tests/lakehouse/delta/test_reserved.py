@@ -16,7 +16,9 @@ from lakehouse.delta.layout import WARM
 from lakehouse.delta.schemas import RESERVED, SCHEMAS, pending_table, record_batch
 from lakehouse.delta.table import Delta
 from lakehouse.read.search import Search
-from tests.lakehouse.lake_samples import ACME, batch, log
+from lakehouse.upkeep.care import Care
+from lakehouse.upkeep.rebuild.lake_rows import LakeRows
+from tests.lakehouse.lake_samples import ACME, NOON_NS, batch, log
 from tests.settings import settings
 
 NAMES = [name for name, _ in RESERVED]
@@ -68,3 +70,22 @@ def test_a_file_of_before_is_rewritten_with_the_columns(tmp_path: Path) -> None:
     assert made is not None
     with files.open(made.path) as file:
         assert file.schema_arrow.names == files.schema.names
+
+
+def test_what_was_given_and_the_zone_are_kept_with_each_log_and_come_back_in_a_rebuild(tmp_path: Path) -> None:
+    values = settings(data_dir=tmp_path)
+    rows = [log(0, "a", given='{"v":2}', zone="UTC"), log(1, "b"), log(2, "c", given='{"v":2}', zone="Asia/Kolkata")]
+    with (
+        contextlib.closing(open_lake(values.lake, values)) as lake,
+        contextlib.closing(lake.writer(Kind.LOGS)) as writer,
+    ):
+        writer.append([batch(*rows, offset=0)])
+        writer.commit()
+        kept = lake.snapshot(Kind.LOGS).query("SELECT body, given, zone FROM logs ORDER BY body").to_pylist()
+    assert [tuple(row.values()) for row in kept] == [
+        ("a", '{"v":2}', "UTC"),
+        ("b", None, None),
+        ("c", '{"v":2}', "Asia/Kolkata"),
+    ]
+    (read,) = next(LakeRows(Care(values, lambda: NOON_NS), Kind.LOGS).batches("TRUE"))
+    assert read.rows == rows

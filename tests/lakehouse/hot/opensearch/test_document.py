@@ -55,6 +55,12 @@ def test_a_document_gives_back_the_record_it_was_made_from(long: int) -> None:
     assert plainer(plainer(line) or b"") is None
 
 
+def test_what_was_given_stands_in_the_document_of_a_log() -> None:
+    with_it, without = lines(batch(log(0, given='{"v":2,"attributes":["a"]}', zone="UTC"), log(1), offset=0))
+    assert (source(with_it)["given"], source(with_it)["zone"]) == ({"v": 2, "attributes": ["a"]}, "UTC")
+    assert not {"given", "zone"} & source(without).keys()
+
+
 def test_metrics_and_events_have_documents_of_their_own() -> None:
     for made, columns_of in (
         (batch(metric(0, -0.0, unit="s"), offset=0, kind=Kind.METRICS), Kind.METRICS),
