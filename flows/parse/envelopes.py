@@ -67,8 +67,12 @@ def opened(found: LineFacts, line: str, end: int) -> LineFacts:
     first = line[start : start + 1]
     if first == "s" and line.startswith(_CRI, start):
         return _cri(found, line, start)
-    if _is_structured(line, start, first) or (found.severity is None and text_forms.begins(line, start)):
-        found.inside = line[start:]
+    if (
+        _is_structured(line, start, first)
+        or (line[end - 1 : start] == "Z " and line[end - 11 : end - 10] == ".")  # `kubectl logs --timestamps`
+        or (found.severity is None and text_forms.begins(line, start))
+    ):
+        found.inside, found.is_message = line[start:], True
         return found
     head = _TAG.match(line, start) if first.isalnum() and _may_be_tagged(line, start) else None
     if head is not None and (head["pid"] or (head["host"] and line[head.end() : head.end() + 1] in ("{", "@"))):
@@ -170,14 +174,10 @@ def _take_pid(attributes: dict[str, Any], pid: str) -> None:
 
 
 def _take_text(found: LineFacts, line: str, start: int) -> None:
-    """The text of a syslog line: an inside when it is structured; else its level, when it says one in marked words."""
+    """The text of a syslog line: the line of a program, in any form."""
     if line.startswith(_CEE, start):
         start += len(_CEE)
-    begins = _after_marks(line, start)
-    if _is_structured(line, begins, line[begins : begins + 1]) or _is_time(line, begins):
-        found.inside = line[begins:]
-    elif not _headed(found, line, begins):
-        found.severity = spoken(f"- {line[start : start + 120]}", 0) or found.severity  # no bare small word in front
+    found.inside, found.is_message = line[_after_marks(line, start) :], True
 
 
 def _without_octal(line: str) -> str:
@@ -196,14 +196,12 @@ def syslog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | N
 
 def _after_time(found: LineFacts, line: str, end: int) -> LineFacts:
     head = _TAG.match(line, end + 1) if line[end : end + 1] in (" ", ":") else None
-    if head is None:
-        found.severity = text_forms.level_at(line, end) or found.severity
-        severity = found.severity
-        opened(found, line, end)
-        found.severity = found.severity or severity
-    else:
-        found.severity = spoken(line, end) or found.severity
+    if head is not None and not is_level(head["host"] or ""):
         _take_tag(found, line, head)
+        return found
+    severity = found.severity = text_forms.level_at(line, end) or found.severity
+    opened(found, line, end)
+    found.severity = found.severity or severity
     return found
 
 
@@ -270,13 +268,16 @@ def tagged(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | N
     """`[pod/web-1/app] text`: something in brackets in front of JSON, logfmt, klog or a time."""
     close = line.find("] ", 1, 200)
     start = _after_marks(line, close + 2) if close > 0 else 0
-    if start == 0 or not _is_structured(line, start, line[start : start + 1]):
+    if start == 0:
         return None
-    found = LineFacts(None, spoken(line[: close + 1], 0), inside=line[start:])
     names = line[1:close].split("/")
     if len(names) == 3 and names[0] == "pod":  # as `kubectl logs --prefix` writes
-        found.attributes = {"k8s.pod.name": names[1], "k8s.container.name": names[2]}
-    return found
+        return LineFacts(
+            attributes={"k8s.pod.name": names[1], "k8s.container.name": names[2]}, inside=line[start:], is_message=True
+        )
+    if not _is_structured(line, start, line[start : start + 1]):
+        return None
+    return LineFacts(None, spoken(line[: close + 1], 0), inside=line[start:])
 
 
 def cee(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:

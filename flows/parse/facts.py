@@ -20,7 +20,7 @@ class LineFacts(msgspec.Struct, gc=False):
         zone: As `text.times` gives it: "" when `time_ns` is UTC, None when the line names no zone, or a zone's name.
         inside: Text that the line is an envelope of, still to be read; "" when it is none.
         inside_key: Attribute that holds `inside`: it goes when the inside has attributes of its own.
-        is_message: `inside` is the message of a logger rather than the whole line of a program.
+        is_message: `inside` may be a sentence: a bare small word in front of it is no level.
     """
 
     time_ns: int | None = None

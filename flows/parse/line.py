@@ -169,7 +169,9 @@ class Finder:
         inner = self.find(text, arrival_ns)
         self._depth -= 1
         if envelope.is_message and not inner.attributes and inner.time_ns is None:
-            inner.severity = spoken(f"- {text[:120]}", 0)  # the message of a logger: no bare small word in front
+            word = text[:16].partition(" ")[0]
+            if word.isalpha() and word.islower():  # of a sentence, and no level
+                inner.severity = spoken(f"- {text[:120]}", 0)
         return _merged(envelope, inner, self._limits)
 
 

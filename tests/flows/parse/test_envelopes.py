@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.flows.parse.test_formats import find, moment
+from tests.flows.parse.test_formats import cases, find, moment
 
 OUTER = "2026-11-30T19:40:09.000001Z"
 INSIDES = {
@@ -198,3 +198,21 @@ def test_trace_ids_are_found_under_any_usual_key_beside_level_and_time() -> None
 
 def test_a_line_of_blanks_behind_a_time_is_a_line() -> None:
     assert moment(find("2026-11-30T19:40:07.000000Z" + " " * 500)) == "2026-11-30T19:40:07.000000Z"
+
+
+@pytest.mark.parametrize(
+    "around", ["CRI", "docker", "Fluent Bit", "journal", "syslog 5424", "rsyslog", "compose", "pod", "blanks"]
+)
+@pytest.mark.parametrize("kind", ["loggers", "formats-right", "text", "access"])
+def test_a_line_of_any_form_reads_within_an_envelope_as_it_does_alone(kind: str, around: str) -> None:
+    for parameters in cases(kind):
+        (case,) = parameters.values
+        alone, within = find(case["line"]), find(ENVELOPES[around](case["line"]))
+        assert alone.severity is None or within.severity == alone.severity, case
+        assert alone.time_ns is None or alone.zone != "" or within.time_ns == alone.time_ns, case
+        assert alone.attributes.keys() <= within.attributes.keys(), case
+
+
+def test_a_line_behind_nanoseconds_in_front_is_a_line_of_any_form() -> None:
+    found = find("2026-11-30T19:40:07.123456789Z 1:M 30 Nov 2026 19:40:06.500 # Server started")
+    assert (found.severity, moment(found)) == ((13, "WARN"), "2026-11-30T19:40:06.500000Z")
