@@ -24,7 +24,7 @@ def _pattern(date: str, clock: str = _CLOCK) -> re.Pattern[str]:
 
 
 _DAY_FIRST = _pattern(rf"{_WEEKDAY}?(?P<d>\d{{1,2}})[ /-]{_NAME}(?:[ /-](?P<y>\d{{4}}|\d\d))?{_BEFORE_CLOCK}")
-_MONTH_FIRST = _pattern(rf"{_NAME} {{1,2}}(?P<d>\d{{1,2}}),? (?P<y>\d{{4}}){_BEFORE_CLOCK}")
+_MONTH_FIRST = _pattern(rf"{_WEEKDAY}?{_NAME} {{1,2}}(?P<d>\d{{1,2}}),? (?P<y>\d{{4}}){_BEFORE_CLOCK}")
 _YEAR_FIRST = _pattern(rf"(?P<y>\d{{4}})[ -]{_NAME}[ -]{{1,2}}(?P<d>\d{{1,2}}){_BEFORE_CLOCK}")
 _SLASHED = _pattern(r"(?P<M>\d{1,2})(?:/|-)(?P<d>\d{1,2})(?:/|-)(?P<y>\d{4}|\d\d)(?:, | -- | |T)")
 _DOTTED = _pattern(r"(?P<d>\d{1,2})\.(?P<M>\d{1,2})\.(?P<y>\d{4}),? ")
@@ -50,7 +50,11 @@ def of_letter(line: str, start: int, arrival_ns: int) -> Time | None:
     """`Mon, 30 Nov 2026 19:40:07 GMT`, `Mon Nov 30 19:40:07 UTC 2026`, `Nov 30, 2026 7:40:07 PM`."""
     if line[start : start + 3] in MONTHS:
         return _read(_MONTH_FIRST, line, start, arrival_ns)
-    return _read(_DAY_FIRST, line, start, arrival_ns) or _read(_UNIX, line, start, arrival_ns)
+    for pattern in (_DAY_FIRST, _UNIX, _MONTH_FIRST):
+        found = _read(pattern, line, start, arrival_ns)
+        if found is not None:
+            return found
+    return None
 
 
 def of_digit(line: str, start: int, arrival_ns: int) -> Time | None:

@@ -31,6 +31,7 @@ _MICROS: dict[str, int] = {}
 _YEARLESS: dict[tuple[str, int], int | None] = {}
 _COMMON: dict[str, int | None] = {}
 _CACHE_SIZE = 8192
+_HALF_ENDS, _HALVES = ("M", "m"), (" A", " P", " a", " p")
 
 
 def second_ns(text: str) -> int | None:
@@ -101,8 +102,21 @@ def iso(line: str, start: int, arrival_ns: int) -> Time | None:
     if second is None:
         return None
     fraction, end = _fraction(line, start + 19)
+    if line[end + 2 : end + 3] in _HALF_ENDS:
+        second, end = _of_half(line, start, second, end)
     away, end, zone = zones.after(line, end)
     return second + fraction - away, end, zone
+
+
+def _of_half(line: str, start: int, second: int, end: int) -> tuple[int, int]:
+    """`07:40:07 PM`: the second of the day that is meant, and where it ends."""
+    if line[end : end + 2] not in _HALVES or line[end + 3 : end + 4].isalnum():
+        return second, end
+    hour = int(line[start + 11 : start + 13])
+    if not 1 <= hour <= 12:
+        return second, end + 3
+    afternoon = line[end + 1] in "Pp"
+    return second + ((12 if afternoon else 0) - (12 if hour == 12 else 0)) * 3600 * SECOND_NS, end + 3
 
 
 def short_year(line: str, start: int, arrival_ns: int) -> Time | None:
@@ -169,6 +183,8 @@ def syslog(line: str, start: int, arrival_ns: int) -> Time | None:
     if found is None:
         return None
     fraction, end = _fraction(line, start + 15)
+    if line[end + 2 : end + 3] in _HALF_ENDS:
+        found, end = _of_half(line, start - 4, found, end)
     if line[end : end + 1] == " " and ":" in line[end + 4 : end + 6] and line[end + 1 : end + 4].isupper():
         away, end, zone = zones.after(line, end)  # Cisco: `Nov 30 19:40:07.123 UTC: %SYS-5-…`
         return found + fraction - away, end, zone

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flows.parse import access_keys, text_forms
+from flows.parse import access_keys, request_lines, text_forms
 from flows.parse.attributes import flatten, is_flat, within
 from flows.parse.facts import AttributeLimits, LineFacts
 from flows.parse.request_lines import Said
@@ -23,6 +23,7 @@ from text.times import MONTHS, Time
 
 _BETWEEN = " \t-|:"  # between a time and what it stands before
 _MOST_BETWEEN, _HEAD_CHARS, _HEAD_WORDS, _TAG_CHARS = 16, 64, 3, 450
+_CLIENT_CHARS = 1024
 _CRI = ("stdout ", "stderr ")
 _CEE = "@cee:"
 _NAME = re.compile(r"(?:[\d:.]{5,12} )?(?P<name>[\w./-]{1,64})[ \t]+\|(?: |$)")
@@ -43,6 +44,8 @@ def timed(line: str, time: Time, limits: AttributeLimits) -> LineFacts:
     if capital and line[-1] != "}" and line.find("{", end, end + _HEAD_CHARS) < 0:
         return found  # most lines: a level in capitals, and words
     found = opened(found, line, end)
+    if "client" in line[end : end + _CLIENT_CHARS]:
+        found.attributes.update(request_lines.of_error(line, end))
     if found.inside or not (found.severity is None or line[-1] == "}"):
         return found
     return found_by(text_forms.after_time(line, time, found.severity), limits, found.attributes)
@@ -156,7 +159,7 @@ def _headed(found: LineFacts, line: str, start: int) -> bool:
 def _take_tag(found: LineFacts, line: str, head: re.Match[str]) -> None:
     """`host app[7]: text`: attributes by the names of OpenTelemetry, and the level of the text."""
     host, app, pid = head["host"], head["app"], head["pid"]
-    if host and is_level(host):
+    if is_level(host or app):
         return
     for key, value in (("host.name", host), ("syslog.appname", app)):
         if value:
@@ -295,7 +298,7 @@ def klog(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | Non
     start = _after_marks(line, close + 2) if close > 0 else 0
     if start and _is_structured(line, start, line[start : start + 1]):
         found.inside = line[start:]
-    elif start and line[start : start + 1] == '"':
+    elif start and line[start : start + 1] == '"':  # `"Starting" pod="shop/web" …`
         end = line.find('" ', start + 1)
         found.attributes = within(logfmt.parse(line[end + 2 :], 1) or {}, limits.attributes) if end > 0 else {}
     return found

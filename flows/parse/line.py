@@ -74,6 +74,8 @@ def android(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | 
         return None
     words = line[time[1] : time[1] + 40].split(None, 3)
     letter = BY_LETTER.get(words[2]) if len(words) > 2 else None
+    if letter is None and words and words[0][1:2] == "/":
+        letter = BY_LETTER.get(words[0][0])  # `E/Tag( 77): …`
     return LineFacts(time[0], letter or spoken(line, time[1]), zone=time[2])
 
 
@@ -119,16 +121,17 @@ def untimed(line: str) -> LineFacts:
 
 
 _tagged, _in_brackets = _said(text_forms.tagged), _said(text_forms.in_brackets)
+_in_words = _said(text_forms.in_words)
 _DIGIT: tuple[Form, ...] = (
     iso, android, _timed(times.short_year), _timed(times.packed), access, _timed(times.epoch), after_a_word, named,
     _said(text_forms.in_digits),
 )  # fmt: skip
-_LETTER: tuple[Form, ...] = (named, logfmt_pairs, syslog, klog, after_a_word, access, _said(text_forms.in_words))
+_LETTER: tuple[Form, ...] = (named, logfmt_pairs, syslog, klog, after_a_word, access, _in_words)
 _FORMS: dict[str, tuple[Form, ...]] = {
-    "{": (json_object,),
+    "{": (json_object, _in_words),
     "[": (bracketed, other_brackets),
     "@": (cee, logfmt_pairs),
-    "<": (prioritised,),
+    "<": (prioritised, _in_words),
     **dict.fromkeys("0123456789", _DIGIT),
     **dict.fromkeys(_BLANK, (blank,)),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flows.parse import access_log, proxy_logs
-from flows.parse.http_request import DURATION, Attributes, add_client, add_request, add_status, seconds
+from flows.parse.http_request import DURATION, Attributes, add_client, add_request, add_server, add_status, seconds
 from text import times
 from text.levels import Severity, valued
 from text.zones import UTC
@@ -111,6 +111,23 @@ def after_time(line: str, time: times.Time) -> tuple[times.Time, Attributes] | N
         elif "/" in line:
             found = proxy_logs.squid(line, end)
     return None if found is None else ((time_ns, end, zone), found)
+
+
+def of_error(line: str, start: int) -> Attributes:
+    """Error logs: nginx' `…, client: 10.0.0.1, … request: "GET / HTTP/1.1"`, Apache's `[client …]`"""
+    attributes: Attributes = {}
+    at = line.find(", client: ", start, start + 8192)
+    if at > 0:
+        add_client(line[at + 10 : at + 300].partition(",")[0], attributes)
+        server = line.find(", server: ", at, at + 512)
+        if server > 0:
+            add_server(line[server + 10 : server + 300].partition(",")[0], attributes)
+        request = line.find(', request: "', at, at + 1024)
+        if request > 0:
+            add_request(line[request + 12 : request + 8192].partition('"')[0], attributes)
+    elif (at := line.find("[client ", start, start + 256)) > 0:
+        add_client(line[at + 8 : at + 128].partition("]")[0], attributes)
+    return attributes
 
 
 def of_balancer(line: str, time: times.Time) -> Attributes | None:

@@ -44,7 +44,9 @@ def json_object(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFact
 
 def logfmt_pairs(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
     """The line is `key=value` pairs."""
-    if line[4:5] == "[" or (line[:3] in text_forms.NO_LOGFMT and text_forms.is_no_logfmt(line)):
+    if line[4:5] == "[" or line[1:5].isdecimal():  # logrus on a terminal, klog
+        return None
+    if line[:3] in text_forms.NO_LOGFMT and text_forms.is_no_logfmt(line):
         return None
     pairs = logfmt.parse(line)
     return None if pairs is None else lifted(pairs, arrival_ns, limits)

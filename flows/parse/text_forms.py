@@ -181,6 +181,14 @@ def glog(line: str, arrival_ns: int) -> Said | None:
     return None if time is None else (time, level, {})
 
 
+def wrapped(line: str, arrival_ns: int) -> Said | None:
+    """`"2026-11-30 19:40:07","ERROR",…`, `<2026-11-30 19:40:07> <ERROR> …`, `(2026-…) …`, `|2026-…|ERROR|…`"""
+    time = times.iso(line, 1, arrival_ns)
+    if time is None:
+        return None
+    return time, level_at(line, time[1] + (line[time[1] : time[1] + 1] in ('"', ">", ")", "}"))), {}
+
+
 def android_brief(line: str, arrival_ns: int) -> Said | None:  # noqa: ARG001  as every reader
     """`E/AndroidRuntime(   77): …`"""
     known = line[1:2] == "/" and 0 < line.find("(", 2, 64) < line.find("): ", 3, 80)
@@ -221,14 +229,14 @@ def audit(line: str, arrival_ns: int) -> Said | None:
     time = times.epoch(stamp, 0, arrival_ns)
     if time is None:
         return None
-    attributes = _pairs(line[:start]) | _pairs(line[end + 2 :].replace("msg='", " ").replace("'", " "))
+    attributes = pairs(line[:start]) | pairs(line[end + 2 :].replace("msg='", " ").replace("'", " "))
     if number.isdecimal() and len(number) < 19:
         attributes["audit.id"] = int(number)
     return (time[0], end, time[2]), None, attributes
 
 
-def _pairs(text: str) -> dict[str, Any]:
-    """`key=value` words; the others say nothing."""
+def pairs(text: str) -> dict[str, Any]:
+    """The `key=value` words of a text; the others say nothing."""
     return {
         found[1]: found[2][1:-1] if found[2][:1] == '"' and len(found[2]) > 1 else logfmt.number(found[2])
         for found in _PAIR.finditer(text, 0, _OBJECT_CHARS)
@@ -244,7 +252,7 @@ def logrus(line: str, arrival_ns: int) -> Said | None:
     time = times.iso(line, 5, arrival_ns)
     if time is None and not line[5 : max(close, 5)].isdecimal():
         return None
-    return time, level, _pairs(line[close + 1 :])
+    return time, level, pairs(line[close + 1 :])
 
 
 def cisco(line: str, arrival_ns: int) -> Said | None:
@@ -336,5 +344,6 @@ _BY_FIRST: dict[str, tuple[request_lines.Reader, ...]] = {
     **dict.fromkeys(BY_LETTER, (rails, glog, android_brief)),
     "=": (erlang,),
     "*": (cisco,),
+    **dict.fromkeys("\"'(|{<", (wrapped,)),
     ".": (cisco,),
 }
