@@ -108,7 +108,7 @@ def _pieces(rest: str) -> list[str]:
 
 def _who(head: str, attributes: Attributes) -> bool:
     """Before the time: `"host" client - user`, `host:443 client - user`, `client, proxy - user`, `client host user`."""
-    if head[:4].isdecimal() and head[4:5] == "-":
+    if head[:4].isdecimal() and (head[4:5] == "-" or head[4:8].isdecimal()):
         return False  # a time stands in front: an envelope
     if head[0] == '"':
         quoted, _, head = head[1:].partition('"')
