@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from text.heads import has_time
+
 PRECEDING_CHARS = 256
 
 
@@ -31,3 +33,15 @@ class Between(msgspec.Struct, frozen=True, omit_defaults=True):
 
     opened: dict[str, Open] = {}  # msgspec gives each its own
     preceding: str = ""
+
+
+def start_of(record: bytes) -> str:
+    """The start of a record as it is sent as `preceding_text`."""
+    return record[: 4 * PRECEDING_CHARS].decode(errors="replace")[:PRECEDING_CHARS].rstrip("\r")
+
+
+def piece_between(before: Between, piece: bytes, part: int) -> tuple[str, Between]:
+    """The preceding text of a piece of a line, and the state after it. `part`: pieces of the line that were sent."""
+    if part or not has_time(piece):
+        return before.preceding, Between({}, before.preceding)
+    return "", Between({}, start_of(piece))

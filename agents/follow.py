@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from agents.between import Between
+from agents.between import piece_between
 from agents.holes import HOLE, data_after
 from agents.joining import EACH_LINE, Joined, Joining
 from agents.lines import Limits, LineEncoder, Part, begun_character, whole_characters
@@ -217,11 +217,12 @@ class Follower:
         return joined if joined.size or not full else join(lines, self._how, between, ended, cut=True)
 
     def _piece(self, data: bytes, observed_ns: int, flag: str) -> Taken:
-        between = self.position.between
         begin = len(BYTE_ORDER_MARK) if not self.position.offset and data.startswith(BYTE_ORDER_MARK) else 0
-        packed = self._encoder.piece(data[begin:], observed_ns, self.position.part, flag, between.preceding)
+        piece = data[begin:]
+        preceding, between = piece_between(self.position.between, piece, self.position.part)
+        packed = self._encoder.piece(piece, observed_ns, self.position.part, flag, preceding)
         part = self.position.part + sum(part.count for part in packed)
-        position = msgspec.structs.replace(self._after(data, part), between=Between({}, between.preceding))
+        position = msgspec.structs.replace(self._after(data, part), between=between)
         return Taken(packed, len(data), position)
 
     def _after(self, consumed: bytes, part: int) -> Position:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agents.between import start_of
+
 RECORD_BYTES = 900 << 10  # a larger encoded record is split, to stay below the service's limit (1 MiB)
 FLAG = "headwater.line.flag"
 PART = "headwater.line.part"
@@ -137,7 +139,8 @@ class LineEncoder:
             return [Part(1, record)]
         cut = whole_characters(raw, longest if len(raw) > longest else len(raw) // 2)
         head = self._pieces(raw[:cut], observed_ns, part, "split", preceding)
-        return head + self._pieces(raw[cut:], observed_ns, part + len(head), flag or "end", preceding)
+        rest_of = preceding or start_of(raw)  # the time of its first piece is that of the others
+        return head + self._pieces(raw[cut:], observed_ns, part + len(head), flag or "end", rest_of)
 
     def _record(self, raw: bytes, observed_ns: int, part: int, flag: str, preceding: str) -> bytes:
         attributes: dict[str, object] = dict(self._attributes)

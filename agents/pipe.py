@@ -10,7 +10,7 @@ import os
 import select
 from dataclasses import replace
 
-from agents.between import Between
+from agents.between import Between, piece_between
 from agents.follow import packed
 from agents.joining import EACH_LINE, Joining
 from agents.lines import Limits, LineEncoder, Origin, Part, whole_characters
@@ -105,7 +105,7 @@ class Pipe:
         return parts
 
     def _piece(self, data: bytes, observed_ns: int, flag: str) -> list[Part]:
-        parts = self._encoder.piece(data, observed_ns, self._part, flag, self._between.preceding)
+        preceding, self._between = piece_between(self._between, data, self._part)
+        parts = self._encoder.piece(data, observed_ns, self._part, flag, preceding)
         self._part += sum(part.count for part in parts)
-        self._between = Between({}, self._between.preceding)
         return parts

@@ -5,7 +5,7 @@ Lines that are a record each are looked at one by one only if some of them have 
 
 from __future__ import annotations
 
-from agents.between import PRECEDING_CHARS
+from agents.between import start_of
 from agents.joining import Joining, Run, pieces_of, without_returns
 from text.heads import UNUSUAL, find_timed, has_time
 
@@ -54,9 +54,10 @@ class Runs:
         preceding = self.preceding
         first = record.partition(b"\n")[0]
         if has_time(first):
-            preceding, self.preceding = "", _start_of(first)
+            preceding, self.preceding = "", start_of(first)
         pieces = pieces_of(record, how)
         for number, piece in enumerate(pieces, part + 1):
+            preceding = preceding if number == part + 1 else self.preceding
             flag = "split" if number < part + len(pieces) or cut else "end" if number > 1 else ""
             self.runs.append(Run(piece, True, preceding, number - 1, flag))
         self.sent = following
@@ -93,8 +94,4 @@ class Runs:
     def _note(self, end: int) -> None:
         """The record before `end` is one line that has a time."""
         begin = self._data.rfind(b"\n", 0, end) + 1
-        self.preceding = _start_of(self._data[begin:end])
-
-
-def _start_of(record: bytes) -> str:
-    return record[: 4 * PRECEDING_CHARS].decode(errors="replace")[:PRECEDING_CHARS].rstrip("\r")
+        self.preceding = start_of(self._data[begin:end])

@@ -162,6 +162,18 @@ def test_a_trace_longer_than_a_read_is_sent_in_pieces_and_the_next_line_is_read(
     assert max(len(body) for body, _ in found) <= LIMITS.line_bytes
 
 
+def test_the_pieces_of_a_long_line_carry_its_start(joined: Followed) -> None:
+    joined.write(b"2026-11-30 19:40:07 " + b"x" * (2 * LIMITS.line_bytes) + b"\n")
+    preceding: list[str | None] = []
+    for now_s in range(3):
+        taken = joined.follower.take(now_s, 1)
+        assert taken
+        preceding += [msgspec.json.decode(part.payload).get("preceding_text") for part in taken.parts]
+        joined.follower.commit(taken)
+    start = "2026-11-30 19:40:07 " + "x" * 236
+    assert preceding == [None, start, start]
+
+
 def test_the_nuls_of_a_hole_are_skipped_and_counted(joined: Followed) -> None:
     joined.write(b"one\ntorn" + bytes(5000) + b"two\n")
     assert joined.take(0) == [("one", None), ("torn", None)]

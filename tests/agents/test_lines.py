@@ -81,6 +81,7 @@ def test_a_long_line_is_split_into_flagged_numbered_pieces_at_whole_characters(t
     assert "".join(piece["body"] for piece in pieces) == text
     assert [piece["attributes"][PART] for piece in pieces] == [1, 2, 3]
     assert [piece["attributes"][FLAG] for piece in pieces] == ["split", "split", "end"]
+    assert [piece.get("preceding_text") for piece in pieces] == [None, text[:256], text[:256]]
 
 
 def test_a_line_that_grows_past_what_a_service_accepts_is_split_further() -> None:

@@ -95,6 +95,12 @@ def test_a_record_past_a_limit_is_cut_between_lines_and_its_pieces_are_counted()
     assert joined.runs[-1].data == b"b"
 
 
+def test_the_pieces_of_a_record_carry_its_start() -> None:
+    how = joining("auto", 3, 1 << 20, 1.0)
+    joined = join(b"2026-11-30 19:40:07 a\n" + b"\tx\n" * 4, how, Between(), flush=True)
+    assert [run.preceding for run in joined.runs] == ["", "2026-11-30 19:40:07 a"]
+
+
 def test_lines_that_come_too_late_are_the_end_of_the_record_before() -> None:
     first = join(b"2026-11-30 19:40:07 a\n\tb\n", AUTO, Between(), flush=True)
     (late,) = join(b"\tc\n", AUTO, first.between, flush=True).runs
