@@ -96,10 +96,12 @@ def opened_by(line: bytes) -> str:
 
 def continued(line: bytes, state: str) -> str | None:
     """State of the record after `line`, if `line` (not empty) continues it; None if `line` begins a record."""
-    if line.startswith(_FRAMES) or (state == "python" and line.startswith(_SOURCE)):
+    if line.startswith(_FRAMES) or (state in _CODE and line.startswith(_CODE[state])):
         return state
     if line[0] in b" \t":
         return None if has_own_head(line) else _indented(line, state)
+    if state == "go" and _GO_LINE(line):
+        return "go"
     if state == "pem" or line.startswith(b"-----END "):
         return _in_pem(line)
     if _LISTED(line):
@@ -108,7 +110,7 @@ def continued(line: bytes, state: str) -> str | None:
 
 
 _FRAMES = (b"\tat ", b"    at ", b"   at ")
-_SOURCE = b"    "  # begins a line of code in a traceback of Python, whatever the line says
+_CODE = {"python": b"    ", "go": b"\t/"}  # begins a line of code, or its place, whatever follows
 
 
 def _indented(line: bytes, state: str) -> str:
@@ -141,6 +143,4 @@ def _by_state(line: bytes, state: str) -> str | None:
         return None if has_own_head(line) else "raised"
     if state == "python":
         return _raised(line) if _RAISED(line) else None
-    if state == "go":
-        return "go" if _GO_LINE(line) else None
     return "" if state == "jul" and _JUL_LEVEL(line) else None

@@ -113,6 +113,11 @@ def test_the_state_of_a_trace_is_kept_between_two_reads() -> None:
     assert records(b"main.run(0x1)\n\t/a.go:3 +0x1\nnext\n", AUTO, between) == ["main.run(0x1)\n\t/a.go:3 +0x1", "next"]
 
 
+def test_a_place_in_go_lets_names_of_functions_follow() -> None:
+    trace = "failed\nmain.main\n\t/app/main.go:5\nnet/http.HandlerFunc.ServeHTTP\n\t/go/server.go:9"
+    assert records(f"{trace}\nnext\n".encode()) == [trace, "next"]
+
+
 def test_records_without_a_time_get_the_start_of_the_last_one_that_has_one() -> None:
     timed = "2026-11-30 19:40:07 " + "é" * 300
     text = f"zero\n{timed}\none\ntwo\n2026-11-30 19:40:08 x\nINFO 2026-11-30 19:40:09 y\nthree\n"
