@@ -44,7 +44,7 @@ def timed(line: str, time: Time, limits: AttributeLimits) -> LineFacts:
     if capital and line[-1] != "}" and line.find("{", end, end + _HEAD_CHARS) < 0:
         return found  # most lines: a level in capitals, and words
     found = opened(found, line, end)
-    if "client" in line[end : end + _CLIENT_CHARS]:
+    if line.find("client", end, end + _CLIENT_CHARS) > 0:
         found.attributes.update(request_lines.of_error(line, end))
     if found.inside or not (found.severity is None or line[-1] == "}"):
         return found
