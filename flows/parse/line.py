@@ -37,7 +37,7 @@ def iso(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None
         time = times.iso(line, 0, arrival_ns)
         return None if time is None else timed(line, time, limits)
     severity = spoken(line, 27)
-    if severity is not None and line[28:29].isupper() and line[-1] != "}" and line.find("{", 28, 64) < 0:
+    if severity is not None and "{" not in line and "A" <= line[28:29] <= "Z":
         return LineFacts(time_ns, severity)
     return timed(line, (time_ns, 27, UTC), limits)
 
