@@ -28,6 +28,7 @@ from text.zones import UTC
 
 SECOND_NS = 1_000_000_000
 _LAST_NS = (1 << 63) - 1
+Flat = dict[str, Any] | None
 
 
 class LogRows:
@@ -49,31 +50,33 @@ class LogRows:
         rows: list[Row] = []
         rejects: list[Reject] = []
         usual: dict[str, Any] | None = None  # attributes that need no second look: records of one file share them
-        flat: dict[str, Any] | None = None
+        shape: dict[str, Any] | None = None  # the same, flat: what equals it has its keys
         for index, sent in zip(indices, records, strict=True):
             body = sent.body if sent.body is not None else sent.message
             if body is None:
                 rejects.append(refusal(index, sent, "missing_body", "record has neither body nor message"))
                 continue
-            own = sent.attributes
-            if not own:
-                own = None
-            elif own == usual:
-                own = flat
-            else:
-                usual, own = own, own if is_flat(own) else flatten(own, self._limits.depth)
-                flat = own
-                if len(own) > self._limits.attributes:
-                    text = f"{len(own)} attributes, {self._limits.attributes} are allowed"
-                    rejects.append(refusal(index, sent, "too_many_attributes", text))
-                    usual = None
-                    continue
-            rows.append(reader.row(index, sent, body, own, find(body, arrival_ns)))
+            own = sent.attributes or None
+            if own != usual:
+                usual = own
+                shape = own if own is None or is_flat(own) else flatten(own, self._limits.depth)
+            if shape is not usual and own is not None:
+                own = flatten(own, self._limits.depth)
+            if shape is not None and len(shape) > self._limits.attributes:
+                text = f"{len(shape)} attributes, {self._limits.attributes} are allowed"
+                rejects.append(refusal(index, sent, "too_many_attributes", text))
+                continue
+            rows.append(reader.row(index, sent, body, own, shape, find(body, arrival_ns)))
         return rows, rejects
 
 
 class _Reader:
     """Reads the records of one batch."""
+
+    __slots__ = (
+        *("finder", "_arrival_ns", "_first_ns", "_given", "_last_ns", "_observed", "_preceding", "_shape", "_usual"),
+        *("_zone", "_zone_of"),
+    )
 
     def __init__(self, limits: AttributeLimits, usual: Usual, clock: Clock, arrival_ns: int) -> None:
         self.finder = Finder(limits)
@@ -81,11 +84,12 @@ class _Reader:
         self._first_ns, self._last_ns = max(arrival_ns - usual.past_ns, 0), arrival_ns + usual.future_ns
         self._preceding: tuple[str, str, int | None] = ("", "", None)
         # `given` of the last record whose sender gave attributes and a time of reading, and nothing else.
-        self._own: dict[str, Any] | None = None
+        self._shape: dict[str, Any] | None = None
         self._observed: Sent | None = None
         self._given = NOTHING
 
-    def row(self, index: int, sent: SentLog, body: str, own: dict[str, Any] | None, found: LineFacts) -> LogRow:
+    def row(self, index: int, sent: SentLog, body: str, own: Flat, shape: Flat, found: LineFacts) -> LogRow:
+        """The row of one record; `shape` is an object with the keys of `own` that records share."""
         attributes, time_ns, bits, preceding_ns = found.attributes, found.time_ns, 0, None
         zone = sent.observed_timezone or self._zone or self._zone_of(sent.service)
         if own:
@@ -111,8 +115,8 @@ class _Reader:
         if sent.span_id:
             span_id = sent.span_id.lower()
             bits |= SPAN
-        if bits or preceding_ns is not None or own is not self._own or sent.observed_timestamp != self._observed:
-            given = self._given_by(sent, own, bits, preceding_ns, attributes)
+        if bits or preceding_ns is not None or shape is not self._shape or sent.observed_timestamp != self._observed:
+            given = self._given_by(sent, shape, bits, preceding_ns, attributes)
         else:
             given = self._given
         service, env, host = sent.service or "", sent.env or "", sent.host or ""
@@ -134,7 +138,7 @@ class _Reader:
     def _given_by(
         self,
         sent: SentLog,
-        own: dict[str, Any] | None,
+        own: Flat,
         bits: int,
         preceding_ns: int | None,
         attributes: dict[str, Any],
@@ -142,7 +146,7 @@ class _Reader:
         raw = sent.timestamp if bits & TIME and FLAG in attributes else None
         given = given_text(bits, own, sent.observed_timestamp, preceding_ns, raw)
         if not bits and preceding_ns is None:
-            self._own, self._observed, self._given = own, sent.observed_timestamp, given
+            self._shape, self._observed, self._given = own, sent.observed_timestamp, given
         return given
 
     def _near_ns(self, sent: SentLog) -> int:

@@ -151,3 +151,13 @@ def test_a_row_goes_through_the_bus_with_its_inputs() -> None:
     parse = parser(Kind.LOGS, settings())
     (row,) = logs(parse(arrived(message([line("x", observed_timestamp=1_790_000_000)]))))
     assert msgspec.json.decode(row.given) == {"v": READING, "observed": 1_790_000_000}
+
+
+def test_attributes_that_are_equal_and_not_the_same_stay_as_they_were_sent() -> None:
+    sent = [SentLog(body="x", attributes={"a": value, "b": {"c": value}}) for value in (1, True, 1.0)]
+    together, _ = ROWS(HEAD, [3] * 3, sent)
+    assert [repr(row.attributes) for row in together if isinstance(row, LogRow)] == [
+        repr({"a": value, "b.c": value}) for value in (1, True, 1.0)
+    ]
+    flat, _ = ROWS(HEAD, [3] * 2, [SentLog(body="x", attributes={"a": value}) for value in (1, True)])
+    assert [repr(row.attributes) for row in flat if isinstance(row, LogRow)] == ["{'a': 1}", "{'a': True}"]
