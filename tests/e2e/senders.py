@@ -88,7 +88,7 @@ class KeyedClient(Sender):
         good, content = bodies, ndjson(bodies)
         if self._rng.random() < 0.2:
             good, bad = bodies[1:], bodies[0]
-            content = json.dumps({"body": bad, "no_such_field": 1}) + "\n" + ndjson(good)
+            content = json.dumps({"body": bad, "timestamp": "no time"}) + "\n" + ndjson(good)
             self.oracle.refuse([bad])
         headers = {"Idempotency-Key": f"{self.name}-{self.sent}"}
         response = self.post_until_heard(client, headers, content)
