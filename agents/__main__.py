@@ -46,7 +46,7 @@ def _run(settings: Settings, given: argparse.Namespace, stop: threading.Event) -
     name = given.name or given.command
     about = (given.service, given.env, given.host, name, given.exit_when_idle, stop)
     if given.command == "logs":
-        files = FileOptions(tuple(given.exclude), given.begin)
+        files = FileOptions(tuple(given.exclude), given.begin, given.encoding)
         return run_logs(settings, given.path, given.stdin, *about, files, given.multiline, given.timezone)
     if given.command == "journald":
         journal = JournalInput(
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument(
         "--timezone", default="", metavar="ZONE", help="zone of lines without one; default is this host's"
     )
+    logs.add_argument("--encoding", default="auto", help="of the files: auto, utf-16, latin-1, gbk, shift_jis, ...")
     host = commands.add_parser("host", help="measure this machine")
     host.add_argument("--interval", type=float, default=10.0, metavar="S", help="seconds between measurements")
     journald = commands.add_parser("journald", help="read the journal of systemd")

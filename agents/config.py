@@ -9,6 +9,7 @@
     from = "end"                  # start or end
     multiline = "none"            # auto, none, or a regex that matches the first line of a record
     timezone = "Europe/Berlin"
+    encoding = "auto"             # auto, or a name such as utf-16, latin-1, gbk
     service = "nginx"
     attributes = { team = "web" }
 
@@ -31,6 +32,7 @@ from typing import Literal
 
 import msgspec
 
+from agents.encodings import checked
 from agents.home import checked_name
 from agents.joining import AUTO, joining
 from agents.journald import JournalOptions
@@ -62,9 +64,10 @@ class LogInput(_Input, frozen=True, forbid_unknown_fields=True, kw_only=True):
     begin: Begin = msgspec.field(default="start", name="from")
     multiline: str = AUTO
     timezone: str = ""
+    encoding: str = AUTO
 
     def files(self) -> FileOptions:
-        return FileOptions(self.exclude, self.begin)
+        return FileOptions(self.exclude, self.begin, self.encoding)
 
 
 class JournalInput(_Input, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -161,6 +164,7 @@ class _Reading:
                     "logs", number, "exclude", f'holds the path "{pattern}" too', "remove it from one of them"
                 )
         self._try("logs", number, "multiline", lambda: joining(given.multiline, 1, 1, 1.0))
+        self._try("logs", number, "encoding", lambda: checked(given.encoding))
         self._try("logs", number, "timezone", lambda: given.timezone and checked_zone(given.timezone))
 
     def _try(self, table: str, number: int, key: str, check: Callable[[], object]) -> None:

@@ -19,7 +19,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from agents.follow import Follower
 from agents.positions import HEAD_BYTES, Mark, Position, head_of, holds, mark_at
@@ -49,6 +48,7 @@ class Original:
         yield self.position.mark
         if self.position.before:
             yield self.position.before
+        yield from self.position.earlier
 
 
 class Copies:
@@ -66,6 +66,13 @@ class Copies:
     def refresh(self) -> None:
         self._heads = None
 
+    def forget(self, key: str) -> None:
+        """Forget a file that is not followed any more."""
+        self._beginnings.pop(key, None)
+        for of in (self._suspects, self._unlike):
+            for file in [file for file in of if file[0] == key]:
+                of.pop(file)
+
     def judge(self, copy: Source, position: Position, now_ns: int) -> Mark | Verdict:
         """The mark at which the reading of `copy` begins, or a verdict. `position`: where `copy` stands now."""
         found, waits_for = Mark(), 0  # the original of which most bytes are equal decides
@@ -80,6 +87,23 @@ class Copies:
         self._suspects.pop((position.key, position.generation), None)
         self._unlike.pop((position.key, position.generation), None)
         return found if found.offset else Verdict.OWN
+
+    def continued(self, text: Source, path: str) -> Original | None:
+        """The original of whose bytes `text` holds most; its position is moved to the mark where `text` goes on.
+
+        `text` is that of a compressed file, `path` its path without the ending of the compressor.
+        """
+        head = text.read_at(HEAD_BYTES, 0)
+        heads = self._heads if self._heads is not None else self._indexed()
+        near = [o for size, of in heads.items() if size <= len(head) for o in of.get(head_of(head[:size]), [])]
+        marks = [(mark.offset, n, mark) for n, original in enumerate(near) for mark in original.marks if mark.offset]
+        for _, number, mark in sorted(marks, key=lambda each: -each[0]):
+            original = near[number]
+            named = mark.head_bytes >= HEAD_BYTES or is_rotated_name(path, original.position.path)
+            if named and holds(text, mark):
+                whole = mark == original.position.mark
+                return Original(original.position.copied(mark), original.follower if whole else None)
+        return None
 
     def _candidates(self, copy: Source, position: Position) -> Iterable[Original]:
         """Originals whose head `copy` has, or whose beginning it is."""
@@ -200,7 +224,7 @@ def _same_samples(copy: Source, original: Source, size: int) -> bool:
 
 def is_rotated_name(path: str, original: str) -> bool:
     """True if the name of `path` is that of `original` with a date, a number or a word such as "old" added to it."""
-    name, base = Path(path).name, Path(original).name
+    name, base = path.rpartition("/")[2], original.rpartition("/")[2]
     stem, _, ending = base.rpartition(".") if "." in base[1:] else (base, "", "")
     if name.startswith(base):
         rest = name[len(base) :]

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import msgspec
 
 from agents.between import piece_between
+from agents.encodings import AUTO, UTF8, Encoding, encoding_of
 from agents.holes import HOLE, data_after
 from agents.joining import EACH_LINE, Joined, Joining
-from agents.lines import Limits, LineEncoder, Part, begun_character, whole_characters
+from agents.lines import Limits, LineEncoder, Part
 from agents.multiline import join
 from agents.positions import GUARD_BYTES, Position, advanced, guard_of, holds
 from agents.sources import Source
 
 CHUNK_BYTES = 256 << 10
 CHUNK_LINES = 4000  # bounds a frame: short lines grow most when they become records
+BOM_BYTES = 4
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -83,6 +85,7 @@ class Follower:
         limits: Limits,
         hold_s: float,
         how: Joining = EACH_LINE,
+        encoding: str = AUTO,
     ) -> None:
         self.position = position
         self.listed_s = 0.0
@@ -93,6 +96,8 @@ class Follower:
         self._limits = limits
         self._hold_s = hold_s
         self._how = how
+        self._encoding_name = encoding
+        self._encoding: Encoding | None = None  # of this generation; None until its first bytes are seen
         self._chunk = max(CHUNK_BYTES, limits.line_bytes)
         self._held = _Held()
         self._nul_tail = (-1, -1, -1)  # (generation, size, time of change) of a file that ends with NULs
@@ -114,6 +119,7 @@ class Follower:
         if self._nul_tail == (self.position.generation, size, status.st_mtime_ns):
             return None
         data = self._read()
+        self._look_at(data)
         if b"\0" in data and HOLE in data:
             return self._around_hole(data, status, now_s, observed_ns)
         return self._taken(data, size, now_s, observed_ns) if data else None
@@ -137,6 +143,7 @@ class Follower:
         self.position = self.position.replaced(self.source.status().st_ctime_ns)
         self.was_replaced = True
         self.judged = False
+        self._encoding = None
         self._held = _Held()
 
     def _read(self) -> bytes:
@@ -149,51 +156,70 @@ class Follower:
         self._replace()
         return b""
 
+    def _look_at(self, data: bytes) -> None:
+        """Find the encoding by the first bytes of the file. `data`: the bytes at the position."""
+        if self._encoding is None or not self.position.offset:
+            begin = self.source.read_at(BOM_BYTES, 0) if self.position.offset else data[:BOM_BYTES]
+            self._encoding = encoding_of(self._encoding_name, begin)
+
+    @property
+    def encoding(self) -> Encoding:
+        return self._encoding or UTF8
+
     def _around_hole(self, data: bytes, status: os.stat_result, now_s: float, observed_ns: int) -> Taken | None:
         """The lines before the NULs of a hole, or a position after them; NULs at the end of the file are no hole."""
-        begin = data.index(HOLE)
+        unit = len(self.encoding.newline)
+        begin = -(-data.index(HOLE) // unit) * unit
         after = data_after(self.source, self.position.offset + begin)
         if after is None:
             if begin:
                 return self._taken(data[:begin], status.st_size, now_s, observed_ns)
             self._nul_tail = (self.position.generation, status.st_size, status.st_mtime_ns)
             return None
-        if not begin:
-            size = after - self.position.offset
-            before = min(GUARD_BYTES, after)
-            guard = guard_of(self.source.read_at(before, after - before))
-            mark = advanced(self.source, self.position.mark, size, guard)
-            return Taken([], size, msgspec.structs.replace(self.position, mark=mark, part=0), nul_bytes=size)
-        lines = data[:begin] if data[begin - 1 : begin] == b"\n" else data[:begin] + b"\n"
-        return self._complete(lines, observed_ns, ended=True, read=data[:begin])
+        if begin:
+            return self._complete(data[:begin], observed_ns, ended=True)
+        size = (after - self.position.offset) // unit * unit
+        end = self.position.offset + size
+        guard = guard_of(self.source.read_at(min(GUARD_BYTES, end), end - min(GUARD_BYTES, end)))
+        mark = advanced(self.source, self.position.mark, size, guard)
+        return Taken([], size, msgspec.structs.replace(self.position, mark=mark, part=0), nul_bytes=size)
 
     def _taken(self, data: bytes, size: int, now_s: float, observed_ns: int) -> Taken | None:
-        end = data.rfind(b"\n")
+        newline = self.encoding.newline
+        end = data.rfind(newline)
         if end >= 0:
-            last = _end_of_lines(data, end)
+            last = _end_of_lines(data, end, newline)
             full = last < end or len(data) >= self._chunk
             held_s = self._held.record_s(now_s)
             ended = not full and held_s >= self._how.hold_s
-            taken = self._complete(data[: last + 1], observed_ns, ended=ended, full=full)
+            taken = self._complete(data[: last + len(newline)], observed_ns, ended=ended, full=full)
             if taken is None:
                 self._held.hold(self.position.generation, size, now_s + self._how.hold_s - held_s)
             return taken
         if len(data) >= self._limits.line_bytes:
-            return self._piece(data[: whole_characters(data, self._limits.line_bytes)], observed_ns, "split")
+            return self._unfinished(data, observed_ns, "split")
         held_s = self._held.line_s(now_s)
         if held_s >= self._hold_s:
-            return self._piece(data[: begun_character(data) or None], observed_ns, "partial")
+            return self._unfinished(data, observed_ns, "partial")
         self._held.hold(self.position.generation, size, now_s + self._hold_s - held_s)
         return None
 
-    def _complete(
-        self, lines: bytes, observed_ns: int, ended: bool, full: bool = False, read: bytes = b""
-    ) -> Taken | None:
+    def _unfinished(self, data: bytes, observed_ns: int, flag: str) -> Taken | None:
+        """A piece of a line that has no newline yet."""
+        encoding, longest = self.encoding, self._limits.line_bytes
+        if end := encoding.foreign(data):  # the file goes on in another encoding
+            parts = self._encoder.pack(data[: end - 1], observed_ns, self.position.between.preceding)
+            return Taken(parts, end, self._after(data[:end], 0))
+        data = data[: encoding.whole(data, longest) if flag == "split" else encoding.begun(data) or None]
+        return self._piece(encoding.utf8(data, not self.position.offset), data, observed_ns, flag)
+
+    def _complete(self, read: bytes, observed_ns: int, ended: bool, full: bool = False) -> Taken | None:
         """Records of complete lines; None if all of them are one record that may go on.
 
-        `ended`: the last record does not go on. `full`: there are as many lines as one read may have, so it is cut if
-        it is all of them. `read`: the bytes of `lines` in the file, if they differ.
+        `read`: the bytes of the lines; the last one may lack its newline. `ended`: the last record does not go on.
+        `full`: there are as many lines as one read may have, so it is cut if it is all of them.
         """
+        lines = self._text(read)
         parts: list[Part] = []
         begin = len(BYTE_ORDER_MARK) if not self.position.offset and lines.startswith(BYTE_ORDER_MARK) else 0
         if self.position.part:
@@ -205,9 +231,25 @@ class Follower:
         size = begin + joined.size
         if not joined.size and not self.position.part:
             return None
-        consumed = (read or lines)[:size]
+        consumed = self._consumed(read, lines, size)
         position = msgspec.structs.replace(self._after(consumed, 0), between=joined.between)
         return Taken(parts, len(consumed), position)
+
+    def _text(self, read: bytes) -> bytes:
+        """`read` as lines in UTF-8, each with its newline."""
+        newline = self.encoding.newline
+        if self.encoding.is_utf8:
+            return read if read.endswith(newline) else read + newline
+        return self.encoding.utf8(read.removesuffix(newline), not self.position.offset) + b"\n"
+
+    def _consumed(self, read: bytes, lines: bytes, size: int) -> bytes:
+        """The bytes of `read` that became the first `size` bytes of `lines`, which are whole lines."""
+        if size == len(lines):
+            return read
+        if self.encoding.is_utf8:
+            return read[:size]
+        newline, count = self.encoding.newline, lines.count(b"\n", 0, size)
+        return newline.join(self.encoding.split(read, count)[:count]) + newline
 
     def _joined(self, lines: bytes, ended: bool, full: bool) -> Joined:
         between = self.position.between
@@ -216,9 +258,7 @@ class Follower:
         joined = join(lines, self._how, between, ended)
         return joined if joined.size or not full else join(lines, self._how, between, ended, cut=True)
 
-    def _piece(self, data: bytes, observed_ns: int, flag: str) -> Taken:
-        begin = len(BYTE_ORDER_MARK) if not self.position.offset and data.startswith(BYTE_ORDER_MARK) else 0
-        piece = data[begin:]
+    def _piece(self, piece: bytes, data: bytes, observed_ns: int, flag: str) -> Taken:
         preceding, between = piece_between(self.position.between, piece, self.position.part)
         packed = self._encoder.piece(piece, observed_ns, self.position.part, flag, preceding)
         part = self.position.part + sum(part.count for part in packed)
@@ -250,9 +290,9 @@ def packed(joined: Joined, encoder: LineEncoder, observed_ns: int) -> list[Part]
     return parts
 
 
-def _end_of_lines(data: bytes, end: int) -> int:
+def _end_of_lines(data: bytes, end: int, newline: bytes) -> int:
     """The newline that ends the last line of the chunk, or of its first 4000 lines."""
-    if data.count(b"\n", 0, end) < CHUNK_LINES:
+    if data.count(newline, 0, end) < CHUNK_LINES:
         return end
-    rest = data.split(b"\n", CHUNK_LINES)[-1]
-    return len(data) - len(rest) - 1
+    rest = data.split(newline, CHUNK_LINES)[-1]
+    return len(data) - len(rest) - len(newline)

@@ -36,8 +36,13 @@ class Globs:
         for pattern, several in self._alternatives.items():
             for alternative in several:
                 for path in glob.glob(self._quoted(alternative), recursive=True):  # noqa: PTH207 - absolute patterns
-                    found.setdefault(path, set()).add(pattern)
-        return {path: found[path] for path in sorted(found) if not self.excludes(path)}
+                    if path in found:
+                        found[path].add(pattern)
+                    else:
+                        found[path] = {pattern}
+        if self._excluded_names or self._excluded_paths:
+            found = {path: patterns for path, patterns in found.items() if not self.excludes(path)}
+        return dict(sorted(found.items()))
 
     def excludes(self, path: str) -> bool:
         name = path.rpartition("/")[2]

@@ -17,6 +17,7 @@ from agents.sources import Source
 
 HEAD_BYTES = 1024
 GUARD_BYTES = 64
+EARLIER = 4
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,6 +45,9 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
         cursor: Of the last entry that was read, if this is no file but the journal of systemd.
         before: The mark of the previous generation, which identifies a copy of it (copytruncate).
         between: What the records before the offset mean for the next one.
+        earlier: Marks of up to 4 generations before that one, the latest first: a compressed copy may be found late.
+        packed: Compression of the file ("gzip", "zstd", "bz2", "xz"), whose text the offset counts; "" if none.
+        packed_bytes: Size of the compressed file whose text is read to its end; 0 before that.
         before_ns: Latest time at which that generation ended, epoch nanoseconds of the file system; 0 if unknown.
     """
 
@@ -57,6 +61,9 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     cursor: str = ""
     between: Between = Between()
     before_ns: int = 0
+    earlier: tuple[Mark, ...] = ()
+    packed: str = ""
+    packed_bytes: int = 0
 
     @property
     def key(self) -> str:
@@ -68,15 +75,30 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def replaced(self, before_ns: int) -> Position:
         """The start of the next generation at the same inode. An unread generation in between identifies nothing."""
-        before, ended_ns = (self.mark, before_ns) if self.offset else (self.before, self.before_ns)
-        return Position(self.path, self.device, self.inode, self.generation + 1, before=before, before_ns=ended_ns)
+        known = tuple(mark for mark in (self.mark, self.before, *self.earlier) if mark and mark.offset)
+        return Position(
+            self.path,
+            self.device,
+            self.inode,
+            self.generation + 1,
+            before=known[0] if known else None,
+            before_ns=before_ns if self.offset else self.before_ns,
+            earlier=known[1 : EARLIER + 1],
+        )
 
     def copied(self, mark: Mark) -> Position:
         """The place in this file, a copy of a file that was read up to `mark`."""
         return msgspec.structs.replace(self, mark=mark)
 
+    def unpacked(self, mark: Mark, kind: str) -> Position:
+        """The place in the text of this file, which is compressed."""
+        return msgspec.structs.replace(self, mark=mark, packed=kind)
+
+    def finished(self, packed_bytes: int) -> Position:
+        return msgspec.structs.replace(self, packed_bytes=packed_bytes)
+
     def renamed(self, path: str) -> Position:
-        return msgspec.structs.replace(self, path=path)
+        return self if path == self.path else msgspec.structs.replace(self, path=path)
 
 
 def head_of(data: bytes) -> str:
@@ -104,22 +126,22 @@ def mark_at(source: Source, offset: int) -> Mark:
     return advanced(source, Mark(), offset, guard_of(source.read_at(guard, offset - guard)))
 
 
-def last_line(source: Source, position: Position, most_bytes: int) -> Position:
+def last_line(source: Source, position: Position, most_bytes: int, newline: bytes) -> Position:
     """`position` moved to the end of the last complete line; to the end if that is more than `most_bytes` away."""
     size = source.size()
     begin = max(0, size - most_bytes)
     data = source.read_at(size - begin, begin)
-    offset = begin + data.rfind(b"\n") + 1
-    return msgspec.structs.replace(position, mark=mark_at(source, size if offset == begin and begin else offset))
+    found = data.rfind(newline)
+    offset = begin + found + len(newline) if found >= 0 else size if begin else 0
+    return msgspec.structs.replace(position, mark=mark_at(source, offset))
 
 
 def holds(source: Source, mark: Mark) -> bool:
     """True if the source begins with the bytes that were read up to `mark`."""
-    if source.size() < mark.offset:
-        return False
     if mark.offset == 0:
         return True
     guard = min(GUARD_BYTES, mark.offset)
     if head_of(source.read_at(mark.head_bytes, 0)) != mark.head:
         return False
-    return guard_of(source.read_at(guard, mark.offset - guard)) == mark.guard
+    before = source.read_at(guard, mark.offset - guard)
+    return len(before) == guard and guard_of(before) == mark.guard

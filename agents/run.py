@@ -64,8 +64,8 @@ def run_logs(
     if not paths and not stdin:
         raise ConfigError("the log agent has no source", hint="name files by --path, or pass --stdin")
     given = LogInput(
-        path=tuple(paths), exclude=files.exclude, begin=files.begin, multiline=multiline, timezone=timezone,
-        service=service, env=env, host=host or "",
+        path=tuple(paths), exclude=files.exclude, begin=files.begin, encoding=files.encoding,
+        multiline=multiline, timezone=timezone, service=service, env=env, host=host or "",
     )  # fmt: skip
     return _run_inputs(settings, name, [given], [], stdin, until_idle or not paths, stop)
 

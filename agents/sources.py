@@ -180,6 +180,11 @@ def key_of(status: os.stat_result) -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
+def readable(path: str) -> str:
+    """The path as text that can be encoded: bytes that are no UTF-8, which a path may hold, become like \\xe4."""
+    return path if path.isascii() else os.fsencode(path).decode(errors="backslashreplace")
+
+
 def paths_of(keys: set[str], folder: str) -> dict[str, str]:
     """Paths in `folder` of the files `keys`, as far as they are there."""
     inodes = {int(key.rpartition(":")[2]) for key in keys}

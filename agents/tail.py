@@ -5,8 +5,8 @@ left the globs or was deleted stays open for `LEAVE_S` after its last record. Af
 were renamed meanwhile: it looks for known inodes in the folder of their last path.
 
 Not handled: a file that appears and is renamed out of the globs between two polls (`agent_poll_s`); bytes that are
-truncated before the agent read them, unless the globs match a copy of them (copytruncate); a file that is deleted, or
-moved into another folder, while its descriptor is closed (only with more files than descriptors).
+truncated before the agent read them, unless the globs match a copy of them (copytruncate) or it stands beside the log;
+a file that is deleted, or moved into another folder, while it is closed (only with more files than descriptors).
 
 `begin="end"` skips the lines that stand in a file when the agent looks for it for the first time. The positions hold
 the patterns that were looked for, so that a file which appears later, also while the agent is stopped, is read whole.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,16 +24,19 @@ from typing import Literal
 
 from agents.containers import container_of
 from agents.copies import Copies, Original, Verdict
-from agents.follow import Follower, Taken
+from agents.encodings import AUTO, checked, encoding_of
+from agents.follow import BOM_BYTES, Follower, Taken
 from agents.globs import Globs
 from agents.joining import EACH_LINE, Joining
 from agents.journal import Journal
 from agents.lines import Limits, LineEncoder, Origin
-from agents.positions import Mark, Position, last_line
-from agents.sources import OpenFiles, PlainFile, key_of, paths_of
+from agents.packed import MAGIC_BYTES, PackedFile, kind_of
+from agents.positions import GUARD_BYTES, Mark, Position, last_line
+from agents.rotations import SETTLE_NS, Rotations
+from agents.sources import OpenFiles, PlainFile, key_of, paths_of, readable
 
 LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record
-PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4")
+MOST_GONE = 1000  # deleted files whose positions stay known: a compressed copy of one may be found later
 UNKNOWN_SERVICE = "unknown_service"  # of a record that no option and no container gives a service
 LOOKED = "glob:"  # begins the keys of patterns among the positions
 
@@ -44,10 +48,18 @@ class FileOptions:
     Attributes:
         exclude: Globs of files that are not read.
         begin: "start", or "end": lines that stood in a file when the agent looked for it first are skipped.
+        encoding: Python's name of the encoding, or "auto": UTF-8, or UTF-16 or UTF-32 by their byte order marks.
+
+    Raises:
+        ConfigError: The encoding is not known.
     """
 
     exclude: tuple[str, ...] = ()
     begin: Literal["start", "end"] = "start"
+    encoding: str = AUTO
+
+    def __post_init__(self) -> None:
+        checked(self.encoding)
 
 
 ALL_FILES = FileOptions()
@@ -78,6 +90,7 @@ class Tail:
         self._limits = limits
         self._hold_s = hold_s
         self._known = {key: place for key, place in known.items() if not key.startswith(LOOKED)}
+        self._encoding = options.encoding
         self._skipping = options.begin == "end"
         self._new_patterns = self._not_looked_for(known) if self._skipping else set()
         self._how = how
@@ -86,6 +99,8 @@ class Tail:
         self._files: dict[str, PlainFile] = {}  # of the followers
         self._open_files = OpenFiles(1 << 20) if open_files is None else open_files
         self._copies = Copies(self._originals, copy_wait_s)
+        self._rotations = Rotations(self._copies)
+        self._gone: list[str] = []  # deleted files that are still known, the oldest first
         self._changes: dict[str, Position | None] = {}
         self._looked_for_moved = False
 
@@ -103,25 +118,27 @@ class Tail:
         for key, (status, paths) in listed.items():
             if key in others:
                 continue
-            skip = bool(self._new_patterns) and matched[paths[0]] <= self._new_patterns
-            follower = self._followers.get(key) or self._open(paths[0], skip)
+            follower = self._followers.get(key) or self._found(key, status, paths[0], matched[paths[0]])
             if follower is None:
                 continue
             follower.listed_s = now_s
-            if follower.position.path not in paths:
-                follower.position = follower.position.renamed(paths[0])
-            self._files[follower.position.key].listed(follower.position.path, status)
+            path = follower.position.path if follower.position.path in paths else paths[0]
+            follower.position = follower.position.renamed(readable(path))
+            self._files[key].listed(path, status)
         if not self._looked_for_moved:
             self._looked_for_moved = True
             self._open_moved(listed.keys() | others, now_s)
             self._note_patterns()
         self._leave(set(listed), now_s)
+        self._judge_packed(time.time_ns())
 
     def takes(self, now_s: float, observed_ns: int) -> Iterator[tuple[Follower, Taken]]:
         """Read each file once, and give the reads with records; files take turns, so that no file starves."""
         for key, follower in list(self._followers.items()):
             try:
                 taken = follower.take(now_s, observed_ns) if self._judged(follower, observed_ns) else None
+                if taken is None and follower.position.packed:
+                    self._finish(key, follower)
             except OSError as error:
                 path = follower.position.path
                 self._journal.once("error", key, "file cannot be read, the agent will retry", path=path, error=error)
@@ -133,6 +150,7 @@ class Tail:
                     path=follower.position.path,
                     generation=follower.position.generation,
                 )
+                self._open_beside([follower.position.path], now_s)
             if taken:
                 self._followers[key] = self._followers.pop(key)  # to the end of the turn
                 follower.listed_s = max(follower.listed_s, now_s)
@@ -167,8 +185,13 @@ class Tail:
             return True
         if not follower.source.size():
             return False
+        if kind_of(self._files[follower.position.key].read_at(MAGIC_BYTES, 0)):
+            return False  # `look` decides about it
         verdict = self._copies.judge(follower.source, follower.position, now_ns)
         if verdict is Verdict.WAIT:
+            return False
+        if verdict is Verdict.OWN and self._rotations.is_beside(follower.position.key):
+            self._pass_over(follower, self._files[follower.position.key])
             return False
         follower.judged = True
         if isinstance(verdict, Mark):
@@ -178,21 +201,88 @@ class Tail:
             self._journal.info("file is a copy, the agent reads its rest", path=path, offset=offset)
         return True
 
+    def _judge_packed(self, now_ns: int) -> None:
+        """Decide about compressed files, all before any of them is read."""
+        for follower in [follower for follower in self._followers.values() if not follower.judged]:
+            file = self._files[follower.position.key]
+            try:
+                if not file.size():
+                    continue
+                kind = kind_of(file.read_at(MAGIC_BYTES, 0))
+                if kind and not 0 <= now_ns - file.status().st_ctime_ns < SETTLE_NS:
+                    self._begin_packed(follower, file, kind)
+            except OSError as error:
+                path = file.path
+                self._journal.once("error", path, "file cannot be read, the agent will retry", path=path, error=error)
+        for path in self._rotations.later():
+            self._open(path)
+
+    def _begin_packed(self, follower: Follower, file: PlainFile, kind: str) -> None:
+        mark = self._rotations.begin(file, kind)
+        if mark is None:
+            self._pass_over(follower, file)
+            return
+        position = follower.position.unpacked(mark, kind)
+        self._changes[file.key] = position
+        self._followers[file.key] = self._follow(file, file.path, position)
+        self._followers[file.key].judged = True
+        self._followers[file.key].listed_s = follower.listed_s
+        self._journal.info("reading of a compressed file begins", path=file.path, offset=mark.offset)
+
+    def _pass_over(self, follower: Follower, file: PlainFile) -> None:
+        self._rotations.pass_over(file)
+        self._drop(follower)
+        self._journal.once("info", file.path, "file is not read: it continues no file", path=file.path)
+
+    def _finish(self, key: str, follower: Follower) -> None:
+        """Close a compressed file that is read to its end."""
+        text, file = follower.source, self._files[key]
+        if not isinstance(text, PackedFile) or not text.ended() or not follower.at_end():
+            return
+        if text.damage:
+            self._journal.warning("compressed file is damaged: its rest is lost", path=file.path, error=text.damage)
+        position = follower.position.finished(file.status().st_size)
+        self._known[key] = self._changes[key] = position
+        self._drop(follower)
+
+    def _open_beside(self, logs: list[str], now_s: float) -> None:
+        """Open files whose names are those of rotations of logs that were truncated or are gone."""
+        for path in self._rotations.beside(logs, self._followers.keys() | self._known.keys(), self._globs.matches):
+            if follower := self._open(path):
+                follower.listed_s = now_s
+
     def _originals(self) -> Iterator[Original]:
         yield from (Original(follower.position, follower) for follower in self._followers.values())
         yield from (Original(position, None) for position in self._known.values())
 
     def _not_looked_for(self, known: Mapping[str, Position]) -> set[str]:
         """The patterns for which no earlier run has looked. Runs with begin="start" leave only positions of files."""
-        new = {pattern for pattern in self._globs.patterns if LOOKED + pattern not in known}
+        new = {pattern for pattern in self._globs.patterns if LOOKED + readable(pattern) not in known}
         return {pattern for pattern in new if not any(map(Globs([pattern]).matches, _paths(known)))}
+
+    def _found(self, key: str, status: os.stat_result, path: str, patterns: set[str]) -> Follower | None:
+        """The follower of a file that is not followed yet; None if it is not read."""
+        if self._is_over(key, status):
+            return None
+        self._rotations.listed(key, patterns)
+        return self._open(path, skip=bool(self._new_patterns) and patterns <= self._new_patterns)
+
+    def _is_over(self, key: str, status: os.stat_result) -> bool:
+        """True if the file is not read, or a compressed file that is read to its end."""
+        known = self._known.get(key)
+        if known and known.packed_bytes:
+            self._rotations.knows(known.path, status.st_mtime_ns)
+            return known.packed_bytes == status.st_size
+        return self._rotations.is_passed(key, status)
 
     def _note_patterns(self) -> None:
         if self._skipping:
-            self._changes |= {LOOKED + pattern: Position(pattern, 0, 0) for pattern in sorted(self._new_patterns)}
+            self._changes |= {
+                LOOKED + readable(pattern): Position(readable(pattern), 0, 0) for pattern in sorted(self._new_patterns)
+            }
             self._new_patterns = set()
 
-    def _listed(self, matched: Mapping[str, object]) -> dict[str, tuple[os.stat_result, list[str]]]:
+    def _listed(self, matched: Mapping[str, set[str]]) -> dict[str, tuple[os.stat_result, list[str]]]:
         """Status and paths by file; several paths if links lead to the same file."""
         listed: dict[str, tuple[os.stat_result, list[str]]] = {}
         for path in matched:
@@ -205,9 +295,6 @@ class Tail:
                     )
                 continue
             if not stat.S_ISREG(status.st_mode):
-                continue
-            if path.endswith(PACKED):
-                self._journal.once("info", path, "compressed file is not read", path=path)
                 continue
             listed.setdefault(key_of(status), (status, []))[1].append(path)
         return listed
@@ -225,10 +312,18 @@ class Tail:
             file.close()
             return self._followers[file.key]
         position = self._known.pop(file.key, None)
-        if position is None:
-            position = Position(path, file.seen.st_dev, file.seen.st_ino)
+        if position:
+            self._rotations.knows(path, file.seen.st_mtime_ns)
+        else:
+            position = Position(readable(path), file.seen.st_dev, file.seen.st_ino)
+            if skip and (kind := kind_of(file.read_at(MAGIC_BYTES, 0))):
+                position = position.unpacked(Mark(), kind).finished(file.seen.st_size)
+                self._known[file.key] = self._changes[file.key] = position
+                file.close()
+                return None
             if skip:
-                position = self._changes[file.key] = last_line(file, position, self._limits.line_bytes)
+                newline = encoding_of(self._encoding, file.read_at(BOM_BYTES, 0)).newline
+                position = self._changes[file.key] = last_line(file, position, self._limits.line_bytes, newline)
         follower = self._follow(file, path, position)
         self._followers[file.key] = follower
         self._files[file.key] = file
@@ -236,12 +331,14 @@ class Tail:
         return follower
 
     def _follow(self, file: PlainFile, path: str, position: Position) -> Follower:
-        container = container_of(path)
-        names = {"log.file.name": Path(path).name, "log.file.path": path}
+        text = readable(path)
+        container = container_of(text)
+        names = {"log.file.name": Path(text).name, "log.file.path": text}
         attributes = {**names, **container.attributes, **self._origin.attributes}
         service = self._origin.service or container.service or UNKNOWN_SERVICE
         encoder = LineEncoder(replace(self._origin, service=service, attributes=attributes), self._limits)
-        follower = Follower(file, position, encoder, self._limits, self._hold_s, self._how)
+        source = PackedFile(file, position.packed, max(0, position.offset - GUARD_BYTES)) if position.packed else file
+        follower = Follower(source, position, encoder, self._limits, self._hold_s, self._how, self._encoding)
         follower.verify()
         return follower
 
@@ -254,6 +351,7 @@ class Tail:
                 if key not in self._followers and (follower := self._open(path)):
                     follower.position = follower.position.renamed(ours[key].path)
                     follower.listed_s = now_s
+        self._open_beside([ours[key].path for key in ours.keys() - self._followers.keys()], now_s)
 
     def _leave(self, listed: set[str], now_s: float) -> None:
         """Stop following files that no pattern matches any more and whose end is read."""
@@ -266,11 +364,19 @@ class Tail:
                 path, lost = follower.position.path, follower.behind_bytes()
                 self._journal.warning("file is gone before its end was read", path=path, lost_bytes=lost)
             if not found or file.deleted():
-                self._changes[key] = None
-            else:
-                self._known[key] = follower.position
-            follower.close()
-            del self._followers[key], self._files[key]
+                self._gone.append(key)
+            self._known[key] = follower.position
+            self._drop(follower)
+        while len(self._gone) > MOST_GONE:
+            oldest = self._gone.pop(0)
+            if self._known.pop(oldest, None):
+                self._changes[oldest] = None
+
+    def _drop(self, follower: Follower) -> None:
+        key = follower.position.key
+        follower.close()
+        self._copies.forget(key)
+        del self._followers[key], self._files[key]
 
 
 def _paths(known: Mapping[str, Position]) -> set[str]:

@@ -35,6 +35,9 @@ def agent_logs(
     begin: Annotated[
         Begin, typer.Option("--from", help="Where to begin in files that stand there at the first look.")
     ] = Begin.START,
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the files, e.g. utf-16, latin-1, gbk, shift_jis.")
+    ] = "auto",
     stdin: Annotated[bool, typer.Option("--stdin", help="Read standard input as well.")] = False,
     service: Annotated[
         str, typer.Option(help="Service of every record; default is that of the file's container.")
@@ -60,7 +63,7 @@ def agent_logs(
     from headwater.commands.shipping import ship_logs
 
     paths = all_paths(path or [], more or [])
-    files = FileOptions(tuple(exclude or ()), begin.value)
+    files = FileOptions(tuple(exclude or ()), begin.value, encoding)
     raise typer.Exit(
         ship_logs(settings_for(), paths, stdin, service, env, host, name, exit_when_idle, files, multiline, timezone)
     )

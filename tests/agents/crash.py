@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections
+import gzip
+import os
 import random
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -35,10 +38,12 @@ class Writer(threading.Thread):
     """Appends numbered lines to files, in pieces that do not end with lines, and rotates them by renaming."""
 
     names: tuple[str, ...] = ("app", "web")
+    rotations = 0.02  # per write
 
     def __init__(self, folder: Path, seed: int) -> None:
         super().__init__(name="writer", daemon=True)
         self.written: list[str] = []
+        self.rotating = threading.Event()
         self.ending = threading.Event()
         self._folder = folder
         self._rng = random.Random(seed)
@@ -53,7 +58,7 @@ class Writer(threading.Thread):
                     file.write(piece)
                 self.ending.wait(0.005)
             self.written += records
-            if self._rng.random() < 0.02:
+            if self._rng.random() < self.rotations and self.rotating.is_set():
                 self._rotate(name)
 
     def records(self, name: str) -> tuple[bytes, list[str]]:
@@ -72,6 +77,47 @@ class ManyFiles(Writer):
     """More files than the agent of `FEW_DESCRIPTORS` may hold open."""
 
     names = tuple(f"service{number}" for number in range(30))
+
+
+class Compressing(Writer):
+    """Rotates often, and compresses the log before the last one, as `delaycompress` does; slowly, as `xz -9` would."""
+
+    rotations = 0.06
+
+    def _rotate(self, name: str) -> None:
+        for path in sorted(self._folder.glob(f"{name}.log.*"), reverse=True):
+            _, number, *suffix = path.name.removeprefix(f"{name}.").split(".")
+            path.rename(self._folder / ".".join([name, "log", f"{int(number) + 1:04d}", *suffix]))
+        (self._folder / f"{name}.log").rename(self._folder / f"{name}.log.0001")
+        last = self._folder / f"{name}.log.0002"
+        if last.exists():
+            compress(last)
+
+
+def compress(path: Path) -> None:
+    data, status = gzip.compress(path.read_bytes()), path.stat()
+    packed = path.with_name(f"{path.name}.gz")
+    with packed.open("wb") as file:
+        for half in (data[: len(data) // 2], data[len(data) // 2 :]):
+            file.write(half)
+            file.flush()
+            time.sleep(0.005)
+    os.utime(packed, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    path.unlink()
+
+
+class CopyTruncating(Writer):
+    """Copies and truncates, and compresses the copy before the last one. Nothing is written meanwhile."""
+
+    rotations = 0.06
+
+    def _rotate(self, name: str) -> None:
+        number = len(list(self._folder.glob(f"{name}-*")))
+        log, copy = self._folder / f"{name}.log", self._folder / f"{name}-{number:04d}.log"
+        shutil.copy(log, copy)
+        os.truncate(log, 0)
+        if (before := self._folder / f"{name}-{number - 1:04d}.log").exists():
+            compress(before)
 
 
 class Traces(Writer):
@@ -138,6 +184,16 @@ def until_seen(sink: Sink, more_than: int, process: Child) -> None:
         time.sleep(0.005)
 
 
+def until_known(sink: Sink, writer: Writer, process: Child) -> None:
+    """Until the agent has read of each log; only then logs are rotated, so that none comes and goes unseen."""
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        if {body.split()[0] for body in sink.bodies()} == set(writer.names):
+            writer.rotating.set()
+            return
+        time.sleep(0.02)
+
+
 def crash(
     folder: Path, seed: int, kills: int, sabotage: str = "", writes: type[Writer] = Writer, **settings: str
 ) -> list[str]:
@@ -153,6 +209,8 @@ def crash(
             before = len(sink.requests)
             process = start(folder, sink.url, sabotage, **settings)
             until_seen(sink, before + 1, process)
+            if not writer.rotating.is_set():
+                until_known(sink, writer, process)
             time.sleep(rng.uniform(0.0, 0.4))
             process.kill()
             process.wait()

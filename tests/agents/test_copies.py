@@ -197,6 +197,21 @@ def test_a_file_moved_to_another_file_system_goes_on_where_it_stood(
     assert sink.bodies() == [*MANY, "not read yet"]
 
 
+def test_lines_that_were_truncated_unread_are_read_from_a_copy_that_no_pattern_matches(
+    sink: Sink, ship: Ship, log: Path
+) -> None:
+    append(log, *MANY)
+    append(log.with_name("app.log.0"), "another old copy")
+    ship(log)
+    append(log, "not read yet")
+    shutil.copy(log, log.with_name("app.log.1"))
+    os.truncate(log, 0)
+    append(log, "new")
+    for _ in range(2):
+        ship(log)
+    assert sorted(sink.bodies()[len(MANY) :]) == ["new", "not read yet"]
+
+
 @pytest.mark.parametrize(
     ("name", "rotated"),
     [

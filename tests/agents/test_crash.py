@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.crash import FEW_DESCRIPTORS, SOON, ManyFiles, Misbehaving, Traces, crash, faults, start, until_seen
+from tests.agents.crash import (  # fmt: skip
+    FEW_DESCRIPTORS,
+    SOON,
+    Compressing,
+    CopyTruncating,
+    ManyFiles,
+    Misbehaving,
+    Traces,
+    Writer,
+    crash,
+    faults,
+    start,
+    until_seen,
+)
 from tests.agents.journalctl import FakeJournal
 from tests.agents.sabotaged import CUTTING, SABOTAGES
 from tests.agents.server import Sink
@@ -54,6 +67,13 @@ def test_every_entry_of_the_journal_arrives_exactly_once_over_kills(tmp_path: Pa
 
 def test_every_line_of_more_files_than_descriptors_arrives_exactly_once_over_kills(tmp_path: Path) -> None:
     assert crash(tmp_path, 3, kills=4, writes=ManyFiles, **FEW_DESCRIPTORS) == []
+
+
+@pytest.mark.parametrize("writes", [Compressing, CopyTruncating])
+def test_every_line_of_logs_that_are_compressed_arrives_exactly_once_over_kills(
+    tmp_path: Path, writes: type[Writer]
+) -> None:
+    assert crash(tmp_path, 4, kills=4, writes=writes) == []
 
 
 @pytest.mark.long

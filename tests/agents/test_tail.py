@@ -160,6 +160,17 @@ def test_bytes_that_are_no_text_reach_the_service(sink: Sink, ship: Ship, log: P
     assert base64.b64decode(records(sink)[1]["attributes"][RAW]) == b"\xff\x00\xc3"
 
 
+def test_a_file_whose_name_is_no_utf_8_is_read(sink: Sink, ship: Ship, log: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(log.parent) + b"/b\xe4r.log"))
+    for line in ("one", "two"):
+        append(path, line)
+        ship(log.with_name("*.log"))
+    path.rename(path.with_suffix(".log.1"))
+    ship(log.with_name("*.log*"))
+    assert sink.bodies() == ["one", "two"]
+    assert records(sink)[0]["attributes"]["log.file.name"] == "b\\xe4r.log"
+
+
 def test_many_small_lines_and_many_files_arrive_in_order_by_file(sink: Sink, ship: Ship, log: Path) -> None:
     for number in range(20):
         append(log.with_name(f"{number}.log"), *(f"{number}:{i}" for i in range(9_000 if number == 0 else 50)))
