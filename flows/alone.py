@@ -16,7 +16,7 @@ from flows.patience import stop_on_signals
 
 
 def flow_of(kind: Kind) -> Dataflow:
-    """Takes over the signals of this process; to be called on its main thread."""
+    """Build the flow of `kind`. Installs signal handlers, so call it on the main thread."""
     refuse_pandas()
     settings = load_settings()
     own_logs.configure(settings.log_level)

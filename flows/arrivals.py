@@ -1,4 +1,4 @@
-"""Arrivals: what the source hands on: one bus message with its header read and its repeats counted, or a lost range."""
+"""Arrivals, the items of the source: one bus message with decoded header and counted repeats, or a lost range."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts.messages import BatchHeader, Kind, Message, foreign_header, from_
 from contracts.tenants import Tenant, tenant_named
 
 MAX_LONG = (1 << 63) - 1
-MAX_LINES = 65_536  # also what keeps the sequence numbers of dead letters apart, see `dead_letter_writer`
+MAX_LINES = 65_536  # also keeps the sequence numbers of dead letters distinct, see `dead_letter_writer`
 LAST_NS = MAX_LONG - MAX_LINES  # the last time, and sequence number, to which a line number can be added
 
 
@@ -19,8 +19,8 @@ class Arrival:
     """One message.
 
     Attributes:
-        fresh: Lines that are no repeats; None means all.
-        damage: Why the header cannot be believed (the header is then a foreign one), or "".
+        fresh: Lines that are not repeats; None means all lines.
+        damage: Why the header is invalid, or "". With damage, `header` is a foreign header.
     """
 
     header: BatchHeader
@@ -32,11 +32,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Offsets `first` to `next_offset` (exclusive) that cannot be read: they expired, or were on a bus that was lost.
+    """Offsets `first` to `next_offset` (exclusive) that cannot be read: they expired, or their bus was lost.
 
     Attributes:
-        day: The last that they touch: up to it the hot store may miss rows. None: it misses none.
-        count: How many messages are known to be gone; None: one at each offset.
+        day: Last arrival day of the range; the hot store may lack rows up to this day. None: it lacks none.
+        count: Number of lost messages if known; None: one per offset.
     """
 
     kind: Kind
@@ -51,14 +51,14 @@ Item = Batch | Lost
 
 
 def tick(kind: Kind, tenant: Tenant, partition: int, offset: int) -> Batch:
-    """A batch without records: lets sinks look at their clocks."""
+    """A batch without records, which makes the sinks check their clocks."""
     header = BatchHeader(tenant=tenant, kind=kind, producer="", received_ns=0)
     return Batch(header, partition, offset, tick=True)
 
 
 def arrival(kind: Kind, tenant: Tenant, partition: int, message: Message) -> Arrival:
-    """Read the header of `message`; `tenant` owns what has none."""
-    if not 0 <= message.appended_ns <= LAST_NS:  # as somebody else's producer may say
+    """Read the header of `message`; `tenant` owns a message without one."""
+    if not 0 <= message.appended_ns <= LAST_NS:  # a foreign producer may set any time
         message = replace(message, appended_ns=max(0, min(message.appended_ns, LAST_NS)))
     try:
         header = from_headers(message.headers)
@@ -85,7 +85,7 @@ def _foreign(kind: Kind, tenant: Tenant, partition: int, message: Message) -> Ba
 
 
 def _check(header: BatchHeader, kind: Kind) -> None:
-    """Raise ValueError or ConfigError where a store could not hold what the header says."""
+    """Raise ValueError or ConfigError if a value of the header cannot be stored."""
     tenant_named(header.tenant)
     if header.kind is not kind:
         raise ValueError(f'header is of kind "{header.kind}" on the topic of "{kind}"')

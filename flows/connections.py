@@ -1,4 +1,4 @@
-"""Connections: settings -> bus, hot store and lake, opened once a process and when they are first needed."""
+"""Connections: settings -> bus, hot store and lake, each opened once per process, at its first use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T", Bus, HotStore, Lake)
 
 
 class Connections:
-    """Cheap to make; a worker opens what it builds. Thread-safe: the workers of a process share them."""
+    """The constructor opens nothing. Thread-safe: the workers of a process share one object."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -46,7 +46,7 @@ class Connections:
 
     @property
     def tombstones(self) -> Tombstones:
-        """What was erased and must not come back; the workers share the looks at it."""
+        """Erasures whose records must not be stored again; all workers share this object and its reads of the lake."""
         with self._opening:
             if self._tombstones is None:
                 from lakehouse.lake.erasure_requests import Tombstones
@@ -56,7 +56,7 @@ class Connections:
 
     @property
     def known_tombstones(self) -> Tombstones:
-        """The same for the reader of the flow, which a lake that is away must not stop."""
+        """As `tombstones`, for the reader of the flow: a lake that does not answer must not stop the reader."""
         with self._opening:
             if self._known_tombstones is None:
                 from lakehouse.lake.erasure_looks import KnownTombstones
@@ -79,8 +79,8 @@ class Connections:
         return {partition: min(lake[partition], hot[partition]) for partition in lake.keys() & hot.keys()}
 
     def trim(self, kind: Kind) -> None:
-        """Let the bus forget, by its settings, what the lake has; nothing of one that was not read yet. A hot store
-        that lacks some of it is fed from the lake."""
+        """Apply the bus's retention settings to messages that the lake has. A bus that was not read yet is not trimmed.
+        A hot store that lacks removed messages is fed from the lake."""
         done = self.lake.checkpoints(kind)
         bases = self.lake.bases(kind, self.bus.identity(kind.topic), done)
         own = {partition: offset - (bases[partition].own or 0) for partition, offset in done.items()}
@@ -88,7 +88,7 @@ class Connections:
         self.bus.trim(kind.topic, read)
 
     def close(self) -> None:
-        """Let go of what was opened. Idempotent."""
+        """Close all open connections. Idempotent."""
         with self._opening:
             opened, self._opened = self._opened, {}
         for name in ("hot", "lake", "bus"):

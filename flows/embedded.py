@@ -1,11 +1,11 @@
 """All kinds in one graph and one process: bus -> hot store and lake, for `headwater up` and `python -m flows`.
 
-Exactly once visible, as `flows.logs` says. SIGTERM or SIGINT ends the sources; every sink commits, and nothing is
-repeated at the next start.
+Exactly once visible, see `flows.logs`. SIGTERM or SIGINT ends the sources and every sink commits, so the next start
+repeats nothing.
 
 Parallelism: `HEADWATER_FLOW_WORKERS` threads that share the bus partitions of each kind; or several such processes that
-know each other's addresses, which are started and stopped together: when one of them dies, the others end with 1. The
-next start may have another number of workers. The embedded hot store admits one.
+know each other's addresses. Start and stop these processes together: if one dies, the others exit with 1. The number
+of workers may change at the next start. The embedded hot store allows one worker.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from flows.patience import stop_on_signals
 from lakehouse import check_workers
 from lakehouse.memory import give_back
 
-EPOCH = dt.timedelta(seconds=1)  # sinks have clocks of their own; an epoch only bounds what the engine holds back
+EPOCH = dt.timedelta(seconds=1)  # only bounds how long the engine holds items back; sinks commit by their own clocks
 
-_GARBAGE = (50_000, 20, 50)  # rows hold dicts, which the collector would otherwise walk through every 700 of them
+_GARBAGE = (50_000, 20, 50)  # rows hold dicts; with the default threshold the collector would run every 700 of them
 
 log = logging.getLogger("headwater.flows")
 
 
 def run(settings: Settings, process: int | None = None, addresses: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. 0: ended as told; 1: could not go on, and the log says why.
+    """Run until SIGTERM or SIGINT. Returns 0 after a signal, 1 after an error, which is logged.
 
-    `process` is the place of this one in `addresses`, which are host:port of all processes of a cluster.
+    `process`: index of this process in `addresses`; `addresses`: host:port of all processes of a cluster.
     """
     own_logs.configure(settings.log_level)
     refuse_pandas()
@@ -73,7 +73,7 @@ def run(settings: Settings, process: int | None = None, addresses: Sequence[str]
 
 
 def root_of(error: BaseException | None) -> HeadwaterError | None:
-    """The error of ours that the engine wrapped, however often."""
+    """The HeadwaterError that the engine wrapped, at any depth; None if there is none."""
     while error is not None and not isinstance(error, HeadwaterError):
         error = error.__cause__
     return error

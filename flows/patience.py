@@ -1,4 +1,4 @@
-"""Patience: an action that may fail for a while -> done, or given up: the flow was told to stop, or it took too long.
+"""Retries: an action that may fail for a while -> done, or given up because the flow stops or the deadline passed.
 
 Nothing is dropped while waiting.
 """
@@ -25,13 +25,13 @@ def patiently(
     stop: threading.Event,
     patience_s: Callable[[], float | None] = lambda: None,
 ) -> bool:
-    """Do `action`; after a BusError or StoreError wait and do it again.
+    """Run `action`; after a BusError or StoreError wait (back-off, at most 10 s) and run it again.
 
     Args:
-        patience_s: From the first try on, asked after each; None: for ever. A try that hangs is not cut off.
+        patience_s: Deadline from the first try, read after each failed try; None: no deadline. Never interrupts a try.
 
     Returns:
-        False: `stop` was set, or the patience had ended, before it worked.
+        True if `action` succeeded; False if `stop` was set or the deadline passed before.
     """
     pause_s, began_s = FIRST_PAUSE_S, time.monotonic()
     while True:
@@ -55,7 +55,7 @@ def say_waiting(what: str, error: HeadwaterError, pause_s: float) -> None:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set: sources end, sinks commit. To be called on the main thread."""
+    """An event that SIGTERM and SIGINT set: sources end, sinks commit. Call it on the main thread."""
     stop = threading.Event()
 
     def handle(_number: int, _frame: object) -> None:
