@@ -1,4 +1,4 @@
-"""What people see: errors in one line with a hint, colours by severity, tables without boxes."""
+"""Output for the terminal: errors in one line with a hint, colours by severity, tables without boxes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from contracts.errors import HeadwaterError
 
-WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140  # of a pipe or a file
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140  # columns; 140 for a pipe or a file
 
 out = Console(highlight=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -29,7 +29,7 @@ def print_error(error: HeadwaterError) -> None:
 
 
 def severity(number: int, text: str = "") -> Text:
-    """A severity in its colour; the sender's own word where there is one."""
+    """A severity in its colour; shows the sender's own word if there is one."""
     for first, name, style in LEVELS:
         if number >= first:
             return Text((text or name).upper()[:5], style=style)
@@ -37,7 +37,7 @@ def severity(number: int, text: str = "") -> Text:
 
 
 def table(*columns: str, title: str = "") -> Table:
-    """An airy table; a column whose name starts with ">" is set to the right."""
+    """A table without lines; a column whose name starts with ">" is aligned right."""
     made = Table(
         title=title or None, box=None, pad_edge=False, title_justify="left", header_style="bold", padding=(0, 2, 0, 0)
     )
@@ -67,5 +67,5 @@ def size(count: float) -> str:
 
 
 def command() -> str:
-    """How this command was called, where its name alone would not find it."""
+    """The command to show in hints: "headwater" if that name is on the PATH, else the path that was called."""
     return "headwater" if shutil.which("headwater") or Path(sys.argv[0]).name != "headwater" else sys.argv[0]

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings under them."""
+"""Options that several commands share, and settings that they override."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ AsHost = Annotated[str | None, typer.Option("--host", help="Host name of every r
 
 
 class Begin(StrEnum):
-    """Of files that stand there at the first look."""
+    """Where an agent starts in files that exist at its first scan."""
 
     START = "start"
     END = "end"
 
 
 class Order(StrEnum):
-    """Of event time."""
+    """Sort order by event time."""
 
     ASC = "asc"
     DESC = "desc"
 
 
 class TakesQuery(TyperCommand):
-    """A command whose argument is a query, which may begin with a minus: `-level:debug` is no option."""
+    """A command whose argument is a query, which may begin with a minus: `-level:debug` is not an option."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # click's Context
         options, query = list[str](), list[str]()
@@ -48,7 +48,7 @@ class TakesQuery(TyperCommand):
         return super().parse_args(ctx, [*options, "--", *query] if query else options)
 
     def _words(self, args: Sequence[str]) -> Iterator[tuple[str, bool]]:
-        """Each word, and whether it is a query; the value of an option is none, whatever it begins with."""
+        """Each word, with True for a query. The value of an option is never a query, even if it begins with a minus."""
         flags, valued = {"-h"}, set[str]()
         for parameter in self.params:
             is_flag = getattr(parameter, "is_flag", False)
@@ -64,7 +64,7 @@ class TakesQuery(TyperCommand):
 
 
 def settings_for(**given: object) -> Settings:
-    """Settings from the environment, under what the command line gave."""
+    """Settings from the environment; options of the command line (`given`, None: not given) override them."""
     from contracts.settings import load_settings
 
     return load_settings(**{name: value for name, value in given.items() if value is not None})

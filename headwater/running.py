@@ -1,4 +1,4 @@
-"""Who runs a data folder: `<data>/up.lock`, held by the one `headwater up` -> its pid and address, or None."""
+"""The running `headwater up` of a data folder: the lock `<data>/up.lock` -> its pid and address, or None."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCK = "up.lock"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One `headwater up` at work."""
+    """One running `headwater up`."""
 
     pid: int
     url: str
@@ -25,12 +25,12 @@ class Running:
 
 
 def hold(data: Path, url: str, batch_url: str = "", patience_s: float = 1.0) -> int:
-    """Take the data folder for this process until it ends; the file descriptor that holds it.
+    """Lock the data folder until this process ends; returns the file descriptor of the lock.
 
-    Waits `patience_s`, as a reader of the lock holds it for an instant.
+    Tries for `patience_s`, because `running` of another process holds the lock for an instant.
 
     Raises:
-        ConfigError: Another `headwater up` has it.
+        ConfigError: Another `headwater up` holds the lock.
     """
     deadline = time.monotonic() + patience_s
     while (descriptor := try_lock(data / LOCK, 0o644)) is None:
@@ -46,7 +46,7 @@ def hold(data: Path, url: str, batch_url: str = "", patience_s: float = 1.0) -> 
 
 
 def running(data: Path) -> Running | None:
-    """The `headwater up` that holds the folder now; None when there is none."""
+    """The `headwater up` that holds the lock now, or None."""
     with contextlib.suppress(OSError):
         if is_locked(data / LOCK):
             return _noted(data)
