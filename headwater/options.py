@@ -21,6 +21,14 @@ ConfigFile = Annotated[
     Path, typer.Option("--config", metavar="FILE", help="Inputs of the agent (TOML); docs/commands.md shows one.")
 ]
 Env = Annotated[str, typer.Option(help="Environment of every record, e.g. prod.")]
+Encoding = Annotated[str, typer.Option(help="Encoding of the files, e.g. utf-16, latin-1, gbk, shift_jis.")]
+Multiline = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|none|REGEX", help="Join stack traces and the like; REGEX (RE2) matches the start of a record."
+    ),
+]
+Zone = Annotated[str, typer.Option(metavar="ZONE", help="Zone of lines that name none; default is this machine's.")]
 AsHost = Annotated[str | None, typer.Option("--host", help="Host name of every record. [this machine's]")]
 
 

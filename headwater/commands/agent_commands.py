@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from contracts.errors import ConfigError
-from headwater.options import AsHost, Begin, ConfigFile, Env, Json, settings_for
+from headwater.options import AsHost, Begin, ConfigFile, Encoding, Env, Json, Multiline, Zone, settings_for
 
 agent_app = typer.Typer(help="Ship logs and host metrics; see how shipping goes.", no_args_is_help=True)
 
@@ -35,9 +35,7 @@ def agent_logs(
     begin: Annotated[
         Begin, typer.Option("--from", help="Where to begin in files that stand there at the first look.")
     ] = Begin.START,
-    encoding: Annotated[
-        str, typer.Option(help="Encoding of the files, e.g. utf-16, latin-1, gbk, shift_jis.")
-    ] = "auto",
+    encoding: Encoding = "auto",
     stdin: Annotated[bool, typer.Option("--stdin", help="Read standard input as well.")] = False,
     service: Annotated[
         str, typer.Option(help="Service of every record; default is that of the file's container.")
@@ -48,15 +46,8 @@ def agent_logs(
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End when all files are read to their end and shipped.")
     ] = False,
-    multiline: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|none|REGEX", help="Join stack traces and the like; REGEX (RE2) matches the start of a record."
-        ),
-    ] = "auto",
-    timezone: Annotated[
-        str, typer.Option(metavar="ZONE", help="Zone of lines that name none; default is this machine's.")
-    ] = "",
+    multiline: Multiline = "auto",
+    timezone: Zone = "",
 ) -> None:
     """Tail files and standard input, and ship them exactly once."""
     from agents import FileOptions
