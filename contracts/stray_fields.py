@@ -42,6 +42,9 @@ _CLOCK = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")  # a date alone is not the tim
 _SYSLOG = re.compile(rb'"[0-7]"\Z')
 _ID = re.compile(rb'"[0-9a-fA-F]+"\Z')
 _NUMBER = re.compile(rb"-?\d")
+_SEVERITY = re.compile(rb'"?([1-9]\d{0,2})(?:\.0)?"?\Z')
+# Source: LogSeverity of Google Cloud Logging.
+_GOOGLE = {100: "DEBUG", 200: "INFO", 300: "NOTICE", 400: "WARNING", 500: "ERROR", 600: "CRIT", 700: "ALERT", 800: "EMERG"}
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
 
@@ -148,23 +151,57 @@ def _open_owners(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
 def _fill_level(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
     for name in ("severity_text", "level"):
         if name in fields and _NUMBER.match(fields[name]):
-            fields[name] = b'"%s"' % fields[name]
+            fields[name] = _as_text(fields[name])
             changes.append(AS_TEXT)
     if "severity_text" in fields:
         if "level" in fields:
             stray["level"] = fields.pop("level")
     elif "level" not in fields:
         for name in _named(LEVEL_NAMES, stray):
-            if text := _level(name, stray[name]):
-                fields["severity_text"] = text
-                del stray[name]
+            if _take_number(name, fields, stray) or _take_level(name, fields, stray):
                 changes.append(ALIAS)
                 return
+        if text := _level("log.level", _inner(stray, "log", "level")):
+            fields["severity_text"] = text
+            changes.append(ALIAS)
+
+
+def _take_number(name: str, fields: _Fields, stray: _Fields) -> bool:
+    """A number of OpenTelemetry (8-24) or Google Cloud (100-800), which only `severity` has."""
+    found = _SEVERITY.match(stray[name]) if name.lower() == "severity" else None
+    number = int(found[1]) if found else 0
+    if 8 <= number <= 24 and "severity_number" not in fields:
+        fields["severity_number"] = b"%d" % number
+    elif number in _GOOGLE:
+        fields["severity_text"] = _encode(_GOOGLE[number])
+    else:
+        return False
+    del stray[name]
+    return True
+
+
+def _take_level(name: str, fields: _Fields, stray: _Fields) -> bool:
+    text = _level(name, stray[name])
+    if text:
+        fields["severity_text"] = text
+        del stray[name]
+    return bool(text)
+
+
+def _inner(stray: _Fields, owner: str, name: str) -> bytes:
+    """The value of `{"owner": {"name": ...}}`, as ECS nests it; empty if there is none. The object stays."""
+    value = stray.get(owner, b"")
+    return bytes(_decode(value).get(name, b"")) if value.startswith(b"{") else b""
+
+
+def _as_text(value: bytes) -> bytes:
+    """A number as a JSON text: `50.0`, as Lua writes 50, is "50"."""
+    return b'"%s"' % value.removesuffix(b".0")
 
 
 def _level(name: str, value: bytes) -> bytes:
     """The level as text; empty if `value` is none. `priority` is a level only in syslog: others rank jobs by it."""
-    text = value if _is_text(value) else b'"%s"' % value if _NUMBER.match(value) else b'""'
+    text = value if _is_text(value) else _as_text(value) if _NUMBER.match(value) else b'""'
     if len(text) > 4 * MAX_NAME + 2 or (name.lower() == "priority" and not _SYSLOG.match(text)):
         return b""
     return text if 0 < len(_decode_text(text)) <= MAX_NAME else b""
@@ -176,6 +213,9 @@ def _fill_ids(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
             name = next((name for name in _named(aliases, stray) if _is_id(stray[name], digits)), None)
             if name is not None:
                 fields[field] = stray.pop(name)
+                changes.append(ALIAS)
+            elif _is_id(inner := _inner(stray, field.removesuffix("_id"), "id"), digits):
+                fields[field] = inner
                 changes.append(ALIAS)
 
 

@@ -128,6 +128,47 @@ def test_a_level_may_be_a_number(name: str) -> None:
     assert record == {"body": "x", "level" if name == "level" else "severity_text": "30"}
 
 
+@pytest.mark.parametrize(
+    ("value", "field", "taken"),
+    [
+        ("17", "severity_number", 17),
+        ('"9"', "severity_number", 9),
+        ("24.0", "severity_number", 24),
+        ("400", "severity_text", "WARNING"),
+        ('"100"', "severity_text", "DEBUG"),
+        ("3", "severity_text", "3"),
+        ("7", "severity_text", "7"),
+    ],
+)
+def test_the_number_of_a_severity_is_one_of_opentelemetry_google_cloud_or_syslog(
+    value: str, field: str, taken: int | str
+) -> None:
+    assert rewritten(f'{{"body":"x","severity":{value}}}') == {"body": "x", field: taken}
+
+
+def test_a_severity_in_numbers_is_an_attribute_beside_a_severity_number() -> None:
+    record = rewritten('{"body":"x","severity_number":13,"level":"warn","severity":17}')
+    assert (record["severity_number"], record["level"], record["attributes"]) == (13, "warn", {"severity": 17})
+
+
+def test_a_whole_number_with_a_fraction_of_zero_is_the_level_of_that_number() -> None:
+    assert rewritten('{"body":"x","level":50.0}') == {"body": "x", "level": "50"}
+
+
+def test_level_and_ids_are_found_in_objects_as_ecs_nests_them() -> None:
+    ids = {"trace": {"id": "0af7651916cd43dd8448eb211c80319c"}, "span": {"id": "b7ad6b7169203331"}}
+    log = {"level": "error", "logger": "app"}
+    record = rewritten(msgspec.json.encode({"message": "x", "log": log, **ids, "a": 1}).decode())
+    assert (record["body"], record["severity_text"]) == ("x", "error")
+    assert (record["trace_id"], record["span_id"]) == (ids["trace"]["id"], ids["span"]["id"])
+    assert record["attributes"] == {"log": log, **ids, "a": 1}
+
+
+@pytest.mark.parametrize("value", ["{}", '{"level":{}}', '{"level":null}', '{"level":""}', "[]", "5"])
+def test_an_object_log_without_a_level_is_an_attribute(value: str) -> None:
+    assert "severity_text" not in rewritten(f'{{"message":"x","log":{value},"a":1}}')
+
+
 @pytest.mark.parametrize("name", ["@l", "log.level", "levelname", "LogLevel", "SEVERITY"])
 def test_an_alias_of_the_level_fills_in_for_it(name: str) -> None:
     assert rewritten(f'{{"body":"x","{name}":"error"}}') == {"body": "x", "severity_text": "error"}
