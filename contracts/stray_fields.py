@@ -44,7 +44,16 @@ _ID = re.compile(rb'"[0-9a-fA-F]+"\Z')
 _NUMBER = re.compile(rb"-?\d")
 _SEVERITY = re.compile(rb'"?([1-9]\d{0,2})(?:\.0)?"?\Z')
 # Source: LogSeverity of Google Cloud Logging.
-_GOOGLE = {100: "DEBUG", 200: "INFO", 300: "NOTICE", 400: "WARNING", 500: "ERROR", 600: "CRIT", 700: "ALERT", 800: "EMERG"}
+_GOOGLE = {
+    100: "DEBUG",
+    200: "INFO",
+    300: "NOTICE",
+    400: "WARNING",
+    500: "ERROR",
+    600: "CRIT",
+    700: "ALERT",
+    800: "EMERG",
+}
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
 
@@ -220,7 +229,8 @@ def _fill_ids(fields: _Fields, stray: _Fields, changes: list[str]) -> None:
 
 
 def _is_id(value: bytes, digits: int) -> bool:
-    return len(value) == digits + 2 and _ID.match(value) is not None
+    """An id of zeros means that there is none."""
+    return len(value) == digits + 2 and _ID.match(value) is not None and value.strip(b'"0') != b""
 
 
 def _named(aliases: tuple[str, ...], stray: _Fields) -> list[str]:

@@ -122,7 +122,7 @@ def of_python(value: object) -> Severity | None:
 
 
 def of_severity(value: object) -> Severity | None:
-    """A field `severity`: as `valued`, and OpenTelemetry's numbers (8-24) and Google Cloud's (100-800), also as text."""
+    """A field `severity`: as `valued`, and OpenTelemetry's numbers (8-24), Google Cloud's (100-800), or their text."""
     if type(value) is str and len(value) < 4 and value.isdecimal() and str(int(value)) == value:
         value = int(value)
     if type(value) is int and value > 7:

@@ -100,7 +100,9 @@ class _Reader:
                 return
             if (kind, key) == ("mark", ","):
                 continue
-            if kind == "mark" or not whole or self._next()[:2] != ("mark", ":"):
+            if kind == "mark" or not whole or (kind == "word" and not _is_key(key)):
+                raise _Damage
+            if self._next()[:2] != ("mark", ":"):
                 raise _Damage
             self._value(lambda value, key=key: found.__setitem__(key, value), depth)
 
@@ -133,6 +135,11 @@ class _Reader:
                 self._items(items, depth - 1)
         else:
             raise _Damage
+
+
+def _is_key(word: str) -> bool:
+    """Whether a word without quotes may be a key, as JavaScript prints it; `{main.py:12}` is a place in a source."""
+    return "." not in word
 
 
 def _word(word: str, whole: bool) -> Any:

@@ -27,7 +27,7 @@ _CLIENT_CHARS = 1024
 _CRI = ("stdout ", "stderr ")
 _CEE = "@cee:"
 _NAME = re.compile(r"(?:[\d:.]{5,12} )?(?P<name>[\w./-]{1,64})[ \t]+\|(?: |$)")
-_TAG = re.compile(r"(?:(?P<host>[\w.:-]{1,255}) )?(?P<app>[\w./@()-]{1,128})(?:\[(?P<pid>[^\]\s]{1,64})\])?: ?")
+_TAG = re.compile(r"(?:(?P<host>[\w.:-]{0,254}[\w.-]) )?(?P<app>[\w./@()-]{1,128})(?:\[(?P<pid>[^\]\s]{1,64})\])?: ?")
 _FIELDS = re.compile(r" (?P<host>\S{1,255}) (?P<app>\S{1,48}) (?P<pid>\S{1,128}) (?P<id>\S{1,32}) ")
 _DATA = re.compile(r'\[([^\s=\]"]{1,64})((?: [^\s=\]"]{1,64}="(?:[^"\\]|\\.)*+")*+)\]')
 _DATUM = re.compile(r' ([^\s=\]"]{1,64})="((?:[^"\\]|\\.)*+)"')
@@ -115,7 +115,8 @@ def _is_structured(line: str, start: int, first: str) -> bool:
         return close > 0 and line[close + 2 : close + 3] != "[" and _begins(line, close + 2)
     if _begins(line, start):
         return True
-    return line.find("|", start, start + 140) > 0 and _NAME.match(line, start) is not None
+    name = _NAME.match(line, start) if line.find("|", start, start + 140) > 0 else None
+    return name is not None and not is_level(name["name"])
 
 
 def _begins(line: str, start: int) -> bool:

@@ -77,9 +77,19 @@ def _take_parent(found: LineFacts, value: object, arrival_ns: int) -> bool:
     return _take_trace(found, parts[1], arrival_ns) and _take_span(found, parts[2], arrival_ns)
 
 
+def _take_priority(found: LineFacts, value: object, arrival_ns: int) -> bool:
+    """A level of syslog as text; a number ranks jobs as often as it is a level."""
+    return type(value) is str and _named(found, value, arrival_ns)
+
+
+def _take_initial(found: LineFacts, value: object, arrival_ns: int) -> bool:
+    """`l`, which is a length or a line as often as a level: names alone."""
+    return type(value) is str and not value.isdecimal() and _named(found, value, arrival_ns)
+
+
 def hex_id(value: object, digits: int) -> str:
-    """A trace or span id in lower case, or ""."""
-    if type(value) is str and len(value) == digits and _HEX.issuperset(value):
+    """A trace or span id in lower case, or "". An id of zeros means that there is none."""
+    if type(value) is str and len(value) == digits and _HEX.issuperset(value) and value.strip("0"):
         return value.lower()
     return ""
 
@@ -112,12 +122,11 @@ _LEVEL_KEYS: tuple[tuple[str, Take], ...] = (
     *((key, _named) for key in ("log.syslog.severity.name", "syslog.severity.name", "syslog_severity", "logseverity")),
     *((key, _level(levels.of_otel)) for key in ("severity_number", "severitynumber")),
     *((key, _level(levels.of_python)) for key in ("levelno", "level_no", "level.no")),
-    *(
-        (key, _named)
-        for key in ("level_value", "levelvalue", "priority", "log.syslog.severity.code", "syslog.severity")
-    ),
+    *((key, _named) for key in ("level_value", "levelvalue", "log.syslog.severity.code", "syslog.severity")),
+    ("PRIORITY", _named),  # of journald, as it is written
+    ("priority", _take_priority),
     ("s", _level(levels.of_letter)),
-    ("l", _named),
+    ("l", _take_initial),
 )
 _TIME_KEYS = (
     *(
@@ -179,7 +188,7 @@ def role_of(key: str) -> KeyRole | None:
     if key in _SEEN:
         return _SEEN[key]
     name = key.lower()
-    role = _ROLES.get(name)
+    role = _ROLES.get(key) or _ROLES.get(name)
     for wrapper in _WRAPPERS if role is None else ():
         if name.startswith(wrapper) and (inner := _ROLES.get(name[len(wrapper) :])) is not None:
             role = inner._replace(rank=inner.rank + len(_TAKES), nanos=inner.nanos and wrapper + inner.nanos)

@@ -191,6 +191,11 @@ def test_ids_of_traces_are_known_by_their_shape(trace: str, span: str) -> None:
     assert rewritten(f'{{"msg":"x","{trace}":"n/a"}}') == {"body": "x", "attributes": {trace: "n/a"}}
 
 
+def test_an_id_of_zeros_is_no_trace() -> None:
+    zeros = {"traceId": "0" * 32, "trace": {"id": "0" * 32}, "spanId": "0" * 16}
+    assert rewritten(msgspec.json.encode({"body": "x", **zeros}).decode()) == {"body": "x", "attributes": zeros}
+
+
 @pytest.mark.parametrize("value", ["{}", "true", '""', '"' + "x" * 257 + '"'])
 def test_a_severity_that_is_no_level_stays_an_attribute(value: str) -> None:
     record = rewritten(f'{{"body":"x","severity":{value}}}')
