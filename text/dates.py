@@ -10,6 +10,7 @@ import re
 
 from text import times, zones
 from text.times import DAY_NS, MONTHS, Reader, Time, nearest_year, second_ns, short_year
+from text.zones import UTC
 
 _CLOCK = (
     r"(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?(?:[ \u202f\u00a0]?(?P<half>[AaPp])\.?[Mm]\b\.?)?"
@@ -41,6 +42,11 @@ _SHORT = _pattern(r"(?P<y>\d\d)(?P<M>[01]\d)(?P<d>[0-3]\d) {1,2}")
 _UNIX = _pattern(
     rf"{_WEEKDAY}{_NAME} {{1,2}}(?P<d>\d{{1,2}}) ",
     rf"{_CLOCK}(?: (?P<zone>[A-Z]{{3,5}}|[+-]\d{{4}}))? (?P<y>\d{{4}})\b",
+)
+# Behind a time, its zone once more: Go (`+0000 UTC m=+0.01`), Java (`[Europe/Berlin]`), JavaScript (`(Coordinated …)`).
+_AGAIN = re.compile(
+    r"(?: (?:[A-Z]{2,5}|[+-]\d\d(?:\d\d)?))?(?: m=[+-][\d.]{1,24})?\Z|\[(?P<region>[A-Za-z_+/0-9-]{1,40})\]\Z"
+    r"| \([^()]{1,48}\)\Z"
 )
 _NEAR_NS = 2 * DAY_NS
 _LONGEST_CHARS = 80  # of a text that is a time
@@ -166,4 +172,16 @@ def whole(text: str, arrival_ns: int) -> Time | None:
         found = reader(text, 0, arrival_ns)
         if found is not None and found[1] == len(text):
             return found
+        if found is not None and (rest := _AGAIN.match(text, found[1])) is not None:
+            return _named_again(found, rest)
     return None
+
+
+def _named_again(found: Time, rest: re.Match[str]) -> Time | None:
+    """An offset stands; a time without one takes the region behind it."""
+    time_ns, _, zone = found
+    if zone != UTC:
+        if rest["region"] is None or zones.zone_named(rest["region"]) is None:
+            return None
+        zone = rest["region"]
+    return time_ns, rest.end(), zone

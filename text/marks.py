@@ -56,7 +56,8 @@ def beyond(line: str, start: int) -> Severity | None:
     if line.find("%", start, start + _CHARS) >= 0 and (found := _cisco(line, start)) is not None:
         return found
     if word.isalnum():
-        return None
+        alone = line[start : start + 1] == "\t" == line[start + 1 + len(word) : start + 2 + len(word)]
+        return named(word.lower()) if alone and _NAME.fullmatch(word) else None
     if len(word) == 1 and len(words) > 1 and word not in _ALONE:
         word = words[1]
     return None if _JOINTS.isdisjoint(word) else _joined(line, start)
@@ -77,7 +78,7 @@ def _joined(line: str, start: int) -> Severity | None:
 def _is_enclosed(line: str, begin: int, end: int, start: int) -> bool:
     before = line[max(start, begin - 8) : begin].rstrip()[-1:]
     if before == ",":
-        return line[end : end + 2] == "  "
+        return line[end : end + 2] == "  " or (begin == start + 1 and line[end : end + 1] == ",")
     return before != "" and line[end : end + 8].lstrip()[:1] in _CLOSING.get(before, ())
 
 

@@ -139,10 +139,15 @@ def packed(line: str, start: int, arrival_ns: int) -> Time | None:
 
 
 def epoch(line: str, start: int, arrival_ns: int) -> Time | None:
-    """An epoch number of seconds (perhaps with a fraction), milli-, micro- or nanoseconds, by its digits."""
+    """An epoch number of seconds (perhaps with a fraction), milli-, micro- or nanoseconds, by its digits.
+
+    Also seconds as Go prints floats: `1.796067607123e+09`, with six decimals or more.
+    """
     word = line[start : start + 32].split(None, 1)
     if not word:
         return None
+    if word[0][1:2] == "." and word[0][-4:] == "e+09":
+        return _of_exponent(word[0], start)
     digits, _, fraction = word[0].partition(".")
     scale = _SCALES.get(len(digits))
     if scale is None or not digits.isdecimal():
@@ -155,6 +160,14 @@ def epoch(line: str, start: int, arrival_ns: int) -> Time | None:
     elif word[0][-1] == ".":
         return None
     return (time_ns, start + len(word[0]), UTC) if _FIRST_S <= time_ns // SECOND_NS < _LAST_S else None
+
+
+def _of_exponent(word: str, start: int) -> Time | None:
+    digits = word[0] + word[2:-4]
+    if not 7 <= len(digits) <= 19 or not digits.isdecimal():
+        return None
+    time_ns = int(digits.ljust(19, "0"))
+    return (time_ns, start + len(word), UTC) if _FIRST_S <= time_ns // SECOND_NS < _LAST_S else None
 
 
 def of_number(value: int | float) -> int | None:

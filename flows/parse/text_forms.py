@@ -124,7 +124,7 @@ def bracket_then_time(line: str, arrival_ns: int) -> Said | None:
     if close < 0:
         return None
     start = close + 1
-    while line[start : start + 1] in (" ", "[") and start < close + 4:
+    while line[start : start + 1] in (" ", "[", "\t") and start < close + 4:
         start += 1
     time = _time_at(line, start, arrival_ns)
     if time is None:
@@ -271,6 +271,14 @@ def cisco(line: str, arrival_ns: int) -> Said | None:
     return time, marks.beyond(line, time[1]) or spoken(line, time[1]), {}
 
 
+def slow_query(line: str, arrival_ns: int) -> Said | None:
+    """`# Time: 2026-11-30T19:40:07.123456Z`, as MySQL's log of slow queries begins a record."""
+    if line[:8] != "# Time: ":
+        return None
+    time = times.iso(line, 8, arrival_ns) or dates.of_digit(line, 8, arrival_ns)
+    return None if time is None else (time, None, {})
+
+
 def erlang(line: str, arrival_ns: int) -> Said | None:
     """`=ERROR REPORT==== 30-Nov-2026::19:40:07.123 ===`, `=INFO REPORT==== …`"""
     space = line.find(" REPORT==== ", 1, 24)
@@ -339,6 +347,7 @@ _BY_HEAD: dict[str, tuple[request_lines.Reader, ...]] = {
     "###": (weblogic,),
     "Sta": (request_lines.rails,),
     "Com": (request_lines.rails,),
+    "# T": (slow_query,),
 }
 _BY_FIRST: dict[str, tuple[request_lines.Reader, ...]] = {
     **dict.fromkeys(BY_LETTER, (rails, glog, android_brief)),
