@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.waiting import until
 
 LIMITS = Limits(records=100, bytes=1 << 20, line_bytes=1 << 20)
 NOBODY = Origin("", "", "", {})
+PLACES = ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald")
 
 
 @pytest.fixture
@@ -217,28 +217,59 @@ def test_a_machine_without_journalctl_is_told(tmp_path: Path) -> None:
         Journald(JournalOptions(program=str(tmp_path / "none")), NOBODY, LIMITS, None, Journal("test", "error"))
 
 
-def test_entries_of_a_real_journal_are_followed() -> None:
-    text = f"headwater-test-{os.getpid()}"
-    try:
-        seen = subprocess.run(
-            ["journalctl", "--merge", "-o", "json", "-n", "1"], capture_output=True, timeout=20, check=False
-        )
-        if not seen.stdout.startswith(b"{"):
-            pytest.skip("this machine has no journal, or this user may not read it")
-        subprocess.run(["logger", text], check=True, timeout=20)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"this machine has no journal that can be written: {error}")
-    reader = Journald(JournalOptions(begin="end"), NOBODY, LIMITS, None, Journal("test", "error"))
+class RealJournal:
+    """systemd's journald with a /run of its own, below `folder`."""
 
-    def look() -> bool:
-        parts, position, _ = reader.take(time.monotonic(), 5)
-        if position:
-            reader.commit(position)
-            return any(text in json.loads(line)["body"] for part in parts for line in part.payload.splitlines())
-        subprocess.run(["logger", text], check=True, timeout=20)  # the first ones came before journalctl looked
-        return False
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "systemd" / "journal" / "dev-log"
+        self.directory = folder / "log" / "journal"
+        for path in (self.socket.parent, self.directory):
+            path.mkdir(parents=True)
+        command = f"mount --bind {folder} /run && exec {JOURNALD}"
+        self._process = subprocess.Popen(["unshare", "--mount", "sh", "-c", command], stderr=subprocess.PIPE)
+        until(lambda: self.socket.exists() or self._process.poll() is not None, "journald being there")
+        if self._process.poll() is not None:
+            self.close()
+            pytest.skip("a journald of its own cannot be started here: needs root and mount namespaces")
 
-    try:
-        until(look, "the entry", every_s=0.2)
-    finally:
-        reader.close()
+    def write(self, text: str) -> None:
+        subprocess.run(["logger", "-u", str(self.socket), "-t", "shop", "-p", "user.err", text], check=True, timeout=20)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=20)
+
+
+JOURNALD = next((str(path) for path in map(Path, PLACES) if path.exists()), "")
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[RealJournal]:
+    if not JOURNALD or not all(map(shutil.which, ("journalctl", "logger", "unshare"))):
+        pytest.skip("journald, journalctl, logger or unshare is not on this machine")
+    journal = RealJournal(tmp_path / "run")
+    yield journal
+    journal.close()
+
+
+def test_a_real_journal_is_read_and_a_second_start_goes_on_behind_the_cursor(real: RealJournal) -> None:
+    def read(cursor: str, last: str) -> tuple[list[dict[str, Any]], str]:
+        """The records of our program up to `last`, and the cursor."""
+        known = Position("journald:", 0, 0, cursor=cursor) if cursor else None
+        options = JournalOptions(directory=str(real.directory))
+        reader = Journald(options, NOBODY, LIMITS, known, Journal("test", "error"))
+        try:
+            found = records_of(reader, lambda records: last in bodies(records))
+        finally:
+            reader.close()
+        assert reader.gaps == 0
+        return [record for record in found if record["service"] == "shop"], reader.cursor
+
+    for text in ("one", "two"):
+        real.write(text)
+    first, cursor = read("", "two")
+    real.write("three")
+    second, _ = read(cursor, "three")
+
+    assert (bodies(first), bodies(second)) == (["one", "two"], ["three"])
+    assert {record["severity_text"] for record in first + second} == {"ERROR"}
