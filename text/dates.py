@@ -31,7 +31,7 @@ _SLASHED = _pattern(r"(?P<M>\d{1,2})(?:/|-)(?P<d>\d{1,2})(?:/|-)(?P<y>\d{4}|\d\d
 _DOTTED = _pattern(r"(?P<d>\d{1,2})\.(?P<M>\d{1,2})\.(?P<y>\d{4}),? ")
 _DOTTED_YEAR = _pattern(r"(?P<y>\d{4})\.(?P<M>\d\d)\.(?P<d>\d\d)[ T-]")
 _DASHED = _pattern(
-    r"(?P<y>\d{4})-(?P<M>\d\d)-(?P<d>\d\d)(?:[_:,/-]|, |  )",
+    r"(?P<y>\d{4})-(?P<M>\d\d)-(?P<d>\d\d)(?:[_:,/-]|, |  |\]\[)",
     r"(?P<h>\d\d)[.:](?P<m>\d\d)[.:](?P<s>\d\d)(?:[.,](?P<f>\d{1,9}))?",
 )
 _COMPACT = _pattern(

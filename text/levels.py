@@ -79,6 +79,7 @@ _MARKED |= {
     form: _BY_NAME[name] for text, name in _SHORT.items() for form in (text, f"[{text}]", f"{text}]", f"{text}:")
 }
 _LEADING = {word: _BY_NAME[word] for word in _WORDS} | _MARKED  # a bare small word counts only in front
+_LEADING |= {f"{letter}!": severity for letter, severity in BY_LETTER.items()}  # Telegraf
 _CACHE: dict[str, Severity] = {}
 
 

@@ -16,7 +16,7 @@ from flows.parse.attributes import flatten, is_flat, within
 from flows.parse.facts import AttributeLimits, LineFacts
 from flows.parse.request_lines import Said
 from flows.parse.structured import IOSTREAM
-from text import dates, logfmt, times
+from text import dates, levels, logfmt, times
 from text.escapes import without_sequences
 from text.levels import BY_LETTER, is_level, of_syslog, spoken
 from text.times import MONTHS, Time
@@ -78,7 +78,9 @@ def opened(found: LineFacts, line: str, end: int) -> LineFacts:
         found.inside, found.is_message = line[start:], True
         return found
     head = _TAG.match(line, start) if first.isalnum() and _may_be_tagged(line, start) else None
-    if head is not None and (head["pid"] or (head["host"] and line[head.end() : head.end() + 1] in ("{", "@"))):
+    if head is not None and (
+        head["pid"] or (head["host"] and (head["app"] == "kernel" or line[head.end() : head.end() + 1] in ("{", "@")))
+    ):
         _take_tag(found, line, head)
     else:
         _headed(found, line, start)
@@ -161,6 +163,9 @@ def _take_tag(found: LineFacts, line: str, head: re.Match[str]) -> None:
     """`host app[7]: text`: attributes by the names of OpenTelemetry, and the level of the text."""
     host, app, pid = head["host"], head["app"], head["pid"]
     if is_level(host or app):
+        return
+    if pid and len(pid) > 2 and pid.isupper() and is_level(pid):  # `util.py[WARNING]: text`
+        found.severity = levels.named(pid)
         return
     for key, value in (("host.name", host), ("syslog.appname", app)):
         if value:

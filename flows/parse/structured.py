@@ -22,6 +22,7 @@ _LINES = ("log", "MESSAGE")  # keys of whole lines of other programs
 _MESSAGES = ("message", "msg", "short_message", "@message", "Message")
 IOSTREAM = "log.iostream"
 _STREAMS = ("stdout", "stderr")
+_EVENT_FORMATS = ("CEF:", "LEEF")  # bars in front of the first pair, and blanks in values
 
 
 def json_object(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFacts | None:
@@ -47,6 +48,8 @@ def logfmt_pairs(line: str, arrival_ns: int, limits: AttributeLimits) -> LineFac
     if line[4:5] == "[" or line[1:5].isdecimal():  # logrus on a terminal, klog
         return None
     if line[:3] in text_forms.NO_LOGFMT and text_forms.is_no_logfmt(line):
+        return None
+    if line[:4] in _EVENT_FORMATS:
         return None
     pairs = logfmt.parse(line)
     return None if pairs is None else lifted(pairs, arrival_ns, limits)
@@ -81,6 +84,8 @@ def _by_role(found: LineFacts, pairs: dict[str, Any], arrival_ns: int) -> None:
             _add_nanos(found, pairs, role.nanos)
     if found.time_ns is None:
         _take_day_and_time(found, pairs, arrival_ns)
+    if found.time_ns is None and "datetime.date" in pairs:
+        _take_php_date(found, pairs, arrival_ns)
 
 
 def _take_day_and_time(found: LineFacts, pairs: dict[str, Any], arrival_ns: int) -> None:
@@ -93,6 +98,18 @@ def _take_day_and_time(found: LineFacts, pairs: dict[str, Any], arrival_ns: int)
     if moment is not None:
         found.time_ns, _, found.zone = moment
         del pairs[keys["date"]], pairs[keys["time"]]
+
+
+def _take_php_date(found: LineFacts, pairs: dict[str, Any], arrival_ns: int) -> None:
+    """A `DateTime` of PHP, as Monolog 1 writes `datetime`: a text and its zone (an offset, a short name, a region)."""
+    date, zone = pairs["datetime.date"], pairs.get("datetime.timezone")
+    if type(date) is not str or type(zone) is not str:
+        return
+    moment = dates.whole(f"{date} {zone}", arrival_ns)
+    if moment is not None:
+        found.time_ns, _, found.zone = moment
+        for name in ("date", "timezone", "timezone_type"):
+            pairs.pop(f"datetime.{name}", None)
 
 
 def _add_nanos(found: LineFacts, pairs: dict[str, Any], name: str) -> None:
