@@ -14,7 +14,7 @@ _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _COLOUR = r"(?:\x1b\[[\d;]*m)*"
 _DATED = "|".join(
     (
-        r"\d{4}[-/.]\d\d[-/.]\d\d(?:T|_| +|, ?)\d\d:\d\d",  # 2026-11-30 19:40
+        r"\d{4}[-/.]\d\d[-/.]\d\d(?:T|_| +|, ?|\]\[)\d\d:\d\d",  # 2026-11-30 19:40
         r"\d{8}[T ]\d\d:?\d\d:?\d\d",  # 20261130T194007Z
         r"\d\d?[-/.]\d\d?[-/.](?:\d{4}|\d\d)(?:T|,? +)\d\d?:\d\d",  # 30.11.2026 19:40, 26/11/30 19:40
         rf"\d\d?[-/ ]{_MONTH}[-/ ]\d{{4}}[: ]\d\d:\d\d",  # 30/Nov/2026:19:40, 30 Nov 2026 19:40
@@ -27,6 +27,7 @@ _FIRST = "|".join(
         r"\d\d:\d\d:\d\d",
         r"\d{6} \d{6} ",
         r"\d{10}(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?(?:[\s,|;:\]]|$)",  # a count of seconds of our days
+        r"1\.\d{6,18}e\+09\s",  # the same as Go prints floats
         r"[A-Z]\d{4} \d\d:\d\d:\d\d",  # klog
         r"<\d{1,3}>",  # syslog
     )
@@ -40,7 +41,7 @@ _QUICK = rb"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\{\"|\[\d{4}[-/]\d\d[-/]\d\d[T ]|
 _QUICK += _MONTH.encode() + rb" [ \d]\d \d\d:\d\d:|\d+\.\d+\.\d+\.\d+ \S+ \S+ \[\d\d/"
 
 _own = bytes_pattern(rf"[ \t]*{_COLOUR}[ \t]*[\[(]?{_COLOUR}(?:{_DATED}|{_FIRST}|{_LEVEL}|{_STRUCTURE})".encode()).match
-_TIMED = rf"[ \t]*{_COLOUR}[\[(\"'|]*(?:{_FIRST}|\{{|(?:[^\s]+ +){{0,8}}[^\s\d]*(?:{_DATED}))"
+_TIMED = rf"[ \t]*{_COLOUR}[\[(\"'|]*(?:{_FIRST}|\{{|(?:[^\s]+[ \t]+){{0,8}}[^\s\d]*(?:{_DATED}))"
 _timed = bytes_pattern(_TIMED.encode()).match
 _find_timed = bytes_pattern(rb"(?m)\n" + _TIMED.encode()).search
 

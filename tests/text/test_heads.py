@@ -55,6 +55,9 @@ def test_a_line_after_blanks_has_no_head_of_its_own(line: str) -> None:
     [
         "2026-11-30 19:40:07 x",
         "INFO 2026-11-30 19:40:07 x",
+        "[INFO]\t2026-11-30T19:40:07.123Z\t8f5a\tx",
+        "1.796067607123e+09\tINFO\tsetup\tx",
+        "[2026-11-30][19:40:07][app][ERROR] x",
         '192.0.2.1 - - [30/Nov/2026:19:40:07 +0000] "GET / HTTP/1.1" 200 3',
         "level=info ts=2026-11-30T19:40:07Z",
         'time="2026-11-30T19:40:07Z" level=info',
