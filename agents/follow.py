@@ -7,7 +7,6 @@ position alone defines which bytes were read.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import msgspec
@@ -109,8 +108,7 @@ class Follower:
 
     def take(self, now_s: float, observed_ns: int) -> Taken | None:
         """Complete records after the position, or None if there are none. Does not move the position."""
-        status = self.source.status()
-        size = status.st_size
+        status, size = self.source.status(), self.source.size()
         if size < self.position.offset:
             self._replace()
             return None
@@ -121,7 +119,7 @@ class Follower:
         data = self._read()
         self._look_at(data)
         if b"\0" in data and HOLE in data:
-            return self._around_hole(data, status, now_s, observed_ns)
+            return self._around_hole(data, size, status.st_mtime_ns, now_s, observed_ns)
         return self._taken(data, size, now_s, observed_ns) if data else None
 
     def commit(self, taken: Taken) -> None:
@@ -166,15 +164,17 @@ class Follower:
     def encoding(self) -> Encoding:
         return self._encoding or UTF8
 
-    def _around_hole(self, data: bytes, status: os.stat_result, now_s: float, observed_ns: int) -> Taken | None:
+    def _around_hole(
+        self, data: bytes, file_bytes: int, changed_ns: int, now_s: float, observed_ns: int
+    ) -> Taken | None:
         """The lines before the NULs of a hole, or a position after them; NULs at the end of the file are no hole."""
         unit = len(self.encoding.newline)
         begin = -(-data.index(HOLE) // unit) * unit
         after = data_after(self.source, self.position.offset + begin)
         if after is None:
             if begin:
-                return self._taken(data[:begin], status.st_size, now_s, observed_ns)
-            self._nul_tail = (self.position.generation, status.st_size, status.st_mtime_ns)
+                return self._taken(data[:begin], file_bytes, now_s, observed_ns)
+            self._nul_tail = (self.position.generation, file_bytes, changed_ns)
             return None
         if begin:
             return self._complete(data[:begin], observed_ns, ended=True)

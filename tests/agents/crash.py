@@ -188,10 +188,11 @@ def until_known(sink: Sink, writer: Writer, process: Child) -> None:
     """Until the agent has read of each log; only then logs are rotated, so that none comes and goes unseen."""
     deadline = time.monotonic() + 20
     while process.poll() is None and time.monotonic() < deadline:
-        if {body.split()[0] for body in sink.bodies()} == set(writer.names):
+        records = (record for request in sink.taken for record in request.records())
+        if {record["attributes"]["log.file.name"].partition(".")[0] for record in records} >= set(writer.names):
             writer.rotating.set()
             return
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def crash(

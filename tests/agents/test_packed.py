@@ -209,7 +209,7 @@ def test_a_file_that_grows_a_thousandfold_is_read_in_bounded_memory(sink: Sink, 
 @pytest.mark.parametrize(
     ("begin", "kind"),
     [
-        (gzip.compress(b""), "gzip"),
+        (gzip.compress(b"", mtime=0), "gzip"),
         (bz2.compress(b""), "bz2"),
         (bz2.compress(b"x"), "bz2"),
         (lzma.compress(b""), "xz"),
