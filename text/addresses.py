@@ -1,7 +1,7 @@
-"""Addresses: text -> IPv4 and IPv6 addresses and networks as integers that compare as addresses do.
+"""Addresses: text -> IPv4 and IPv6 addresses and networks, as integers in the order of the addresses.
 
-An IPv4 address that is mapped into IPv6 (`::ffff:10.0.0.1`) is the IPv4 address. Addresses of two versions never
-compare.
+An IPv4 address that is mapped into IPv6 (`::ffff:10.0.0.1`) counts as the IPv4 address. Addresses of different versions
+are never compared.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Address(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The addresses from `first` to `last`, both included; none when `last` is before `first`."""
+    """The addresses from `first` to `last`, both included; no addresses if `last` is below `first`."""
 
     version: int
     first: int
     last: int
 
     def holds(self, text: str) -> bool:
-        """Whether `text` is an address, and one of these."""
+        """True if `text` is an address of this span."""
         found = address_in(text)
         return found is not None and found.version == self.version and self.first <= found.number <= self.last
 
@@ -48,7 +48,7 @@ def address_in(text: str) -> Address | None:
 
 
 def span_in(text: str) -> Span | None:
-    """One address, or a network such as `10.0.0.0/8`, as the addresses in it."""
+    """The span of one address, or of a network such as `10.0.0.0/8`; None if `text` is neither."""
     head, slash, bits = text.partition("/")
     address = address_in(head)
     if address is None or not slash:
@@ -61,7 +61,10 @@ def span_in(text: str) -> Span | None:
 
 
 def between(low: str | None, high: str | None, with_low: bool, with_high: bool) -> Span | None:
-    """The addresses between two bounds, None being open; None: the bounds are not addresses of one version."""
+    """The span between two bounds; a bound of None is open.
+
+    None if a bound is no address, if both are open, or if the bounds are addresses of different versions.
+    """
     first, last = (None if bound is None else address_in(bound) for bound in (low, high))
     known = first or last
     if known is None or (low is not None) != (first is not None) or (high is not None) != (last is not None):
@@ -75,14 +78,17 @@ def between(low: str | None, high: str | None, with_low: bool, with_high: bool) 
 
 
 def dotted(span: Span) -> tuple[str, ...]:
-    """Of IPv4: regular expressions, of digits, `[0-9]`, `|`, brackets and `\\.` alone, that match the addresses."""
+    """Regular expressions that match the addresses of an IPv4 span.
+
+    They use only digits, `[0-9]`, `|`, brackets and `\\.`.
+    """
     if span.first > span.last:
         return ()
     return tuple(_octets(span.first, span.last, 3))
 
 
 def _octets(first: int, last: int, left: int) -> list[str]:
-    """Of the last `left` + 1 octets."""
+    """Regular expressions for the last `left` + 1 octets of the addresses from `first` to `last`."""
     size = 1 << 8 * left
     low, high = first // size, last // size
     if not left:

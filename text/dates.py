@@ -1,7 +1,7 @@
-"""Dates with a month by name, a day first, or no separators: the start of a log line -> time, as `text.times` gives it.
+"""Dates with a month's name, with the day first, or without separators: the start of a log line -> a `Time`.
 
-These are tried after the readers of `text.times`, which are faster. An expression here matches at one place only and
-has no repetition inside a repetition, so its cost does not grow with the line.
+`Time` is explained in `text.times`. The readers of `text.times` are faster and are tried first. An expression of this
+module matches at one place only and has no repetition inside a repetition, so its cost does not grow with the line.
 """
 
 from __future__ import annotations
@@ -43,17 +43,20 @@ _UNIX = _pattern(
     rf"{_WEEKDAY}{_NAME} {{1,2}}(?P<d>\d{{1,2}}) ",
     rf"{_CLOCK}(?: (?P<zone>[A-Z]{{3,5}}|[+-]\d{{4}}))? (?P<y>\d{{4}})\b",
 )
-# Behind a time, its zone once more: Go (`+0000 UTC m=+0.01`), Java (`[Europe/Berlin]`), JavaScript (`(Coordinated …)`).
+# A second zone behind a time: Go (`+0000 UTC m=+0.01`), Java (`[Europe/Berlin]`), JavaScript (`(Coordinated …)`).
 _AGAIN = re.compile(
     r"(?: (?:[A-Z]{2,5}|[+-]\d\d(?:\d\d)?))?(?: m=[+-][\d.]{1,24})?\Z|\[(?P<region>[A-Za-z_+/0-9-]{1,40})\]\Z"
     r"| \([^()]{1,48}\)\Z"
 )
 _NEAR_NS = 2 * DAY_NS
-_LONGEST_CHARS = 80  # of a text that is a time
+_LONGEST_CHARS = 80  # the longest text that `whole` reads as a time
 
 
 def of_letter(line: str, start: int, arrival_ns: int) -> Time | None:
-    """`Mon, 30 Nov 2026 19:40:07 GMT`, `Mon Nov 30 19:40:07 UTC 2026`, `Nov 30, 2026 7:40:07 PM`."""
+    """Read a date that begins with a name: a weekday or a month.
+
+    Examples: `Mon, 30 Nov 2026 19:40:07 GMT`, `Mon Nov 30 19:40:07 UTC 2026`, `Nov 30, 2026 7:40:07 PM`.
+    """
     if line[start : start + 3] in MONTHS:
         return _read(_MONTH_FIRST, line, start, arrival_ns)
     for pattern in (_DAY_FIRST, _UNIX, _MONTH_FIRST):
@@ -64,7 +67,10 @@ def of_letter(line: str, start: int, arrival_ns: int) -> Time | None:
 
 
 def of_digit(line: str, start: int, arrival_ns: int) -> Time | None:
-    """`30-Nov-2026 19:40:07.123`, `11/30/2026, 07:40:07 PM`, `30.11.2026 19:40:07`, `20261130T194007Z`."""
+    """Read a date that begins with a digit.
+
+    Examples: `30-Nov-2026 19:40:07.123`, `11/30/2026, 07:40:07 PM`, `30.11.2026 19:40:07`, `20261130T194007Z`.
+    """
     third, fifth = line[start + 1 : start + 3], line[start + 4 : start + 5]
     if "/" in third or "-" in third or " " in third:
         return _read(_DAY_FIRST, line, start, arrival_ns) or _slashed(line, start, arrival_ns)
@@ -128,9 +134,10 @@ def _with_zone(time_ns: int, zone: str | None, line: str, end: int) -> Time:
 
 
 def _slashed(line: str, start: int, arrival_ns: int) -> Time | None:
-    """Month first, as in America, or day first; not `26/11/30`, which `text.times` reads.
+    """Read a date with slashes: the month first, as in America, or the day first.
 
-    Where both can be: the one that puts the time within two days of its arrival, else month first.
+    If both orders are possible, the order that puts the time within two days of arrival is taken, else the month first.
+    `text.times` reads dates with the year first (`26/11/30`), so these give None here.
     """
     if short_year(line, start, arrival_ns) is not None:
         return None
@@ -150,7 +157,7 @@ def _slashed(line: str, start: int, arrival_ns: int) -> Time | None:
     return european[0], european[1] + start, european[2]
 
 
-# Readers that a text is tried with which is a time and nothing else.
+# The readers for a text that is only a time, in the order in which `whole` tries them.
 WHOLE: tuple[Reader, ...] = (
     times.iso,
     times.minutes,
@@ -164,7 +171,7 @@ WHOLE: tuple[Reader, ...] = (
 
 
 def whole(text: str, arrival_ns: int) -> Time | None:
-    """The time that `text` is, from its first character to its last; blanks around it do not count."""
+    """The time of a text that is only a time; None if it holds more. Blanks around the time are ignored."""
     text = text.strip()
     if not 8 <= len(text) <= _LONGEST_CHARS:
         return None
@@ -178,7 +185,7 @@ def whole(text: str, arrival_ns: int) -> Time | None:
 
 
 def _named_again(found: Time, rest: re.Match[str]) -> Time | None:
-    """An offset stands; a time without one takes the region behind it."""
+    """Use the second zone behind a time: a time with an offset keeps it, a time without one takes the region."""
     time_ns, _, zone = found
     if zone != UTC:
         if rest["region"] is None or zones.zone_named(rest["region"]) is None:

@@ -1,4 +1,7 @@
-"""Ranges of numbers -> regular expressions of their digits: of brackets, `|`, `[0-9]`, `*` and `\\-` alone."""
+"""Ranges of numbers -> regular expressions of their digits.
+
+The expressions use only brackets, `|`, `[0-9]`, `*` and `\\-`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ _DECIMAL = "0123456789"
 
 
 def hex_between(low: int, high: int) -> str:
-    """A pattern of the 16 hex digits from `low` to `high`, both included, which must be in order."""
+    """A pattern for the 16 hex digits of all numbers from `low` to `high`, both included; `low` <= `high`."""
     return f"({'|'.join(_between(f'{low:016x}', f'{high:016x}', _HEX))})"
 
 
 def integers_between(low: int | None, high: int | None) -> str:
-    """A pattern of the integers from `low` to `high`, both included, which must be in order, as JSON writes them.
+    """A pattern for all integers from `low` to `high`, both included, in JSON form.
 
-    None is open.
+    `low` must not be above `high`. None means no bound on that side.
     """
     parts: list[str] = []
     if high is None or high >= 0:
@@ -28,7 +31,7 @@ def integers_between(low: int | None, high: int | None) -> str:
 
 
 def naturals_between(low: int, high: int | None) -> Iterator[str]:
-    """Patterns of the integers from `low` to `high`, none below 0: one range for each count of digits."""
+    """Patterns for the integers from `low` (at least 0) to `high`, for each number of digits in turn."""
     most = len(str(low if high is None else high))
     for digits in range(len(str(low)), most + 1):
         first, last = max(low, 10 ** (digits - 1) if digits > 1 else 0), 10**digits - 1
@@ -38,7 +41,7 @@ def naturals_between(low: int, high: int | None) -> Iterator[str]:
 
 
 def _between(first: str, last: str, alphabet: str) -> Iterator[str]:
-    """Patterns of the texts over `alphabet` from `first` to `last`, all as long as these."""
+    """Patterns for all texts over `alphabet` from `first` to `last`; all have the length of these two."""
     size, top = len(first), len(alphabet) - 1
     shared = next((place for place in range(size) if first[place] != last[place]), size)
     if shared == size:

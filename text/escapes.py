@@ -1,7 +1,7 @@
-r"""Escape sequences: text as a terminal or an encoder wrote it -> text as people read it.
+r"""Escape sequences: text with codes for a terminal or from an encoder -> text as people read it.
 
-Sequences of colours, raw or spelt out (`\x1b[31m`, `\u001b[31m`, `\033[31m`), and a line feed, return or tab that is
-spelt out (`\n`) are no part of a word. The path of a Windows file keeps its backslashes: `C:\new` is no new line.
+Two kinds are never part of a word: colour sequences, raw or spelt out (`\x1b[31m`, `\u001b[31m`, `\033[31m`), and a
+spelt-out line feed, return or tab (`\n`). The path of a Windows file keeps its backslashes: `C:\new` has no line feed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SPELT = re.compile(rf"({_PATH})|\x1b(?:{_CODE})?|\\(?:x1[bB]|u001[bB]|033|e){_C
 
 
 def has_escapes(text: str) -> bool:
-    """Whether `without_escapes` may change `text`."""
+    """True if `without_escapes` may change `text`."""
     return "\x1b" in text or "\\" in text
 
 
 def without_escapes(text: str) -> str:
-    """`text` with a blank for each escape sequence."""
+    """`text` with a blank in place of each escape sequence."""
     return _SPELT.sub(lambda found: found[1] or " ", text) if has_escapes(text) else text
 
 
@@ -33,5 +33,5 @@ def without_colours(text: str) -> str:
 
 
 def without_sequences(text: str) -> str:
-    """`text` without what a terminal takes for commands: colours and titles, raw or spelt out, quoted or not."""
+    """`text` without terminal commands: colours and titles, raw or spelt out, also with doubled backslashes."""
     return _SEQUENCE.sub("", text) if "\x1b" in text or "[" in text else text

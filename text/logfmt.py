@@ -1,7 +1,7 @@
-"""logfmt: `key=value key="quoted value" flag` -> its pairs, or None where the line is not of that form.
+"""logfmt: `key=value key="quoted value" flag` -> its pairs, or None if the line does not have this form.
 
-Plain string methods only, so the cost grows with the length of the line and not faster. Quotes that are single or
-never closed are read as people mean them (`tolerant`).
+The reader uses only plain string methods, so its cost is linear in the line. `tolerant` also reads single quotes and a
+quote that is never closed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ Value = str | int | float
 
 
 def parse(line: str, least: int = MIN_PAIRS) -> dict[str, Any] | None:
-    """At least `least` pairs, and no more bare words than pairs. Numbers that read the same both ways are numbers."""
+    """The pairs of `line`; None if there are fewer than `least` pairs, or more bare words than pairs.
+
+    A value becomes a number if the number, written back, gives the same text.
+    """
     if "=" not in line:
         return None
     if "'" in line and "='" in line:
@@ -39,7 +42,7 @@ def parse(line: str, least: int = MIN_PAIRS) -> dict[str, Any] | None:
 
 
 def tolerant(line: str, least: int = MIN_PAIRS) -> dict[str, Any] | None:
-    """As `parse`, slower: values in single quotes, quotes within words, and a last quote that is never closed."""
+    """As `parse`, but slower; also reads values in single quotes, quotes within words and a last quote left open."""
     if line.count("=") < least:
         return None
     pairs: dict[str, Any] = {}
@@ -67,7 +70,7 @@ def tolerant(line: str, least: int = MIN_PAIRS) -> dict[str, Any] | None:
 
 
 def _quoted(line: str, start: int, quote: str) -> tuple[str, int]:
-    """The text from `start` to the quote that closes it and is not escaped, or to the end of the line; and its end."""
+    """(text, end): the text from `start` to the closing quote that is not escaped, or to the end of the line."""
     at = start
     while (at := line.find(quote, at)) >= 0:
         before = at
@@ -83,7 +86,11 @@ def _quoted(line: str, start: int, quote: str) -> tuple[str, int]:
 
 
 def _take_quoted(line: str, pairs: dict[str, Any]) -> int:
-    """Pieces between quotes are, in turn, words and a value whose key ended the words; -1 when they are not."""
+    """Add the pairs of a line with quotes to `pairs`; return the number of bare words.
+
+    The quotes must split the line in turn into words, of which the last is `key=`, and the value of this key. Otherwise
+    the result is -1.
+    """
     pieces = line.split('"')
     if len(pieces) % 2 == 0:
         return -1
@@ -100,7 +107,7 @@ def _take_quoted(line: str, pairs: dict[str, Any]) -> int:
 
 
 def _take(words: list[str], pairs: dict[str, Any]) -> int:
-    """Add `key=value` words; the number of the others."""
+    """Add the `key=value` words to `pairs`; return the number of all other words."""
     bare = 0
     for word in words:
         key, equals, value = word.partition("=")
@@ -122,7 +129,7 @@ def _plain(value: str) -> str:
 
 
 def number(text: str) -> Value:
-    """The number that `text` writes, when it would be written back the same; otherwise the text."""
+    """`text` as a number, if the number written back gives the same text; otherwise `text`."""
     if len(text) > 18:
         return text
     if text.isdecimal():

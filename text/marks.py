@@ -1,7 +1,7 @@
-"""Marks of levels: a level that stands in text without being a word of its own -> its severity.
+"""Marks of levels: a level that is only a part of a word -> its severity.
 
-`[1][warning][config]`, `|ERROR|App|`, `production.CRITICAL:`, `ERROR/MainProcess]`, `E NETWORK  [conn5]`,
-`%LINK-3-UPDOWN:`. Only for text in which `text.levels.spoken` finds none: these cost more.
+Examples: `[1][warning][config]`, `|ERROR|App|`, `production.CRITICAL:`, `ERROR/MainProcess]`, `E NETWORK  [conn5]`,
+`%LINK-3-UPDOWN:`. These readers cost more, so call them only if `text.levels.spoken` finds no level.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 
 from text.levels import BY_LETTER, Severity, named, of_syslog
 
-_CHARS, _JOINED_CHARS = 120, 160  # of the line behind its time; a line of PostgreSQL's csvlog has its level that far
+_CHARS, _JOINED_CHARS = 120, 160  # searched behind the time; PostgreSQL's csvlog has its level so late
 _HEAD_CHARS = 48
-_ALONE = ":|,"  # these join what follows them
+_ALONE = ":|,"  # such a mark belongs to the word behind it
 _JOINTS = frozenset("[]|<(/,;:.{=*#")
 _CLOSING = {"[": ("]", ":"), "|": ("|",), "<": (">",), "(": (")",), "/": ("]",), ":": (":",), ";": (";",), "{": ("}",)}
 _NAMES = (
@@ -46,7 +46,7 @@ _PHP = {
 
 
 def beyond(line: str, start: int) -> Severity | None:
-    """The level that a mark near `start` says, or None."""
+    """The level of a mark near `start`, or None."""
     words = line[start : start + _HEAD_CHARS].split(None, 2)
     if not words:
         return None
@@ -89,18 +89,21 @@ def _cisco(line: str, start: int) -> Severity | None:
 
 
 def at_the_start(line: str) -> Severity | None:
-    """Of a line without time: Cisco, Minecraft (`[19:40:07] [Server thread/INFO]:`)."""
+    """The level of a line without a time: Cisco, Minecraft (`[19:40:07] [Server thread/INFO]:`)."""
     return _cisco(line, 0) or _joined(line, 0) if line[:1] in ("%", "*", "[", "<", "|") else None
 
 
 def php(line: str, start: int) -> Severity | None:
-    """`Fatal error:  Uncaught …`"""
+    """The level of a message of PHP: `Fatal error:  Uncaught …`."""
     head = line[start : start + 32].partition(":")[0] + ":"
     name = _PHP.get(head)
     return None if name is None else named(name)
 
 
 def of_logrus(line: str) -> Severity | None:
-    """`ERRO[0001] …`: the first four letters of the level; in brackets the seconds since the start of the program."""
+    """The level of a line of logrus: `ERRO[0001] …`.
+
+    The line begins with the first four letters of the level. The brackets hold the seconds since the program's start.
+    """
     name = _LOGRUS.get(line[:4]) if line[4:5] == "[" else None
     return None if name is None else named(name)

@@ -1,7 +1,7 @@
-"""Numbers: a value or its text -> one number, exact for integers of any size, and text that sorts as numbers do.
+"""Numbers: a value or its text -> a number, exact for integers of any size; a number -> text that sorts by value.
 
-A text is a number when JSON would write it so: "007" and "+5" are texts. Whole numbers are `int`, "1.0" too; the rest
-are doubles. Python compares the two exactly, so 2^53 and 2^53 + 1 are never one.
+A text is a number if it has the form of a JSON number: "007" and "+5" are texts. Whole numbers, also "1.0", are `int`;
+all others are `float`. Python compares `int` and `float` exactly, so 2^53 and 2^53 + 1 are never equal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from functools import lru_cache
 
 Number = int | float
-EXACT = (1 << 53) - 1  # integers up to here are doubles of their own
+EXACT = (1 << 53) - 1  # every integer up to this one has a double of its own
 LARGEST = 1.7976931348623157e308  # the largest double
 PATTERN = r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,3})?"
 _NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,39}))(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?")
@@ -20,7 +20,7 @@ _STARTS = frozenset("-0123456789")
 
 
 def number_in(text: str) -> Number | None:
-    """The number that `text` is, or None; what is beyond the doubles, and no integer, is none."""
+    """`text` as a number; None: it is no number, or a fraction or power of ten beyond the largest double."""
     match = _NUMBER.fullmatch(text) if text[:1] in _STARTS else None
     if match is None:
         return None
@@ -32,17 +32,17 @@ def number_in(text: str) -> Number | None:
 
 
 def number_of(value: object) -> Number | None:
-    """The number that a value is: itself (true and false are none), or that of its text."""
+    """`value` as a number: an `int`, a finite `float` or a text that is a number; None for all others, also bool."""
     kind = type(value)
     if kind is str:
-        return number_in(value)  # type: ignore[arg-type]  # mypy does not read the line above
+        return number_in(value)  # type: ignore[arg-type]  # mypy does not narrow by `kind`
     if kind is int:
         return value  # type: ignore[return-value]
     return value if kind is float and math.isfinite(value) else None  # type: ignore[arg-type, return-value]
 
 
 def as_double(number: Number) -> float:
-    """The nearest double; beyond the largest, infinity."""
+    """The nearest double; infinity for a number beyond the largest double."""
     try:
         return float(number)
     except OverflowError:
@@ -50,17 +50,17 @@ def as_double(number: Number) -> float:
 
 
 def is_sure(double: float) -> bool:
-    """Whether every number whose nearest double is `double` is that number."""
+    """True if `double` stands for exactly one integer, so that comparing doubles is exact."""
     return -EXACT <= double <= EXACT
 
 
 def sortable_bits(number: float) -> int:
-    """A double as 64 bits in the order of numbers."""
-    bits: int = struct.unpack(">Q", struct.pack(">d", number + 0.0))[0]  # + 0.0 makes -0.0 and 0.0 one
+    """A double as an unsigned 64-bit integer; the integers sort in the order of the doubles."""
+    bits: int = struct.unpack(">Q", struct.pack(">d", number + 0.0))[0]  # + 0.0 turns -0.0 into 0.0
     return bits ^ 0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else bits | 1 << 63
 
 
 @lru_cache(maxsize=65_536, typed=True)
 def sortable(number: Number) -> str:
-    """A number, as its nearest double, in 16 hex digits that sort as numbers do."""
+    """The nearest double of `number` as 16 hex digits; these texts sort in the order of the numbers."""
     return f"{sortable_bits(as_double(number)):016x}"

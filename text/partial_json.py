@@ -1,8 +1,8 @@
-"""Partial JSON: a text that begins as a JSON object and is damaged -> what stands before the damage.
+"""Partial JSON: a text that begins as a JSON object and is damaged -> the fields before the damage.
 
-Read are: `NaN` and `Infinity` (as texts), lone surrogates, commas and words behind the end, single quotes, Python's
-`None` and `True`, escapes that JSON has not (`\\x22`), and an object that is cut off anywhere. A text that is cut keeps
-its beginning; a number that the end of the text cuts is left out. The cost grows with the length and not faster.
+The reader accepts `NaN` and `Infinity` (as texts), lone surrogates, commas and words behind the end, single quotes,
+Python's `None` and `True`, escapes that JSON does not have (`\\x22`), and an object that is cut off at any place. A
+string that is cut keeps its beginning. A number at the cut is left out. The cost is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _decoder = json.JSONDecoder(strict=False, parse_constant=lambda name: name)
 
 
 def parse(text: str, depth: int) -> dict[str, Any] | None:
-    """The object that `text` begins with, as far as it can be read; None when not even one key can.
+    """The readable part of the object at the start of `text`; None if not even one key can be read.
 
-    Objects and lists that are nested deeper than `depth` end the reading.
+    The reader stops at an object or list that is nested deeper than `depth`.
     """
     text = text.lstrip()
     if not text.startswith("{"):
@@ -43,7 +43,7 @@ def parse(text: str, depth: int) -> dict[str, Any] | None:
 
 
 def _clean(value: Any, depth: int) -> Any:
-    """`value` without lone surrogates, which are no Unicode."""
+    """`value` without lone surrogates, which are not valid Unicode."""
     if type(value) is str:
         return value if value.isascii() else _joined(value)
     if depth < 0:
@@ -62,11 +62,11 @@ def _joined(text: str) -> str:
 
 
 class _Damage(Exception):
-    """Nothing more can be read."""
+    """The rest of the text cannot be read."""
 
 
 class _Reader:
-    """Reads one object, token by token, into containers that hold what came before the damage."""
+    """Reads one object, token by token. At the damage the containers hold all values before it."""
 
     def __init__(self, text: str, depth: int) -> None:
         self._text, self._depth, self._at = text, depth, 0
@@ -79,7 +79,7 @@ class _Reader:
         return found
 
     def _next(self) -> tuple[str, str, bool]:
-        """(kind, text, whole): kind is "text", "mark", or "word"."""
+        """The next token as (kind, text, whole): kind is "text", "mark", or "word"; whole is False if it was cut."""
         match = _TOKEN.match(self._text, self._at)
         if match is None:
             raise _Damage
@@ -138,7 +138,10 @@ class _Reader:
 
 
 def _is_key(word: str) -> bool:
-    """Whether a word without quotes may be a key, as JavaScript prints it; `{main.py:12}` is a place in a source."""
+    """True if a word without quotes may be a key, as JavaScript prints it.
+
+    A word with a dot is no key: `{main.py:12}` is a place in source code.
+    """
     return "." not in word
 
 

@@ -1,4 +1,4 @@
-"""Patterns of RE2: they take time linear in the text, whatever a user asks for."""
+"""Patterns of RE2: their time is linear in the text, whatever pattern a user gives."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re2
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern over texts.
+    """Compile `pattern` for texts.
 
     Raises:
-        ValueError: It takes too much memory.
+        ValueError: The compiled pattern needs too much memory.
     """
     options = re2.Options()
     options.log_errors = False
@@ -23,16 +23,16 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def bytes_pattern(pattern: bytes) -> re.Pattern[bytes]:
-    """A pattern of ours over bytes."""
+    """Compile a pattern for bytes that stands in our own code, so it must be valid."""
     made: re.Pattern[bytes] = re2.compile(pattern)
     return made
 
 
 def given_bytes_pattern(pattern: str) -> re.Pattern[bytes]:
-    """A pattern of a user over bytes of UTF-8.
+    """Compile a user's pattern for bytes of UTF-8.
 
     Raises:
-        ValueError: RE2 cannot read it, or it takes too much memory; the message is RE2's reason.
+        ValueError: RE2 cannot read the pattern, or the pattern needs too much memory; the message is RE2's reason.
     """
     options = re2.Options()
     options.log_errors = False
@@ -45,6 +45,6 @@ def given_bytes_pattern(pattern: str) -> re.Pattern[bytes]:
 
 
 def escape(text: str) -> str:
-    """`text` as a pattern that matches it alone."""
+    """A pattern that matches exactly `text`."""
     escaped: str = re2.escape(text)
     return escaped

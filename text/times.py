@@ -1,9 +1,13 @@
 """Times in text: the start of a log line -> Unix nanoseconds, UTC, and where the time ends.
 
-Every reader takes (line, start, arrival_ns) and gives (time_ns, end, zone), or None where the line has no such time.
-`zone` is `zones.UTC` ("") when `time_ns` is UTC; None when the text names no zone, and `time_ns` is what its clock
-shows, as if it were UTC; a name when the text names a zone that means no sure offset (`CST`) or that changes its clocks
-(`Europe/Berlin`). A time without year is given the one that puts it nearest before arrival plus a day.
+Every reader takes (line, start, arrival_ns) and returns a `Time` (time_ns, end, zone), or None if no time of its form
+stands at `start`. `zone` has three cases:
+
+- `zones.UTC` (""): `time_ns` is UTC.
+- None: the text names no zone; `time_ns` is the time on its clock, counted as if it were UTC.
+- a name: the zone has no sure offset (`CST`) or changes its clocks (`Europe/Berlin`); `time_ns` is as for None.
+
+A time without a year gets the latest year in which it is at most one day after arrival.
 """
 
 # ruff: noqa: ARG001  every reader takes the same arguments, and some need fewer
@@ -24,8 +28,8 @@ Reader = Callable[[str, int, int], Time | None]
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  text without zone is read as UTC; naive on both sides of the minus
 MONTHS = {name: at // 3 + 1 for at in range(0, 36, 3) if (name := "JanFebMarAprMayJunJulAugSepOctNovDec"[at : at + 3])}
-_SCALES = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}  # digits of an epoch number of our days -> its unit
-_FIRST_S, _LAST_S = 10**9, 4_102_444_800  # of an epoch number: from September 2001 (10 digits) to the end of 2099
+_SCALES = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}  # number of digits of a present epoch number -> its unit
+_FIRST_S, _LAST_S = 10**9, 4_102_444_800  # range of epoch numbers: September 2001 (10 digits) to the end of 2099
 _CACHE: dict[str, int | None] = {}
 _MICROS: dict[str, int] = {}
 _YEARLESS: dict[tuple[str, int], int | None] = {}
@@ -35,7 +39,10 @@ _HALF_ENDS, _HALVES = ("M", "m"), (" A", " P", " a", " p")
 
 
 def second_ns(text: str) -> int | None:
-    """`YYYY-MM-DD hh:mm:ss` (or with "T", or "/") to nanoseconds. Lines share seconds, so answers are remembered."""
+    """`YYYY-MM-DD hh:mm:ss` (or with "T", or "/") as nanoseconds; None if it is no time.
+
+    Many lines have the same second, so the results are cached.
+    """
     if text in _CACHE:
         return _CACHE[text]
     try:
@@ -50,13 +57,13 @@ def second_ns(text: str) -> int | None:
 
 
 def _leap_second_ns(text: str) -> int | None:
-    """A second 60 is the first instant of the next minute."""
+    """Read a leap second: second 60 becomes the first instant of the next minute."""
     before = second_ns(text[:17] + "59") if text[17:] == "60" else None
     return None if before is None else before + SECOND_NS
 
 
 def _fraction(line: str, start: int) -> tuple[int, int]:
-    """Digits after a dot or comma at `start`: (nanoseconds, end); (0, start) when there are none."""
+    """Read the digits after a dot or comma at `start`: (nanoseconds, end); (0, start) if there are none."""
     if line[start : start + 1] not in (".", ","):
         return 0, start
     for width in (6, 3, 9):  # the usual ones first
@@ -72,7 +79,7 @@ def _fraction(line: str, start: int) -> tuple[int, int]:
 
 
 def micros(line: str, start: int) -> int | None:
-    """`2026-01-01T00:00:00.000000Z`, the usual shape; None: it is another, or no time."""
+    """Read the usual form `2026-01-01T00:00:00.000000Z` as nanoseconds; None for any other form or no time."""
     if line[start + 26 : start + 27] != "Z" or line[start + 19 : start + 20] != ".":
         return None
     text, digits = line[start : start + 19], line[start + 20 : start + 26]
@@ -109,7 +116,7 @@ def iso(line: str, start: int, arrival_ns: int) -> Time | None:
 
 
 def _of_half(line: str, start: int, second: int, end: int) -> tuple[int, int]:
-    """`07:40:07 PM`: the second of the day that is meant, and where it ends."""
+    """Read AM or PM at `end`, as in `07:40:07 PM`: (`second` moved to that half of the day, end of the text)."""
     if line[end : end + 2] not in _HALVES or line[end + 3 : end + 4].isalnum():
         return second, end
     hour = int(line[start + 11 : start + 13])
@@ -139,9 +146,9 @@ def packed(line: str, start: int, arrival_ns: int) -> Time | None:
 
 
 def epoch(line: str, start: int, arrival_ns: int) -> Time | None:
-    """An epoch number of seconds (perhaps with a fraction), milli-, micro- or nanoseconds, by its digits.
+    """Read an epoch number in s (perhaps with a fraction), ms, µs or ns; the number of digits gives the unit.
 
-    Also seconds as Go prints floats: `1.796067607123e+09`, with six decimals or more.
+    Also reads seconds as Go prints floats: `1.796067607123e+09`, with six decimals or more.
     """
     word = line[start : start + 32].split(None, 1)
     if not word:
@@ -171,7 +178,7 @@ def _of_exponent(word: str, start: int) -> Time | None:
 
 
 def of_number(value: int | float) -> int | None:
-    """An epoch number of seconds, milli-, micro- or nanoseconds as nanoseconds; None: it is no time of our days.
+    """An epoch number in s, ms, µs or ns as nanoseconds; None if it lies before September 2001 or after 2099.
 
     A float is rounded to whole microseconds, the precision of a float at today's epoch.
     """
@@ -229,7 +236,7 @@ def klog(line: str, start: int, arrival_ns: int) -> Time | None:
 
 
 def nearest_year(text: str, arrival_ns: int) -> int | None:
-    key = (text, arrival_ns)  # one batch, one arrival: lines of a batch share seconds
+    key = (text, arrival_ns)  # all lines of a batch have one arrival, and many have the same second
     if key not in _YEARLESS:
         if len(_YEARLESS) >= _CACHE_SIZE:
             _YEARLESS.clear()
@@ -238,7 +245,7 @@ def nearest_year(text: str, arrival_ns: int) -> int | None:
 
 
 def _in_the_last_year(text: str, arrival_ns: int) -> int | None:
-    """`MM-DD hh:mm:ss` in the last year that does not put it over a day after arrival (29 February: a leap year)."""
+    """`MM-DD hh:mm:ss` in the latest year that puts it at most one day after arrival (29 February: a leap year)."""
     year = dt.datetime.fromtimestamp(arrival_ns // SECOND_NS + 86_400, dt.UTC).year
     for candidate in range(year, year - 9, -1):
         second = second_ns(f"{candidate:04}-{text}")

@@ -1,11 +1,11 @@
-"""Words: a text -> the words that a search finds it by, the same wherever it is stored.
+"""Words: a text -> the words by which a search finds the text, the same words in every store.
 
-A word is a run of letters, digits and the marks on them, in composed form (NFC), lower-cased. Han, Kana, Hangul, Thai,
-Lao, Khmer and Burmese write no blanks between words: each of their characters is a word, and so is each symbol and
-emoji beyond ASCII. Escape sequences are no part of a word (`text.escapes`).
+A word is a run of letters, digits and their combining marks, in composed form (NFC) and lower case. Han, Kana, Hangul,
+Thai, Lao, Khmer and Burmese put no blanks between words, so each of their characters is a word. Each symbol and emoji
+beyond ASCII is a word too. Escape sequences are never part of a word (`text.escapes`).
 
-A text is *plain* when its words are its runs of `[0-9A-Za-z]`, lower-cased, none longer than `LONGEST_BYTES`: an engine
-splits it by itself. Any other text is split here, and nowhere else.
+A text is *plain* if its words are its runs of `[0-9A-Za-z]` in lower case and no word is longer than `LONGEST_BYTES`.
+The search engine splits a plain text itself. Only this module splits any other text.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from text.escapes import without_escapes
 from text.patterns import bytes_pattern, compiled, escape
 from text.wildcards import as_regex, literals, parts_of
 
-LONGEST_BYTES = 255  # of a word in an index
-CUT = "\x82"  # begins a word that was cut for an index
+LONGEST_BYTES = 255  # the longest word that an index holds whole
+CUT = "\x82"  # first character of a word that was cut for an index
 _KEPT_BYTES = 160
 
 _SPACES = {code: " " for code in range(128) if not chr(code).isalnum()}
 _LONG = bytes_pattern(rb"[0-9A-Za-z]{256}")
-_ODD = re.compile(r"\\[nrtxu0e]")  # begins an escape sequence that is spelt out
+_ODD = re.compile(r"\\[nrtxu0e]")  # start of an escape sequence that is spelt out
 # Source: the Unicode blocks of Thai, Lao, Burmese, Khmer, Han, Bopomofo, Kana and Hangul.
 _UNSPACED = (
     *(range(0x0E00, 0x0F00), range(0x1000, 0x1200), range(0x1780, 0x1800), range(0x3005, 0x3008)),
@@ -36,12 +36,18 @@ _UNSPACED = (
     *(range(0xAC00, 0xD800), range(0xF900, 0xFB00), range(0xFF66, 0xFFDD), range(0x1B000, 0x1B170)),
 )
 _FIRST_PLANE_OF_HAN, _END_OF_HAN = 0x20000, 0x40000
-_VARIANTS = range(0xFE00, 0xFE10)  # selectors of how a character looks
+_VARIANTS = range(0xFE00, 0xFE10)  # variation selectors: they choose how a character looks
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The inside of classes of a regular expression: what a run begins with, marks, what is a word by itself."""
+    """Contents of three character classes of a regular expression.
+
+    Attributes:
+        run: Characters that a run may begin with.
+        marks: Combining marks.
+        alone: Characters that are a word by themselves.
+    """
 
     run: str
     marks: str
@@ -50,7 +56,7 @@ class Classes:
 
 @functools.cache
 def classes() -> Classes:
-    """Made once, at the first text that is not plain: some 50 ms."""
+    """The three classes, computed once, at the first text that is not plain; this takes about 50 ms."""
     unspaced = {code for block in _UNSPACED for code in block}
     run, marks, alone = list[int](), list[int](), list[int]()
     for code in range(_FIRST_PLANE_OF_HAN):
@@ -78,7 +84,7 @@ def _ranges(codes: Iterable[int]) -> str:
 
 @functools.cache
 def _splitter() -> Callable[[str], list[str]]:
-    """As `[run][run marks]*|[alone][marks]*`, with cheap tests first."""
+    """A function that matches as `[run][run marks]*|[alone][marks]*`, but tries cheap tests first."""
     of, unspaced = classes(), _ranges(code for block in _UNSPACED for code in block)
     run = f"[^\\W_{unspaced}{chr(_FIRST_PLANE_OF_HAN)}-{chr(_END_OF_HAN)}]"
     mark, alone = f"(?:(?=[^\x00-\u02ff])[{of.marks}])", f"(?=[^\x00-\x7f])[{of.alone}]"
@@ -87,21 +93,21 @@ def _splitter() -> Callable[[str], list[str]]:
 
 
 def words(text: str) -> list[str]:
-    """The words of `text`, in order, those that are too long for an index included."""
+    """The words of `text` in order, also words that are too long for an index."""
     if text.isascii():
         return without_escapes(text).lower().translate(_SPACES).split()
     return _splitter()(folded(without_escapes(text)))
 
 
 def folded(text: str) -> str:
-    """`text` composed, and each character lower-cased on its own."""
+    """`text` in composed form (NFC), with each character lower-cased without regard to its neighbours."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", text).replace("Σ", "σ").lower()  # lower() looks at neighbours for Σ alone
+    return unicodedata.normalize("NFC", text).replace("Σ", "σ").lower()  # only for Σ lower() depends on the neighbours
 
 
 def is_plain(text: str) -> bool:
-    """Whether an engine may split `text`."""
+    """True if `text` is plain, so that the search engine may split it."""
     return _is_simple(text) and (len(text) <= LONGEST_BYTES or _LONG.search(text.encode()) is None)
 
 
@@ -110,20 +116,20 @@ def _is_simple(text: str) -> bool:
 
 
 def all_plain(texts: Sequence[str]) -> bool:
-    """Whether each of them surely is: one look at all costs far less than one at each."""
+    """True if all `texts` are plain. One search over the joined texts costs far less than one for each text."""
     return _are_plain("\n".join(texts), texts)
 
 
 def _are_plain(joined: str, texts: Sequence[str]) -> bool:
     if not _is_simple(joined):
         return False
-    # A long word in a text of less than two covers its middle.
+    # In a text of at most 496 characters, a word of 256 or more always covers the characters 240 to 255.
     long = [text for text in texts if text[240:256].isalnum() or len(text) > 496]
     return not long or _LONG.search("\n".join(long).encode()) is None
 
 
 def split_plain(texts: Sequence[str]) -> tuple[str, list[str]]:
-    """The plain ones of `texts` in one, with white space between, and the others."""
+    """(plain, odd): all plain `texts` joined by newlines into one text, and the list of the other texts."""
     joined = "\n".join(texts)
     if _are_plain(joined, texts):
         return joined, []
@@ -134,7 +140,7 @@ def split_plain(texts: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def index_word(word: str) -> str:
-    """A word as it stands in an index: whole, or when it is too long its beginning and a hash."""
+    """The form of `word` in an index: the whole word, or its beginning and a hash if it is too long."""
     if len(word) <= LONGEST_BYTES // 4:
         return word
     raw = word.encode()
@@ -145,7 +151,7 @@ def index_word(word: str) -> str:
 
 
 def cut_beginning(text: str) -> str:
-    """What every cut word begins with whose whole begins with `text`."""
+    """The beginning, in an index, of every cut word whose whole form begins with `text`."""
     return CUT + text.encode()[:_KEPT_BYTES].decode(errors="ignore")
 
 
@@ -154,20 +160,21 @@ class WordPattern:
     """A wildcard over words.
 
     Attributes:
-        pattern: Folded; matches one whole word.
-        within: It holds characters that are words by themselves, and is looked for within a run of any.
+        pattern: The folded pattern; it matches one whole word.
+        within: True if the pattern holds characters that are words by themselves. The pattern is then searched
+            across words instead of in one word.
     """
 
     pattern: str
     within: bool
 
     def alone(self) -> list[str]:
-        """The characters that every match holds and that are, with their marks, words by themselves."""
+        """The characters that every match holds and that are words by themselves (together with their marks)."""
         inside = classes().alone
         return [character for text in literals(self.pattern) for character in text if _is_of(inside, character)]
 
     def test(self) -> Callable[[str], bool]:
-        """Of a text. Takes time linear in it, whatever a user asks for.
+        """A function: True if a text matches. Its time is linear in the text, whatever pattern the user gives.
 
         Raises:
             ValueError: The pattern is too complex.
@@ -198,7 +205,7 @@ class WordPattern:
 
 
 def word_pattern(pattern: str) -> WordPattern | None:
-    """`pattern` over words; None: it holds a character that no word holds."""
+    """`pattern` as a wildcard over words; None if it holds a character that is in no word."""
     of, plain = classes(), folded(pattern)
     texts = literals(plain)
     if not all(_is_of(of.run + of.marks + of.alone, character) for text in texts for character in text):

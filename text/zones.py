@@ -1,7 +1,7 @@
-"""Zones: what names a time zone, beside a time or as a setting -> the offset from UTC, or that none is known.
+"""Zones: the name of a time zone, behind a time or in a setting -> the offset from UTC, if it is known.
 
-A name counts only when it means one offset. A name that several countries use (`CST`, `IST`) means what the machine
-that wrote the text calls its own time; without such a machine nobody knows the time.
+A name gives an offset only if it has one meaning. Several countries use names such as `CST` and `IST`. Such a name has
+the meaning that it has in the zone of the machine that wrote the text. Without this zone the offset is unknown.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _LONGEST = 40
 
 
 def after(line: str, start: int) -> Found:
-    """What stands behind a time that ends at `start`: (nanoseconds to take away, end, zone).
+    """Read the zone behind a time that ends at `start`: (nanoseconds east of UTC, end, zone).
 
-    `Z`, an offset or a known name: zone is `UTC`, and the time less the nanoseconds is UTC. A name that is not known
-    for sure: (0, end, name). No zone: (0, start, None).
+    For `Z`, an offset or a known name, zone is `UTC`, and the time minus the nanoseconds is UTC. For a name without a
+    sure offset the result is (0, end, name). Without a zone it is (0, start, None).
     """
     sign = line[start : start + 1]
     if sign in ("Z", "z"):
@@ -54,7 +54,7 @@ def after(line: str, start: int) -> Found:
 
 
 def _offset(line: str, start: int) -> Found | None:
-    """`+hh:mm`, `+hhmm`, `+hh`."""
+    """Read an offset: `+hh:mm`, `+hhmm` or `+hh`; None if no offset stands at `start`."""
     hours, rest = line[start + 1 : start + 3], line[start + 3 : start + 6]
     if len(hours) != 2 or not hours.isdecimal() or int(hours) > 23:
         return None
@@ -68,7 +68,7 @@ def _offset(line: str, start: int) -> Found | None:
 
 
 def _name(line: str, start: int) -> Found | None:
-    """`CET`, `GMT+01:00`, `Europe/Berlin`; None: the word is no zone."""
+    """Read a zone's name: `CET`, `GMT+01:00`, `Europe/Berlin`; None if the word is no zone."""
     end = start + 1
     limit = min(start + _LONGEST, len(line))
     while end < limit and (line[end].isalnum() or line[end] in "/_"):
@@ -85,7 +85,7 @@ def _name(line: str, start: int) -> Found | None:
 
 
 def _short_offset(line: str, start: int) -> Found | None:
-    """`+1` behind `UTC`."""
+    """Read an offset of one digit, such as `+1` in `UTC+1`; None if there is none."""
     if not line[start + 1 : start + 2].isdecimal() or line[start + 2 : start + 3].isalnum():
         return None
     away = int(line[start + 1]) * 60 * MINUTE_NS
@@ -93,7 +93,7 @@ def _short_offset(line: str, start: int) -> Found | None:
 
 
 def _of_postgres(line: str, start: int, opening: int) -> Found:
-    """`XYZ [77] ERROR:`: a zone that stands in no table, in the line form of PostgreSQL."""
+    """Read a zone that our tables do not have from a line of PostgreSQL: `XYZ` in `XYZ [77] ERROR:`."""
     name, closing = line[start + 1 : opening], line.find("] ", opening + 3, opening + 12)
     if closing < 0 or not (name.isalpha() and name.isupper() and line[opening + 2 : closing].isdecimal()):
         return 0, start, None
@@ -105,7 +105,7 @@ def _of_postgres(line: str, start: int, opening: int) -> Found:
 
 @functools.lru_cache(maxsize=1024)
 def zone_named(name: str) -> dt.tzinfo | None:
-    """The zone that an IANA name or an offset (`+05:30`, `-0500`, `Z`) means; None when it means none."""
+    """The zone of an IANA name or of an offset (`+05:30`, `-0500`, `Z`); None if `name` is neither."""
     if name in ("Z", "UTC", "GMT", "Etc/UTC"):
         return dt.UTC
     if name[:1] in ("+", "-"):
@@ -124,10 +124,11 @@ _CACHE_SIZE = 8192
 
 
 def to_utc(local_ns: int, zone: str, near_ns: int) -> int | None:
-    """The instant at which a clock in `zone` shows `local_ns` (as if it were UTC); None: the zone is not known.
+    """The instant (Unix nanoseconds, UTC) at which a clock in `zone` shows `local_ns`; None if the zone is unknown.
 
-    Of an hour that a change to winter time doubles, the reading nearest to `near_ns`. An hour that a change to summer
-    time skips is read as if the change had not come yet.
+    `local_ns` is the clock's time, counted as if it were UTC. The change to winter time repeats an hour: of its two
+    instants, the one nearest to `near_ns` is taken. The change to summer time skips an hour: a time in it is read with
+    the offset from before the change.
     """
     minute = local_ns // MINUTE_NS
     offsets = _OFFSETS.get((zone, minute))
@@ -139,13 +140,13 @@ def to_utc(local_ns: int, zone: str, near_ns: int) -> int | None:
             _OFFSETS.clear()
         _OFFSETS[zone, minute] = offsets = known
     first, second = offsets
-    if first <= second:  # one reading, or none
+    if first <= second:  # the clock shows this minute once, or skips it
         return local_ns - first
     return min(local_ns - first, local_ns - second, key=lambda at: abs(at - near_ns))
 
 
 def _offsets(zone: str, minute: int) -> tuple[int, int] | None:
-    """Nanoseconds east of UTC before and after a change of the clock in this minute; the same twice without one."""
+    """Nanoseconds east of UTC before and after a clock change in this minute; two equal numbers without a change."""
     info = zone_named(zone)
     if info is None:
         return None
@@ -159,7 +160,7 @@ def _offsets(zone: str, minute: int) -> tuple[int, int] | None:
 
 
 def called_by(name: str, zone: str, local_ns: int) -> bool:
-    """Whether people in `zone` call their time `name` when their clocks show `local_ns`."""
+    """True if `name` is the abbreviation of `zone` at the local time `local_ns` (such as `CEST` in summer)."""
     info = zone_named(zone)
     if info is None:
         return False
@@ -171,7 +172,10 @@ def called_by(name: str, zone: str, local_ns: int) -> bool:
 
 
 def nearest(local_ns: int, instant_ns: int) -> int | None:
-    """Quarter hours east of UTC that bring `local_ns` within 5 minutes of an instant; None: none do, up to 14 hours."""
+    """The offset, in quarter hours east of UTC, that puts `local_ns` within 5 minutes of `instant_ns`.
+
+    None if no offset of up to 14 hours does.
+    """
     quarters = (local_ns - instant_ns + QUARTER_NS // 2) // QUARTER_NS
     near = abs(local_ns - quarters * QUARTER_NS - instant_ns) <= _NEAR_NS
     return quarters if near and -_WIDEST <= quarters <= _WIDEST else None
