@@ -220,6 +220,7 @@ class Follower:
         `full`: there are as many lines as one read may have, so it is cut if it is all of them.
         """
         lines = self._text(read)
+        ended = ended or not self._has_same_lines(read, lines)
         parts: list[Part] = []
         begin = len(BYTE_ORDER_MARK) if not self.position.offset and lines.startswith(BYTE_ORDER_MARK) else 0
         if self.position.part:
@@ -241,6 +242,13 @@ class Follower:
         if self.encoding.is_utf8:
             return read if read.endswith(newline) else read + newline
         return self.encoding.utf8(read.removesuffix(newline), not self.position.offset) + b"\n"
+
+    def _has_same_lines(self, read: bytes, lines: bytes) -> bool:
+        """False if a stretch in another encoding has newlines of its own: then no line can be held back."""
+        if self.encoding.is_utf8:
+            return True
+        newline = self.encoding.newline
+        return lines.count(b"\n") == read.count(newline) + (not read.endswith(newline))
 
     def _consumed(self, read: bytes, lines: bytes, size: int) -> bytes:
         """The bytes of `read` that became the first `size` bytes of `lines`, which are whole lines."""
