@@ -86,6 +86,8 @@ class Reading:
     def _round(self, now_s: float) -> int:
         """Read each source once and store the records as one frame; return the raw bytes read."""
         observed_ns = time.time_ns()
+        for tail in self._tails:
+            tail.judge(observed_ns)
         takes = _some(taken for tail in self._tails for taken in tail.takes(now_s, observed_ns))
         parts = [part for _, taken in takes for part in taken.parts]
         size = sum(taken.size for _, taken in takes)

@@ -99,7 +99,9 @@ class OpenFiles:
         """Close the listed file that was read longest ago, else one that left the patterns; False if none may be."""
         files = [file for file in self._open if not file.left] + [file for file in self._open if file.left]
         for file in files:
-            status = os.fstat(self._open[file])
+            status = file.status()
+            if file not in self._open:
+                return True
             if status.st_nlink:
                 file.seen = status
                 self.close(file)
@@ -140,7 +142,13 @@ class PlainFile:
 
     def status(self) -> os.stat_result:
         descriptor = self._files.peek(self)
-        return self.seen if descriptor < 0 else os.fstat(descriptor)
+        if descriptor < 0:
+            return self.seen
+        try:
+            return os.fstat(descriptor)
+        except OSError:  # such as ESTALE of NFS: the next read opens the file again, and tells what is wrong
+            self.close()
+            return self.seen
 
     def deleted(self) -> bool:
         return self.status().st_nlink == 0

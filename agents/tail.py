@@ -15,7 +15,6 @@ the patterns that were looked for, so that a file which appears later, also whil
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -30,10 +29,11 @@ from agents.globs import Globs
 from agents.joining import EACH_LINE, Joining
 from agents.journal import Journal
 from agents.lines import Limits, LineEncoder, Origin
+from agents.listing import listing
 from agents.packed import MAGIC_BYTES, PackedFile, kind_of
 from agents.positions import GUARD_BYTES, Mark, Position, last_line
 from agents.rotations import SETTLE_NS, Rotations
-from agents.sources import OpenFiles, PlainFile, key_of, paths_of, readable
+from agents.sources import OpenFiles, PlainFile, paths_of, readable
 
 LEAVE_S = 30.0  # how long a file that left the globs stays open after its last record
 MOST_GONE = 1000  # deleted files whose positions stay known: a compressed copy of one may be found later
@@ -103,21 +103,24 @@ class Tail:
         self._gone: list[str] = []  # deleted files that are still known, the oldest first
         self._changes: dict[str, Position | None] = {}
         self._looked_for_moved = False
+        self._all = [self]  # the tails of the process that share the positions, in the order of their inputs
 
     def share(self, other: Tail) -> None:
-        """Use the positions that `other` knows: a file may leave its patterns and come into those of this tail."""
-        self._known = other._known
+        """Use the positions that `other` knows: a file, or a copy of one, may be in the patterns of another tail."""
+        self._known, self._all = other._known, other._all
+        self._all.append(self)
 
     def look(self, now_s: float, others: Set[str] = frozenset()) -> None:
         """Find new, renamed and removed files, but for `others`, which belong to another tail."""
         self._copies.refresh()
         matched = self._globs.paths()
-        listed = self._listed(matched)
+        listed = listing(matched, self._journal)
         if not listed and self._globs.patterns:
             self._journal.once("warning", "globs", "no file matches yet", patterns=self._globs.patterns)
         for key, (status, paths) in listed.items():
             if key in others:
                 continue
+            self._take_over(key)
             follower = self._followers.get(key) or self._found(key, status, paths[0], matched[paths[0]])
             if follower is None:
                 continue
@@ -132,16 +135,27 @@ class Tail:
         self._leave(set(listed), now_s)
         self._judge_packed(time.time_ns())
 
+    def judge(self, now_ns: int) -> None:
+        """Decide about files that are not read yet whether they are copies.
+
+        Call it for all tails before `takes`: the reads of `takes` are not committed, so that a copy which is judged
+        among them would begin before the lines that were just read of its original.
+        """
+        for follower in [follower for follower in self._followers.values() if not follower.judged]:
+            try:
+                self._judge(follower, now_ns)
+            except OSError as error:
+                self._cannot_be_read(follower, error)
+
     def takes(self, now_s: float, observed_ns: int) -> Iterator[tuple[Follower, Taken]]:
-        """Read each file once, and give the reads with records; files take turns, so that no file starves."""
+        """Read each judged file once, and give the reads with records; files take turns, so that no file starves."""
         for key, follower in list(self._followers.items()):
             try:
-                taken = follower.take(now_s, observed_ns) if self._judged(follower, observed_ns) else None
+                taken = follower.take(now_s, observed_ns) if follower.judged else None
                 if taken is None and follower.position.packed:
                     self._finish(key, follower)
             except OSError as error:
-                path = follower.position.path
-                self._journal.once("error", key, "file cannot be read, the agent will retry", path=path, error=error)
+                self._cannot_be_read(follower, error)
                 continue
             if follower.was_replaced:
                 follower.was_replaced = False
@@ -179,27 +193,27 @@ class Tail:
             follower.close()
         self._followers.clear()
 
-    def _judged(self, follower: Follower, now_ns: int) -> bool:
-        """True once the file may be read: it has bytes, and they are known to be its own or those of a copy."""
-        if follower.judged:
-            return True
-        if not follower.source.size():
-            return False
-        if kind_of(self._files[follower.position.key].read_at(MAGIC_BYTES, 0)):
-            return False  # `look` decides about it
+    def _cannot_be_read(self, follower: Follower, error: OSError) -> None:
+        key, path = follower.position.key, follower.position.path
+        self._journal.once("error", key, "file cannot be read, the agent will retry", path=path, error=error)
+
+    def _judge(self, follower: Follower, now_ns: int) -> None:
+        """Let the file be read once it has bytes, and they are known to be its own or those of a copy."""
+        file = self._files[follower.position.key]
+        if not follower.source.size() or kind_of(file.read_at(MAGIC_BYTES, 0)):
+            return  # `look` decides about a compressed file
         verdict = self._copies.judge(follower.source, follower.position, now_ns)
         if verdict is Verdict.WAIT:
-            return False
+            return
         if verdict is Verdict.OWN and self._rotations.is_beside(follower.position.key):
-            self._pass_over(follower, self._files[follower.position.key])
-            return False
+            self._pass_over(follower, file)
+            return
         follower.judged = True
         if isinstance(verdict, Mark):
             follower.position = follower.position.copied(verdict)
             self._changes[follower.position.key] = follower.position
             path, offset = follower.position.path, follower.position.offset
             self._journal.info("file is a copy, the agent reads its rest", path=path, offset=offset)
-        return True
 
     def _judge_packed(self, now_ns: int) -> None:
         """Decide about compressed files, all before any of them is read."""
@@ -252,7 +266,8 @@ class Tail:
                 follower.listed_s = now_s
 
     def _originals(self) -> Iterator[Original]:
-        yield from (Original(follower.position, follower) for follower in self._followers.values())
+        for tail in self._all:
+            yield from (Original(follower.position, follower) for follower in tail._followers.values())
         yield from (Original(position, None) for position in self._known.values())
 
     def _not_looked_for(self, known: Mapping[str, Position]) -> set[str]:
@@ -275,6 +290,13 @@ class Tail:
             return known.packed_bytes == status.st_size
         return self._rotations.is_passed(key, status)
 
+    def _take_over(self, key: str) -> None:
+        """End the reading of a file by a later tail: it was moved, and matches the patterns of this one now."""
+        for other in self._all:
+            if other is not self and (follower := other._followers.get(key)):
+                self._known[key] = follower.position
+                other._drop(follower)
+
     def _note_patterns(self) -> None:
         if self._skipping:
             self._changes |= {
@@ -282,36 +304,27 @@ class Tail:
             }
             self._new_patterns = set()
 
-    def _listed(self, matched: Mapping[str, set[str]]) -> dict[str, tuple[os.stat_result, list[str]]]:
-        """Status and paths by file; several paths if links lead to the same file."""
-        listed: dict[str, tuple[os.stat_result, list[str]]] = {}
-        for path in matched:
-            try:
-                status = os.stat(path)  # noqa: PTH116 - in the innermost loop; glob gives text
-            except OSError as error:
-                if not isinstance(error, FileNotFoundError):
-                    self._journal.once(
-                        "warning", path, "file cannot be checked, the agent will retry", path=path, error=error
-                    )
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                continue
-            listed.setdefault(key_of(status), (status, []))[1].append(path)
-        return listed
-
     def _open(self, path: str, skip: bool = False) -> Follower | None:
+        file = None
         try:
             file = PlainFile(self._open_files, path, self._open_files.open(path))
+            follower = self._begun(file, path, skip)
         except OSError as error:
+            if file:
+                file.close()
             if not isinstance(error, FileNotFoundError):
                 self._journal.once(
                     "warning", path, "file cannot be opened, the agent will retry", path=path, error=error
                 )
             return None
-        if file.key in self._followers:  # the file was renamed between `stat` and `open`
+        return follower
+
+    def _begun(self, file: PlainFile, path: str, skip: bool) -> Follower | None:
+        """The follower of an open file, from its known position; None if it is not read here. May raise OSError."""
+        if any(file.key in tail._followers for tail in self._all):  # it was renamed between `stat` and `open`
             file.close()
-            return self._followers[file.key]
-        position = self._known.pop(file.key, None)
+            return self._followers.get(file.key)
+        position = self._known.get(file.key)
         if position:
             self._rotations.knows(path, file.seen.st_mtime_ns)
         else:
@@ -325,6 +338,7 @@ class Tail:
                 newline = encoding_of(self._encoding, file.read_at(BOM_BYTES, 0)).newline
                 position = self._changes[file.key] = last_line(file, position, self._limits.line_bytes, newline)
         follower = self._follow(file, path, position)
+        self._known.pop(file.key, None)
         self._followers[file.key] = follower
         self._files[file.key] = file
         self._journal.info("reading of a file begins", path=path, offset=follower.position.offset)

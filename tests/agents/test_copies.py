@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from agents.copies import is_rotated_name
+from agents.journal import Journal
+from agents.lines import Limits, Origin
+from agents.tail import Tail
 from contracts.settings import Settings
 from tests.agents.conftest import fast_settings
 from tests.agents.server import Sink
@@ -22,6 +26,7 @@ from tests.waiting import until
 Ship = Callable[..., int]
 MANY = [f"line {i} of the first file" for i in range(100)]
 FEW = ["started v1"]
+LIMITS = Limits(records=1000, bytes=1 << 20, line_bytes=1 << 18)
 UNRELATED = "kept/2026-11-30.txt"
 
 
@@ -143,6 +148,34 @@ def test_a_copy_that_grows_while_the_agent_looks_is_read_once(
         append(log.parent / UNRELATED, "late")
         until(lambda: "late" in sink.bodies())
     assert sink.bodies() == [*MANY, "new", "late"]
+
+
+def test_a_log_that_is_truncated_between_the_reads_of_one_round_is_read_once(log: Path, globs: Path) -> None:
+    sent: list[str] = []
+
+    def turn(now_s: float, after_a_read: Callable[[], object] = list) -> None:
+        tail.look(now_s)
+        tail.judge(time.time_ns())
+        taken = []
+        for follower, read in tail.takes(now_s, time.time_ns()):
+            taken.append((follower, read))
+            sent.extend(json.loads(line)["body"] for part in read.parts for line in part.payload.splitlines())
+            after_a_read()
+        for follower, read in taken:
+            follower.commit(read)
+
+    tail = Tail([str(globs)], Origin("", "", "", {}), LIMITS, 1.0, {}, Journal("test", "error"))
+    append(log, *MANY)
+    turn(0.0)
+    shutil.copy(log, log.with_name("app.log.1"))
+    turn(1.0)
+    append(log, "new")
+    shutil.copy(log, log.with_name("app.log.1"))
+    turn(2.0, after_a_read=lambda: os.truncate(log, 0))
+    for number in range(3, 6):
+        turn(number)
+    tail.close()
+    assert sent == [*MANY, "new"]
 
 
 def test_two_services_that_begin_alike_are_both_read(sink: Sink, log: Path, tmp_path: Path, globs: Path) -> None:

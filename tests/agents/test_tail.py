@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -188,3 +189,46 @@ def test_compressed_files_and_folders_are_left_alone(sink: Sink, ship: Ship, log
     log.with_name("app.log.d").mkdir()
     ship(log.with_name("app.log*"))
     assert sink.bodies() == ["one"]
+
+
+def test_a_file_that_cannot_be_read_for_a_time_ends_no_agent_and_keeps_its_position(
+    sink: Sink, ship: Ship, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = log.with_name("other.log")
+    append(log, "one")
+    ship(log.parent / "*")
+    append(log, "two")
+    append(other, "of another file")
+    broken, read = log.stat().st_ino, os.pread
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        if os.fstat(descriptor).st_ino == broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(descriptor, size, offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", pread)
+        ship(log.parent / "*")
+    assert sink.bodies() == ["one", "of another file"]
+    ship(log.parent / "*")
+    assert sink.bodies() == ["one", "of another file", "two"]
+
+
+def test_a_file_whose_handle_is_stale_ends_no_agent(
+    sink: Sink, ship: Ship, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS, where another machine has removed the file."""
+    other, status = log.with_name("other.log"), os.fstat
+    append(log, "one")
+    append(other, "of another file")
+    stale = log.stat().st_ino
+
+    def fstat(descriptor: int) -> os.stat_result:
+        found = status(descriptor)
+        if found.st_ino == stale and sink.bodies():
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return found
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    assert ship(log.parent / "*") == 0
+    assert sorted(sink.bodies()) == ["of another file", "one"]
