@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 from contracts.messages import Kind, Message
 from flows.read.memory import saved_repeats
 from tests.flows.messages import line, message
 from tests.flows.running import World
-from tests.flows.test_processes import start
-from tests.waiting import until
+from tests.flows.test_processes import killed_at_work
 
 KILLS = 5
 BATCHES = 25  # between two kills
@@ -72,12 +70,7 @@ def test_killed_at_any_moment_a_flow_knows_what_it_had_seen_though_the_bus_does_
     forgotten = []
     for _ in range(KILLS):
         senders.round(world)
-        before = world.connections.lake.checkpoints(Kind.LOGS).get(partition, 0)
-        process = start(world, "flows", lake_commit_s="0.2")
-        until(lambda seen=before: world.connections.lake.checkpoints(Kind.LOGS).get(partition, 0) > seen, "progress")  # type: ignore[misc]  # mypy types no default
-        time.sleep(rng.uniform(0, 0.7))
-        process.kill()
-        process.wait()
+        killed_at_work(world, rng.uniform(0, 0.7), lake_commit_s="0.2")
         world.reopen()
         forget(world, partition)
         forgotten.append(world.connections.bus.extents(Kind.LOGS.topic)[partition].first_offset)

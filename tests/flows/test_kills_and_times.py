@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import time
 from pathlib import Path
 
 from contracts.messages import Kind, Message
@@ -12,8 +11,7 @@ from contracts.query import All, RecordQuery
 from contracts.timestamps import timestamp_ns
 from tests.flows.messages import ARRIVAL_NS, TENANT, line, message
 from tests.flows.running import World
-from tests.flows.test_processes import start
-from tests.waiting import until
+from tests.flows.test_processes import killed_at_work
 
 KILLS, BATCHES = 3, 15
 BEFORE = dt.datetime(2025, 12, 31, 10, tzinfo=dt.UTC)  # in New York: five hours earlier
@@ -32,16 +30,10 @@ def batch(number: int, wanted: dict[str, int]) -> Message:
 
 def test_hot_store_and_lake_agree_on_the_time_of_every_line(tmp_path: Path) -> None:
     rng, world, wanted = random.Random(7), World(tmp_path), dict[str, int]()
-    partition = world.connections.bus.partition_for(Kind.LOGS.topic, "k")
     for turn in range(KILLS):
         for number in range(BATCHES):
             world.append(batch(BATCHES * turn + number, wanted), key="k")
-        before = world.connections.lake.checkpoints(Kind.LOGS).get(partition, 0)
-        process = start(world, "flows", lake_commit_s="0.2")
-        until(lambda seen=before: world.connections.lake.checkpoints(Kind.LOGS).get(partition, 0) > seen, "progress")  # type: ignore[misc]  # mypy types no default
-        time.sleep(rng.uniform(0, 0.3))
-        process.kill()
-        process.wait()
+        killed_at_work(world, rng.uniform(0, 0.3), lake_commit_s="0.2")
         world.reopen()
     world.run()
 

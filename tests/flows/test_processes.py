@@ -30,6 +30,20 @@ def start(world: World, *arguments: str, **settings: str) -> Child:
         return Child(*arguments, env=environment, loads=["flows.embedded"], output=log)
 
 
+def killed_at_work(world: World, pause_s: float, **settings: str) -> None:
+    """Start the flow, and kill it `pause_s` seconds after the lake has got something new."""
+
+    def landed() -> int:
+        return sum(world.connections.lake.checkpoints(Kind.LOGS).values())
+
+    before = landed()
+    process = start(world, "flows", **settings)
+    until(lambda: landed() > before, "progress")
+    time.sleep(pause_s)
+    process.kill()
+    process.wait()
+
+
 class Sender(threading.Thread):
     """Appends numbered records until told to stop; some batches twice, some lines unusable."""
 
@@ -58,12 +72,7 @@ def test_killed_at_any_moment_each_record_is_there_once(world: World) -> None:
     sender = Sender(world, seed=1)
     sender.start()
     for _ in range(KILLS):
-        before = dict(world.connections.lake.checkpoints(Kind.LOGS))
-        process = start(world, "flows")
-        until(lambda seen=before: dict(world.connections.lake.checkpoints(Kind.LOGS)) != seen, "progress")  # type: ignore[misc]  # mypy types no default
-        time.sleep(rng.uniform(0, 0.6))
-        process.kill()
-        process.wait()
+        killed_at_work(world, rng.uniform(0, 0.6))
     sender.stopping.set()
     sender.join()
     world.reopen()
