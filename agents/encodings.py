@@ -55,10 +55,6 @@ class Encoding:
             text = "\n".join(self._line(line) for line in data.split(self.newline))
         return text.encode(errors="replace")
 
-    def split(self, data: bytes, count: int) -> list[bytes]:
-        """`data` cut at its first `count` newlines."""
-        return data.split(self.newline, count)
-
     def whole(self, data: bytes, limit: int) -> int:
         """The largest cut <= `limit` (and > 0) that splits no character."""
         if self.is_utf8:

@@ -257,7 +257,7 @@ class Follower:
         if self.encoding.is_utf8:
             return read[:size]
         newline, count = self.encoding.newline, lines.count(b"\n", 0, size)
-        return newline.join(self.encoding.split(read, count)[:count]) + newline
+        return newline.join(read.split(newline, count)[:count]) + newline
 
     def _joined(self, lines: bytes, ended: bool, full: bool) -> Joined:
         between = self.position.between

@@ -14,12 +14,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from agents.agent import STATUS_S, Agent
 from agents.config import Config, JournalInput, LogInput
-from agents.home import checked_name
 from agents.host import HostMetrics
-from agents.joining import joining
+from agents.joining import Joining, joining
 from agents.journal import Journal
 from agents.journald import Journald
 from agents.lines import Limits, Origin, Scalar
@@ -95,8 +95,12 @@ def run_config(
     """
     stopping = stop or threading.Event()
     machine = config.metrics
-    if machine is None:
+
+    def read() -> int:
         return _run_inputs(settings, config.name, config.logs, config.journald, False, until_idle, stopping)
+
+    if machine is None:
+        return read()
     about = (machine.interval, machine.service or "host", machine.env, machine.host or None, f"{config.name}-metrics")
 
     def measure() -> int:
@@ -104,11 +108,7 @@ def run_config(
 
     if not config.logs and not config.journald:
         return measure()
-    return _both(
-        measure,
-        lambda: _run_inputs(settings, config.name, config.logs, config.journald, False, until_idle, stopping),
-        stopping,
-    )
+    return _both(measure, read, stopping)
 
 
 def _both(aside: Callable[[], int], main: Callable[[], int], stop: threading.Event) -> int:
@@ -153,9 +153,9 @@ def _run_inputs(
         joining(each.multiline, settings.agent_multiline_lines, line_bytes, settings.agent_multiline_s)
         for each in inputs
     ]
-    here = settings.agent_host or socket.gethostname()
-    origins = [_origin(each, here, checked_zone(each.timezone) if each.timezone else local_zone()) for each in inputs]
-    with Agent(settings, checked_name(name), "logs", stop) as agent, contextlib.ExitStack() as stack:
+    host, zone = _host(settings), local_zone()
+    origins = [_origin(each, host, checked_zone(each.timezone) if each.timezone else zone) for each in inputs]
+    with Agent(settings, name, "logs", stop) as agent, contextlib.ExitStack() as stack:
         open_files = OpenFiles(min(settings.agent_open_files, allow_many_files() - RESERVED))
         copy_wait_s = settings.agent_copy_wait_s
         known = dict(agent.buffer.positions)
@@ -163,7 +163,7 @@ def _run_inputs(
             Tail(each.path, origin, limits, hold_s, known, agent.journal, each.files(), how, open_files, copy_wait_s)
             for each, origin, how in zip(inputs, origins, ways, strict=True)
         ]
-        pipe = Pipe(_standard_input(), _named(origins[0]), limits, hold_s, ways[0]) if stdin else None
+        pipe = _pipe(origins[0], limits, hold_s, ways[0]) if stdin else None
         read = [_journald(each, settings, limits, known, agent.journal, not until_idle) for each in journals]
         reading = Reading(agent, tails, pipe, read)
         stack.callback(reading.close)
@@ -186,8 +186,14 @@ def _origin(given: LogInput | JournalInput, host: str, zone: str = "") -> Origin
     return Origin(given.service, given.env, given.host or host, given.attributes, zone)
 
 
-def _named(origin: Origin) -> Origin:
-    return Origin(origin.service or UNKNOWN_SERVICE, origin.env, origin.host, origin.attributes, origin.zone)
+def _pipe(origin: Origin, limits: Limits, hold_s: float, how: Joining) -> Pipe:
+    named = replace(origin, service=origin.service or UNKNOWN_SERVICE)
+    return Pipe(_standard_input(), named, limits, hold_s, how)
+
+
+def _host(settings: Settings) -> str:
+    """The host of records that nobody names one for."""
+    return settings.agent_host or socket.gethostname()
 
 
 def run_host(
@@ -211,13 +217,7 @@ def run_host(
     if not interval_s > 0:
         raise ConfigError(f'interval "{interval_s}" is not a positive number of seconds')
     with Agent(settings, name, "metrics", stop) as agent:
-        metrics = HostMetrics(
-            service,
-            env,
-            host or settings.agent_host or socket.gethostname(),
-            settings.agent_batch_records,
-            attributes or {},
-        )
+        metrics = HostMetrics(service, env, host or _host(settings), settings.agent_batch_records, attributes)
         due_s = time.monotonic()
         while not agent.stopping.is_set():
             if time.monotonic() >= due_s:

@@ -132,7 +132,7 @@ class Tail:
             self._looked_for_moved = True
             self._open_moved(listed.keys() | others, now_s)
             self._note_patterns()
-        self._leave(set(listed), now_s)
+        self._leave(listed.keys(), now_s)
         self._judge_packed(time.time_ns())
 
     def judge(self, now_ns: int) -> None:
@@ -226,8 +226,7 @@ class Tail:
                 if kind and not 0 <= now_ns - file.status().st_ctime_ns < SETTLE_NS:
                     self._begin_packed(follower, file, kind)
             except OSError as error:
-                path = file.path
-                self._journal.once("error", path, "file cannot be read, the agent will retry", path=path, error=error)
+                self._cannot_be_read(follower, error)
         for path in self._rotations.later():
             self._open(path)
 
@@ -367,7 +366,7 @@ class Tail:
                     follower.listed_s = now_s
         self._open_beside([ours[key].path for key in ours.keys() - self._followers.keys()], now_s)
 
-    def _leave(self, listed: set[str], now_s: float) -> None:
+    def _leave(self, listed: Set[str], now_s: float) -> None:
         """Stop following files that no pattern matches any more and whose end is read."""
         for key in self._followers.keys() - listed:
             follower, file = self._followers[key], self._files[key]

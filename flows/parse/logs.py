@@ -26,7 +26,6 @@ from flows.parse.tolerant import TolerantDecoder
 from text.levels import UNKNOWN, Severity, named, text_of
 from text.zones import UTC
 
-SECOND_NS = 1_000_000_000
 _LAST_NS = (1 << 63) - 1
 Flat = dict[str, Any] | None
 
