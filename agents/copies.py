@@ -186,6 +186,10 @@ class Copies:
         if not mark.offset:
             return Verdict.OWN
         if not _same_samples(copy, original.source, status.st_size):
+            generation = original.position.generation
+            original.verify()
+            if original.position.generation != generation:  # it was truncated while both were compared
+                return Verdict.WAIT
             unlike = self._unlike.setdefault((position.key, position.generation), set())
             unlike.add((original.position.key, original.position.generation))
             return Verdict.OWN

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from agents import copies
 from agents.copies import is_rotated_name
 from agents.journal import Journal
 from agents.lines import Limits, Origin
+from agents.sources import Source
 from agents.tail import Tail
 from contracts.settings import Settings
 from tests.agents.conftest import fast_settings
@@ -69,6 +71,31 @@ def test_a_copy_in_any_folder_under_any_name_is_read_once(
         until(lambda: len(sink.bodies()) > len(lines))
         append(log.parent / name, "late")  # shows that the copy is followed
         until(lambda: sorted(sink.bodies()[len(lines) :]) == ["after", "late"])
+
+
+def test_a_copy_whose_original_is_truncated_while_both_are_compared_is_read_once(
+    sink: Sink, settings: Settings, log: Path, globs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare, compared = copies._same_samples, list[bool]()
+
+    def truncate_first(copy: Source, original: Source, size: int) -> bool:
+        if not compared:
+            os.truncate(log, 0)
+        compared.append(compare(copy, original, size))
+        return compared[-1]
+
+    monkeypatch.setattr(copies, "_same_samples", truncate_first)
+    append(log, *FEW)
+    with running(settings, globs):
+        until(lambda: sink.bodies() == FEW)
+        shutil.copy2(log, log.parent / UNRELATED)
+        until(lambda: compared)
+        append(log, "after")
+        until(lambda: len(sink.bodies()) > len(FEW))
+        append(log.parent / UNRELATED, "late")  # shows that the copy is followed
+        until(lambda: "late" in sink.bodies())
+    assert sorted(sink.bodies()) == sorted([*FEW, "after", "late"])
+    assert compared[0] is False
 
 
 @pytest.mark.parametrize("lines", [MANY, FEW], ids=["many", "few"])
